@@ -1,0 +1,27 @@
+package conntrack
+
+// Flags are a flow's properties, with the kernel's values (IP_VS_CONN_F_*,
+// include/uapi/linux/ip_vs.h), so that lists and sync messages can be compared. The
+// lowest three bits are the forwarding method.
+type Flags uint16
+
+// Forwarding methods: the value of Flags & FlagMethod.
+const (
+	Masq   Flags = 0 // address and port of the server are written into the packet (NAT)
+	Local  Flags = 1 // the server is this host
+	Tunnel Flags = 2 // the packet is sent inside another one
+	Route  Flags = 3 // direct routing: only the link-layer destination changes
+)
+
+const (
+	// FlagMethod masks the forwarding method.
+	FlagMethod Flags = 0x7
+	// FlagNoOutput says that no reply has been seen: set at creation unless the method
+	// is Masq. TCP then follows the INPUT_ONLY table; the first reply clears it.
+	FlagNoOutput Flags = 0x80
+	// FlagInactive says that the flow counts in its server's InActConn. The table keeps it.
+	FlagInactive Flags = 0x100
+)
+
+// Method returns the forwarding method.
+func (f Flags) Method() Flags { return f & FlagMethod }

@@ -1,0 +1,133 @@
+package conntrack
+
+import "sync/atomic"
+
+// A slot of the index is the tag of an entry in its high half and the entry's ref in its
+// low half; 0 is an empty one.
+type slot uint64
+
+func newSlot(tag, ref uint32) slot { return slot(tag)<<32 | slot(ref) }
+func (v slot) tag() uint32         { return uint32(v >> 32) }
+func (v slot) ref() uint32         { return uint32(v) }
+
+const (
+	minIndexBits = 8
+	// spill is the room behind the last home position, in slots: a run that begins near
+	// the end goes on there instead of wrapping. The last slot always stays empty.
+	spill = 256
+	// maxPeek bounds a look without the lock; it is far below spill.
+	maxPeek = 24
+)
+
+// An index finds entries by tag. It is an open-addressed table with linear probing whose
+// slots are sorted by tag: the home position of a tag is its top bits, and gaps lie only
+// before home positions. So a search ends at the first larger tag, hit or miss; equal
+// tags are neighbours, the newest first; removal shifts back and leaves no tombstones;
+// and the table doubles in one pass from end to end.
+//
+// Only the slots change, and only under the shard's lock; see shard.absent for reading
+// without it.
+type index struct {
+	slots []slot
+	shift uint8 // 32 − log2 of the number of home positions
+	mem   region
+}
+
+func newIndex(bits int) (*index, error) {
+	n := 1<<bits + spill
+	mem, err := reserve(uintptr(n) * 8)
+	if err != nil {
+		return nil, err
+	}
+	if mem.size >= hugePage {
+		mem.adviseHuge(0, mem.size)
+	}
+	return &index{slots: view[slot](mem, n), shift: uint8(32 - bits), mem: mem}, nil
+}
+
+// homes returns the number of home positions.
+func (x *index) homes() int { return len(x.slots) - spill }
+
+func (x *index) home(tag uint32) int { return int(tag >> x.shift) }
+
+// seek returns the position of the first slot with tag, or where it belongs.
+func (x *index) seek(tag uint32) int {
+	i := x.home(tag)
+	for v := x.slots[i]; v != 0 && v.tag() < tag; v = x.slots[i] {
+		i++
+	}
+	return i
+}
+
+// find returns the position of the entry's slot. The entry must be in the index.
+func (x *index) find(tag, ref uint32) int {
+	for i := x.seek(tag); ; i++ {
+		if x.slots[i] == newSlot(tag, ref) {
+			return i
+		}
+		if x.slots[i].tag() != tag {
+			panic("conntrack: entry not in its index")
+		}
+	}
+}
+
+// insert puts the entry before others of the same tag. It returns false, and changes
+// nothing, if the run has no end within the table.
+func (x *index) insert(tag, ref uint32) bool {
+	i := x.seek(tag)
+	end := i
+	for x.slots[end] != 0 {
+		end++
+	}
+	if end == len(x.slots)-1 {
+		return false
+	}
+	copy(x.slots[i+1:end+1], x.slots[i:end])
+	x.slots[i] = newSlot(tag, ref)
+	return true
+}
+
+// remove empties the slot at i and moves back what was pushed past its home by it.
+func (x *index) remove(i int) {
+	end := i + 1
+	for v := x.slots[end]; v != 0 && x.home(v.tag()) < end; v = x.slots[end] {
+		end++
+	}
+	copy(x.slots[i:end-1], x.slots[i+1:end])
+	x.slots[end-1] = 0
+}
+
+// doubled returns an index of twice the size with the same entries.
+func (x *index) doubled() (*index, error) {
+	y, err := newIndex(32 - int(x.shift) + 1)
+	if err != nil {
+		return nil, err
+	}
+	next := 0
+	for _, v := range x.slots {
+		if v == 0 {
+			continue
+		}
+		at := max(next, y.home(v.tag()))
+		y.slots[at] = v
+		next = at + 1
+	}
+	return y, nil
+}
+
+// peek looks for tag without the shard's lock. What it says counts only if nobody changed
+// the index meanwhile; it never reads outside the slots, however they change.
+func (x *index) peek(tag uint32) (absent bool) {
+	i := x.home(tag)
+	for range maxPeek {
+		v := slot(atomic.LoadUint64((*uint64)(&x.slots[i])))
+		if v == 0 || v.tag() > tag {
+			return true
+		}
+		if v.tag() == tag {
+			return false
+		}
+		i++
+	}
+	return false
+}

@@ -1,0 +1,158 @@
+package conntrack
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	protoTCP = 6
+	protoUDP = 17
+)
+
+// maxSameClient bounds the flows of one client address and port. They share a tag, and a
+// lookup may have to compare all of them.
+const maxSameClient = 64
+
+// A shard is a part of the table with a lock of its own. No code holds two of them.
+type shard struct {
+	// Read by workers without the lock, written at insertions and removals only.
+	index atomic.Pointer[index]
+	seq   atomic.Uint64 // odd while the index changes
+	spare atomic.Int64  // credits for flows to come; other shards may take them
+	_     [104]byte
+
+	mu      sync.Mutex // guards all below, and writing to the slots of index
+	live    int        // flows
+	v4      slab[entry4]
+	v6      slab[entry6]
+	retired []region // former indexes: without memory, but others may still be reading there
+	wheel   wheel
+	_       [64]byte
+}
+
+// mapShards gives each shard its part of two regions, and its index.
+func (t *Table) mapShards() (err error) {
+	// The hash spreads flows evenly: with twice its share and a few thousand more, a shard
+	// runs out of entries only when the table does.
+	n := len(t.shards)
+	capacity := min(t.maxFlows, 2*((t.maxFlows+n-1)/n)+4096, maxEntries)
+	stride4, stride6 := stride(capacity, size4), stride(capacity, size6)
+	if t.mem4, err = reserve(stride4 * uintptr(n)); err != nil {
+		return err
+	}
+	if t.mem6, err = reserve(stride6 * uintptr(n)); err != nil {
+		return err
+	}
+	t.mem4.adviseSmall()
+	t.mem6.adviseSmall()
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.v4.init(t.mem4.part(uintptr(i)*stride4, stride4), capacity)
+		s.v6.init(t.mem6.part(uintptr(i)*stride6, stride6), capacity)
+		x, err := newIndex(minIndexBits)
+		if err != nil {
+			return err
+		}
+		s.index.Store(x)
+	}
+	return nil
+}
+
+// stride returns the room for n entries, a multiple of the size of its pages.
+func stride(n int, size uintptr) uintptr {
+	room, align := uintptr(n)*size, uintptr(os.Getpagesize())
+	if room >= hugePage {
+		align = hugePage
+	}
+	return (room + align - 1) &^ (align - 1)
+}
+
+func (s *shard) close() error {
+	var errs []error
+	if x := s.index.Swap(nil); x != nil {
+		errs = append(errs, x.mem.unmap())
+	}
+	for i := range s.retired {
+		errs = append(errs, s.retired[i].unmap())
+	}
+	return errors.Join(errs...)
+}
+
+// absent reports that no flow with the tag is in the shard. It takes no lock and writes
+// nothing, so workers that look in vain do not slow each other down: the replies of one
+// server all look into the same shard first. False means only that there may be one.
+func (s *shard) absent(tag uint32) bool {
+	seq := s.seq.Load()
+	return seq&1 == 0 && s.index.Load().peek(tag) && s.seq.Load() == seq
+}
+
+// beginChange and endChange enclose changes of the index, which absent then distrusts.
+// The load keeps later stores from being seen before seq is odd.
+func (s *shard) beginChange() {
+	s.seq.Add(1)
+	s.seq.Load()
+}
+
+func (s *shard) endChange() { s.seq.Add(1) }
+
+// lookup returns the ref of the flow that a packet of tp in direction d belongs to, or 0.
+func (s *shard) lookup(tag uint32, tp *Tuple, d Dir) uint32 {
+	ref, _ := s.scan(tag, tp, d)
+	return ref
+}
+
+// scan is lookup; if it finds nothing it returns how many flows share the tag.
+func (s *shard) scan(tag uint32, tp *Tuple, d Dir) (ref uint32, same int) {
+	x := s.index.Load()
+	for i := x.seek(tag); x.slots[i].tag() == tag && x.slots[i] != 0; i++ {
+		if s.matches(x.slots[i].ref(), tp, d) {
+			return x.slots[i].ref(), 0
+		}
+		same++
+	}
+	return 0, same
+}
+
+// enter puts an entry into the index, which it enlarges beyond seven eighths. False: no
+// memory for that, or no place.
+func (s *shard) enter(tag, ref uint32) bool {
+	x := s.index.Load()
+	if s.live >= x.homes()/8*7 {
+		x = s.enlarge(x)
+	}
+	s.beginChange()
+	ok := x.insert(tag, ref)
+	s.endChange()
+	if !ok {
+		return false
+	}
+	s.live++
+	return true
+}
+
+// enlarge doubles the index. If the host has no memory, the old one has to do.
+func (s *shard) enlarge(x *index) *index {
+	y, err := x.doubled()
+	if err != nil {
+		return x
+	}
+	s.beginChange()
+	s.index.Store(y)
+	s.endChange()
+	x.mem.discard()
+	s.retired = append(s.retired, x.mem)
+	return y
+}
+
+// leave takes an entry out of the index.
+func (s *shard) leave(tag, ref uint32) {
+	x := s.index.Load()
+	i := x.find(tag, ref)
+	s.beginChange()
+	x.remove(i)
+	s.endChange()
+	s.live--
+}

@@ -1,0 +1,135 @@
+package conntrack
+
+// State is a flow's protocol state. TCP's have the kernel's numbers (IP_VS_TCP_S_*,
+// include/net/ip_vs.h).
+type State uint8
+
+const (
+	None State = iota
+	Established
+	SynSent
+	SynRecv
+	FinWait
+	TimeWait
+	Close
+	CloseWait
+	LastAck
+	Listen
+	SynAck
+	// UDP is the only state of a UDP flow.
+	UDP
+
+	numTCP    = int(SynAck) + 1
+	numStates = int(UDP) + 1
+)
+
+var stateNames = [numStates]string{
+	"NONE", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT", "TIME_WAIT",
+	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK", "UDP",
+}
+
+// String returns the name that ipvsadm prints.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "ERR!"
+}
+
+// activeStates has a bit for each state that counts in ActiveConn (tcp_state_active_table).
+const activeStates = 1<<Established | 1<<SynSent | 1<<SynRecv | 1<<SynAck
+
+// Active reports whether a flow in this state counts in its server's ActiveConn; all
+// others count in InActConn.
+func (s State) Active() bool { return activeStates>>s&1 != 0 }
+
+// TCPFlags is byte 13 of the TCP header.
+type TCPFlags uint8
+
+// The flags that move a flow's state (RFC 9293, Section 3.1).
+const (
+	FIN TCPFlags = 0x01
+	SYN TCPFlags = 0x02
+	RST TCPFlags = 0x04
+	ACK TCPFlags = 0x10
+)
+
+// row returns the row of the state table that decides: RST before SYN before FIN before
+// ACK (tcp_state_idx). A segment with none of them has no row.
+func (f TCPFlags) row() (int, bool) {
+	switch {
+	case f&RST != 0:
+		return 3, true
+	case f&SYN != 0:
+		return 0, true
+	case f&FIN != 0:
+		return 1, true
+	case f&ACK != 0:
+		return 2, true
+	}
+	return 0, false
+}
+
+// The state tables: input for the client's segments, output for the server's, inputOnly
+// for the client's while no reply was ever seen.
+const (
+	input = iota
+	output
+	inputOnly
+)
+
+// Short names keep the tables below readable; they are the columns' heads as well.
+const (
+	sNO = None
+	sES = Established
+	sSS = SynSent
+	sSR = SynRecv
+	sFW = FinWait
+	sTW = TimeWait
+	sCL = Close
+	sCW = CloseWait
+	sLA = LastAck
+	sLI = Listen
+	sSA = SynAck
+)
+
+// tcpNext is tcp_states of ip_vs_proto_tcp.c: table, flag (row), present state.
+var tcpNext = [3][4][numTCP]State{
+	input: {
+		/*        NO   ES   SS   SR   FW   TW   CL   CW   LA   LI   SA */
+		/*syn*/ {sSR, sES, sES, sSR, sSR, sSR, sSR, sSR, sSR, sSR, sSR},
+		/*fin*/ {sCL, sCW, sSS, sTW, sTW, sTW, sCL, sCW, sLA, sLI, sTW},
+		/*ack*/ {sES, sES, sSS, sES, sFW, sTW, sCL, sCW, sCL, sLI, sES},
+		/*rst*/ {sCL, sCL, sCL, sSR, sCL, sCL, sCL, sCL, sLA, sLI, sSR},
+	},
+	output: {
+		/*syn*/ {sSS, sES, sSS, sSR, sSS, sSS, sSS, sSS, sSS, sLI, sSR},
+		/*fin*/ {sTW, sFW, sSS, sTW, sFW, sTW, sCL, sTW, sLA, sLI, sTW},
+		/*ack*/ {sES, sES, sSS, sES, sFW, sTW, sCL, sCW, sLA, sES, sES},
+		/*rst*/ {sCL, sCL, sSS, sCL, sCL, sTW, sCL, sCL, sCL, sCL, sCL},
+	},
+	inputOnly: {
+		/*syn*/ {sSR, sES, sES, sSR, sSR, sSR, sSR, sSR, sSR, sSR, sSR},
+		/*fin*/ {sCL, sFW, sSS, sTW, sFW, sTW, sCL, sCW, sLA, sLI, sTW},
+		/*ack*/ {sES, sES, sSS, sES, sFW, sTW, sCL, sCW, sCL, sLI, sES},
+		/*rst*/ {sCL, sCL, sCL, sSR, sCL, sCL, sCL, sCL, sLA, sLI, sCL},
+	},
+}
+
+// nextTCP returns the state after a segment with flags in direction d, and the flow's
+// flags, from which the first reply takes FlagNoOutput (set_tcp_state).
+func nextTCP(s State, fl Flags, d Dir, seg TCPFlags) (State, Flags) {
+	table := input
+	switch {
+	case d == Reply:
+		table = output
+		fl &^= FlagNoOutput
+	case fl&FlagNoOutput != 0:
+		table = inputOnly
+	}
+	row, ok := seg.row()
+	if !ok {
+		return Close, fl
+	}
+	return tcpNext[table][row][s], fl
+}

@@ -1,0 +1,308 @@
+package conntrack
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"uvs/internal/mono"
+)
+
+// Config is what a [Table] is made from.
+type Config struct {
+	MaxFlows int      // bound on the flows of both families together, 1 to 2^29
+	Shards   int      // a power of two up to 65536; 0 means 16 per CPU, at least 64
+	Secret   [16]byte // key of the hash: random, and the same as long as a saved table lives
+	Timeouts Timeouts // zeros mean the kernel's
+
+	// Released is called when a flow that has a server goes, with the shard locked: it
+	// must be short and must not call the table. active is how the flow counted last. It
+	// may be nil.
+	Released func(id ServerID, active bool)
+}
+
+const (
+	flowLimit  = 1 << 29
+	shardLimit = 1 << 16
+)
+
+// A Table is a flow table. All methods but Close are safe for use by many goroutines,
+// each of which holds at most one locked [Flow].
+type Table struct {
+	shards     []shard
+	shardShift uint8 // of the hash: 64 − log2 of the number of shards
+	secret     [16]byte
+	released   func(ServerID, bool)
+	maxFlows   int
+	ticks      [numStates]atomic.Uint32 // timeouts
+	mem4, mem6 region
+
+	_       [64]byte // what follows is written by all workers
+	credits credits
+	_       [64]byte
+	swept   atomic.Uint32 // all shards have worked off the ticks below
+	turn    atomic.Uint32 // the shard Expire begins with
+	_       [64]byte
+}
+
+// New maps an empty table. Address space is taken for all flows at once, memory only as
+// flows come.
+func New(c Config) (*Table, error) {
+	shards, err := c.check()
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{
+		shards:     make([]shard, shards),
+		shardShift: uint8(64 - bits.TrailingZeros(uint(shards))),
+		secret:     c.Secret,
+		released:   c.Released,
+		maxFlows:   c.MaxFlows,
+	}
+	if t.released == nil {
+		t.released = func(ServerID, bool) {}
+	}
+	t.credits.init(c.MaxFlows, shards)
+	t.storeTimeouts(DefaultTimeouts())
+	t.storeTimeouts(c.Timeouts)
+	if err := t.mapShards(); err != nil {
+		_ = t.Close()
+		return nil, fmt.Errorf("map a flow table of %d flows: %w", c.MaxFlows, err)
+	}
+	return t, nil
+}
+
+// check returns the number of shards.
+func (c *Config) check() (int, error) {
+	if c.MaxFlows < 1 || c.MaxFlows > flowLimit {
+		return 0, fmt.Errorf("flow table size %d is not from 1 to %d", c.MaxFlows, flowLimit)
+	}
+	n := c.Shards
+	if n == 0 {
+		n = max(64, 1<<bits.Len(uint(16*runtime.GOMAXPROCS(0)-1)))
+		n = min(n, shardLimit)
+	}
+	if n < 1 || n > shardLimit || n&(n-1) != 0 {
+		return 0, fmt.Errorf("number of shards %d is not a power of two from 1 to %d", n, shardLimit)
+	}
+	return n, c.Timeouts.check()
+}
+
+// Close unmaps the table. No other call may be running or follow.
+func (t *Table) Close() error {
+	errs := []error{t.mem4.unmap(), t.mem6.unmap()}
+	for i := range t.shards {
+		errs = append(errs, t.shards[i].close())
+	}
+	t.shards = nil
+	return errors.Join(errs...)
+}
+
+// Len returns the number of flows. While others insert, it is a little off.
+func (t *Table) Len() int {
+	spare := t.credits.pool.Load()
+	for i := range t.shards {
+		spare += t.shards[i].spare.Load()
+	}
+	return max(0, t.maxFlows-int(spare))
+}
+
+// SetTimeouts changes the timeouts. As in the kernel, a flow learns of it at its next
+// packet. Zeros keep what is in force; if a value is out of range, nothing changes.
+func (t *Table) SetTimeouts(tm Timeouts) error {
+	if err := tm.check(); err != nil {
+		return err
+	}
+	t.storeTimeouts(tm)
+	return nil
+}
+
+func (t *Table) storeTimeouts(tm Timeouts) {
+	for s, d := range tm {
+		if d != 0 {
+			t.ticks[s].Store(ticksOf(d))
+		}
+	}
+}
+
+// Timeouts returns the timeouts in force, rounded up to 125 ms.
+func (t *Table) Timeouts() Timeouts {
+	var tm Timeouts
+	for s := range tm {
+		tm[s] = time.Duration(t.ticks[s].Load()) * tick
+	}
+	return tm
+}
+
+// Find looks for the flow of a packet: first as one from its client, then as a reply. On
+// true, f is that flow and its shard is locked until f.Unlock.
+func (t *Table) Find(tp *Tuple, f *Flow) bool {
+	return t.find(tp, Original, f) || t.find(tp, Reply, f)
+}
+
+func (t *Table) find(tp *Tuple, d Dir, f *Flow) bool {
+	client, port, _, _ := tp.ends(d)
+	s, tag := t.place(tp, client, port)
+	if s.absent(tag) {
+		return false
+	}
+	s.mu.Lock()
+	if ref := s.lookup(tag, tp, d); ref != 0 {
+		f.set(t, s, ref, d)
+		return true
+	}
+	s.mu.Unlock()
+	return false
+}
+
+// place returns the shard and the tag of a client.
+func (t *Table) place(tp *Tuple, client *[16]byte, port uint16) (*shard, uint32) {
+	h := t.hash(tp.Proto, client, port, tp.V6)
+	return &t.shards[h>>t.shardShift], uint32(h)
+}
+
+// A Spec is what a new flow is made from, beside its tuple.
+type Spec struct {
+	Server ServerID
+	Dest   Endpoint // the real server; of the tuple's family
+	Flags  Flags    // forwarding method, FlagNoOutput
+	MAC    [6]byte  // where the request came from
+	Link   int32    // index of the interface where it came in
+}
+
+// InsertResult says what became of an insertion.
+type InsertResult uint8
+
+const (
+	// Inserted means that the flow is new.
+	Inserted InsertResult = iota
+	// Existed means that the flow was there already; another worker was faster.
+	Existed
+	// Full means that the table has no room, or the host no memory.
+	Full
+	// TooMany means that the client's address and port have maxSameClient flows
+	// already. The bound keeps lookups short whatever a client does.
+	TooMany
+)
+
+var insertNames = [...]string{"inserted", "existed", "full", "too many"}
+
+// String returns the result in words.
+func (r InsertResult) String() string {
+	if int(r) < len(insertNames) {
+		return insertNames[r]
+	}
+	return fmt.Sprintf("InsertResult(%d)", uint8(r))
+}
+
+// Insert adds the flow of a packet from its client. The flow is inactive, in state
+// [None] or [UDP], and ends after 3 s unless [Flow.Advance] is called for that packet.
+// On Inserted and Existed, f is the flow and its shard is locked until f.Unlock; the other
+// results change nothing. The caller counts the new flow for its server; Released
+// counts it off.
+func (t *Table) Insert(tp *Tuple, spec *Spec, now mono.Time, f *Flow) InsertResult {
+	s, tag := t.place(tp, &tp.Src, tp.SrcPort)
+	s.mu.Lock()
+	ref, same := s.scan(tag, tp, Original)
+	if ref != 0 {
+		f.set(t, s, ref, Original)
+		return Existed
+	}
+	res := TooMany
+	if same < maxSameClient {
+		ref, res = t.add(s, tag, tp.V6)
+	}
+	if res != Inserted {
+		s.mu.Unlock()
+		return res
+	}
+	h := s.head(ref)
+	*h = head{
+		deadline: deadline(now, ticksOf(firstTimeout)),
+		tag:      tag,
+		server:   spec.Server,
+		link:     spec.Link,
+		mac:      spec.MAC,
+		flags:    spec.Flags | FlagInactive,
+		proto:    tp.Proto,
+	}
+	if tp.Proto == protoUDP {
+		h.state = UDP
+	}
+	if s.live == 1 {
+		// The wheel of an empty shard may stand anywhere in the past.
+		s.wheel.next.Store(max(s.wheel.next.Load(), tickOf(now)))
+	}
+	s.fill(ref, h, tp, &spec.Dest)
+	s.file(ref, h)
+	f.set(t, s, ref, Original)
+	return Inserted
+}
+
+// add gets an entry, pays for it and puts it into the index.
+func (t *Table) add(s *shard, tag uint32, v6 bool) (uint32, InsertResult) {
+	if !t.takeCredit(s) {
+		return 0, Full
+	}
+	ref := s.alloc(v6)
+	if ref == 0 {
+		t.returnCredit(s)
+		return 0, Full
+	}
+	if !s.enter(tag, ref) {
+		s.release(ref, s.head(ref))
+		t.returnCredit(s)
+		return 0, Full
+	}
+	return ref, Inserted
+}
+
+// remove ends a flow.
+func (t *Table) remove(s *shard, ref uint32, h *head) {
+	s.leave(h.tag, ref)
+	s.unfile(h)
+	if h.server.Gen != 0 {
+		t.released(h.server, h.flags&FlagInactive == 0)
+	}
+	s.release(ref, h)
+	t.returnCredit(s)
+}
+
+// slice is how many entries Expire looks at while it holds one lock.
+const slice = 128
+
+// Expire ends flows whose time is over at now. It looks at no more than about budget
+// entries, beginning with another shard at each call, passes over a shard that is in
+// use, and returns how many flows ended. What is left is due at the next call. It costs a
+// few ns when nothing is due, never goes through the whole table, and is meant to be
+// called by every worker once per round of its loop.
+func (t *Table) Expire(now mono.Time, budget int) (expired int) {
+	target := tickOf(now)
+	if t.swept.Load() > target || budget <= 0 {
+		return 0
+	}
+	all := true
+	turn := int(t.turn.Add(1))
+	for i := range t.shards {
+		s := &t.shards[(turn+i)&(len(t.shards)-1)]
+		if s.wheel.next.Load() > target {
+			continue
+		}
+		if budget <= 0 || !s.mu.TryLock() {
+			all = false
+			continue
+		}
+		looked, ended, done := t.expire(s, target, min(budget, slice))
+		s.mu.Unlock()
+		budget -= looked
+		expired += ended
+		all = all && done
+	}
+	if all {
+		t.swept.Store(target + 1)
+	}
+	return expired
+}
