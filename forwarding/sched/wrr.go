@@ -1,0 +1,81 @@
+package sched
+
+// weightedRoundRobin goes through the list in passes and takes, in each, the servers
+// whose weight is at least the pass's threshold; the threshold falls from pass to pass
+// (ip_vs_wrr.c).
+type weightedRoundRobin struct {
+	list      []Server
+	last      int // chosen last; none at the beginning of a pass
+	threshold int // of the present pass
+	top       int // threshold of the first pass: the greatest weight less (step − 1), so that the last one's is 1
+	step      int // greatest common divisor of the weights
+}
+
+func newWeightedRoundRobin() *weightedRoundRobin {
+	return &weightedRoundRobin{last: none, step: 1}
+}
+
+func (w *weightedRoundRobin) Name() string { return "wrr" }
+
+// Update begins the present pass anew: its threshold stays, as far as the new weights have
+// such a pass (ip_vs_wrr_dest_changed).
+func (w *weightedRoundRobin) Update(list []Server) {
+	w.list, w.last = list, none
+	greatest := 0
+	w.step = 0
+	for _, s := range list {
+		greatest = max(greatest, s.Weight())
+		w.step = gcd(w.step, max(0, s.Weight()))
+	}
+	w.step = max(1, w.step)
+	w.top = greatest - (w.step - 1)
+	switch {
+	case w.threshold > w.top || w.threshold == 0:
+		w.threshold = w.top
+	case w.step > 1:
+		w.threshold = w.threshold/w.step*w.step + 1
+	}
+}
+
+// Pick goes on behind the server chosen last. It gives up when all servers were tried with
+// threshold 1, or with one below the step, which admits as many.
+func (w *weightedRoundRobin) Pick() int {
+	if w.top == 0 {
+		return none
+	}
+	begin := w.last
+	stop := none // give up behind this one
+	lastPass, restarted := false, false
+	for {
+		for w.last++; w.last < len(w.list); w.last++ {
+			s := w.list[w.last]
+			if s.Weight() >= w.threshold && !s.Overloaded() {
+				return w.last
+			}
+			if w.last == stop {
+				return none
+			}
+		}
+		w.last = none
+		w.threshold -= w.step
+		if w.threshold <= 0 {
+			w.threshold = w.top
+			if lastPass || begin == none {
+				return none
+			}
+			restarted = true
+		}
+		lastPass = w.threshold <= w.step
+		if lastPass && restarted {
+			// The first pass tried only the servers behind begin with threshold 1.
+			stop = begin
+		}
+	}
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
