@@ -2,9 +2,9 @@
 // JSON bodies over the Unix socket control.sock in the run directory.
 //
 // The package holds the three sides of that conversation. The types (Status,
-// ServiceList, Connection and what they contain) are the JSON documents. A Server
-// answers them from a Director, which the daemon implements; a Client asks them
-// and is itself a Director, so whatever prints a table works on either side of the
+// ServiceList, Connection and what they contain) are the JSON documents. Serve
+// answers them from a Director, which the daemon implements; a Client asks for
+// them and is itself a Director, so whatever prints a table works on either side of the
 // socket.
 //
 //	GET /v1/status        Status
@@ -18,5 +18,5 @@
 //
 // Only root and the user that the director runs as are answered. The socket's mode
 // (0600) says so to the kernel and the peer's credentials (SO_PEERCRED) say so to
-// the Server, which holds even where the socket's mode was changed.
+// Serve, which holds even where the socket's mode was changed.
 package control
