@@ -1,0 +1,197 @@
+package forwarding
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"uvs/conntrack"
+	"uvs/internal/mono"
+)
+
+// trashPeriod is how long a removed server is remembered after its last flow ended
+// (IP_VS_DEST_TRASH_PERIOD in include/net/ip_vs.h).
+const trashPeriod = 120 * time.Second
+
+// Config is what an Engine is made of.
+type Config struct {
+	// Workers is the number of workers, at least 1.
+	Workers int
+	// CPUs pins worker i to CPUs[i]; empty: workers are not pinned.
+	CPUs []int
+	// Flows configures the flow table. Released must be nil; the Engine sets it.
+	Flows conntrack.Config
+}
+
+// An Engine holds the services, the flows and the workers. Its methods are safe for use by
+// many goroutines.
+type Engine struct {
+	flows   *conntrack.Table
+	dests   destSlab
+	workers int
+	started mono.Time
+	worker  []*Worker
+	wants   chan Want
+
+	table  atomic.Pointer[table]
+	routes atomic.Pointer[Routes]
+
+	mu       sync.Mutex              // serialises writers; guards what follows
+	services map[ServiceKey]*service // the committed services
+	trash    map[trashKey]*dest      // removed servers that may come back
+}
+
+type trashKey struct {
+	service ServiceKey
+	server  netip.AddrPort
+}
+
+// A Want asks the control plane to resolve a neighbour.
+type Want struct {
+	Link int
+	Addr netip.Addr
+}
+
+// wantsCapacity bounds unresolved neighbours waiting for the control plane; more are asked
+// for again by later packets.
+const wantsCapacity = 256
+
+// New returns an Engine without services, routes or ports. Close it after Run has returned.
+func New(c Config) (*Engine, error) {
+	e := &Engine{
+		workers:  max(c.Workers, 1),
+		started:  mono.Now(),
+		wants:    make(chan Want, wantsCapacity),
+		services: make(map[ServiceKey]*service),
+		trash:    make(map[trashKey]*dest),
+	}
+	c.Flows.Released = e.released
+	flows, err := conntrack.New(c.Flows)
+	if err != nil {
+		return nil, fmt.Errorf("make the flow table: %w", err)
+	}
+	e.flows = flows
+	e.table.Store(&table{})
+	e.routes.Store(NewRoutes(Network{}))
+	for i := range e.workers {
+		cpu := -1
+		if i < len(c.CPUs) {
+			cpu = c.CPUs[i]
+		}
+		w, err := newWorker(e, i, cpu)
+		if err != nil {
+			e.Close()
+			return nil, err
+		}
+		e.worker = append(e.worker, w)
+	}
+	return e, nil
+}
+
+// Close releases the flow table and the workers' descriptors.
+func (e *Engine) Close() error {
+	for _, w := range e.worker {
+		w.close()
+	}
+	return e.flows.Close()
+}
+
+// Workers returns the workers in the order of their numbers.
+func (e *Engine) Workers() []*Worker { return e.worker }
+
+// Wants delivers neighbours that packets need and nobody has resolved. A neighbour may be
+// asked for more than once.
+func (e *Engine) Wants() <-chan Want { return e.wants }
+
+// SetRoutes replaces the picture of the network.
+func (e *Engine) SetRoutes(r *Routes) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.routes.Store(r)
+	e.resolveServers(r)
+	for _, w := range e.worker {
+		w.wake()
+	}
+}
+
+// resolveServers points every server at its next hop.
+func (e *Engine) resolveServers(r *Routes) {
+	resolve := func(d *dest) {
+		if hop, ok := r.Lookup(&d.target, d.v6, 0); ok {
+			d.hop.Store(&hop)
+		} else {
+			d.hop.Store(nil)
+		}
+	}
+	for _, s := range e.services {
+		for _, d := range s.servers {
+			resolve(d)
+		}
+	}
+	for _, d := range e.trash {
+		resolve(d)
+	}
+}
+
+// Run runs the workers until ctx is cancelled, then returns nil after all have ended and
+// their ports are closed. It returns early with the first worker's error.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, w := range e.worker {
+		wg.Go(func() {
+			if err := w.run(ctx); err != nil {
+				cancel(fmt.Errorf("worker %d: %w", w.id, err))
+			}
+		})
+	}
+	wg.Go(func() { e.housekeep(ctx) })
+	wg.Wait()
+	if err := context.Cause(ctx); err != context.Canceled && err != nil {
+		return err
+	}
+	return nil
+}
+
+func (e *Engine) housekeep(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			e.reap()
+		}
+	}
+}
+
+// released uncounts a flow; conntrack calls it under a shard lock.
+func (e *Engine) released(id conntrack.ServerID, active bool) {
+	if d := e.dests.get(id); d != nil {
+		d.gone(active)
+	}
+}
+
+func (e *Engine) uptime() time.Duration { return mono.Now().Sub(e.started) }
+
+// want asks for a neighbour; a full queue drops the request.
+func (e *Engine) want(hop *NextHop) {
+	select {
+	case e.wants <- Want{hop.Link, hop.Addr}:
+	default:
+	}
+}
+
+// Server returns the address and service of the server with the given id, as flows have
+// it. ok is false if it is unknown (any more).
+func (e *Engine) Server(id conntrack.ServerID) (server netip.AddrPort, service ServiceKey, ok bool) {
+	if d := e.dests.get(id); d != nil {
+		return d.addr, d.service, true
+	}
+	return netip.AddrPort{}, ServiceKey{}, false
+}

@@ -1,0 +1,86 @@
+package forwarding
+
+import (
+	"encoding/binary"
+
+	"uvs/internal/wire"
+)
+
+// A Frame is one received Ethernet frame on its way through a Worker. It points into
+// memory of the Port that received it and is valid until Release.
+type Frame struct {
+	// Data is the frame from its destination address on, without a VLAN tag and without FCS.
+	// The worker rewrites it in place.
+	Data []byte
+	// Vnet is the frame's virtio_net_hdr, VnetLen bytes, or nil from a port without one. It
+	// is sent as it was received.
+	Vnet VnetHeader
+	// VLAN is the tag control information that the device took off the frame, 0 if there was none.
+	VLAN uint16
+	// Slot is the receiving Port's own mark; nobody else reads it.
+	Slot uint32
+
+	in int // the number of the worker's port that received it
+}
+
+// VnetLen is the length of struct virtio_net_hdr (include/uapi/linux/virtio_net.h).
+const VnetLen = 10
+
+// A VnetHeader is a view on a struct virtio_net_hdr in the machine's byte order, as
+// AF_PACKET hands it over with PACKET_VNET_HDR: flags 0, gso_type 1, hdr_len 2–4,
+// gso_size 4–6, csum_start 6–8, csum_offset 8–10. A nil VnetHeader describes a frame that
+// is complete: no segmentation, checksums in place.
+type VnetHeader []byte
+
+const vnetNeedsChecksum = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM
+
+// NeedsChecksum reports whether the transport checksum is partial (the sum of the pseudo
+// header) and still to be completed by the sender's side.
+func (v VnetHeader) NeedsChecksum() bool { return v != nil && v[0]&vnetNeedsChecksum != 0 }
+
+// GSO reports whether the frame stands for several segments.
+func (v VnetHeader) GSO() bool { return v != nil && v[1] != 0 }
+
+// SegmentSize returns the payload bytes per segment of a GSO frame.
+func (v VnetHeader) SegmentSize() int { return int(binary.NativeEndian.Uint16(v[4:6])) }
+
+// ChecksumAt returns the offset in the frame of the partial checksum's field.
+func (v VnetHeader) ChecksumAt() int {
+	return int(binary.NativeEndian.Uint16(v[6:8])) + int(binary.NativeEndian.Uint16(v[8:10]))
+}
+
+// A Port is one captured interface and one worker's share of it. A Port is owned by one
+// worker goroutine; only Stats may be called from elsewhere.
+type Port interface {
+	// Link returns the interface's index and address.
+	Link() (index int, mac wire.MAC)
+	// Recv fills fs with received frames and reports how many. It never blocks; n = 0 is
+	// legal, and the worker then waits in its one ppoll. The caller owns the frames until it
+	// passes them to Release. After Close, Recv returns an error.
+	Recv(fs []Frame) (n int, err error)
+	// Send transmits frames, which may have come from other ports, and reports how many the
+	// kernel took; it has a copy of those when Send returns. Frames that it refuses are
+	// skipped and counted by the Port; err describes the last refusal.
+	Send(fs []Frame) (sent int, err error)
+	// Release gives frames back to the Port that received them, in the order of receipt.
+	Release(fs []Frame)
+	// FD returns the descriptor to poll for received frames, or −1 for a port that only sends.
+	FD() int
+	// Err takes and returns a pending error of the descriptor, which poll reports as POLLERR:
+	// the interface went down, say. The port stays usable.
+	Err() error
+	// Stats returns totals since the port was opened. Safe for use by many goroutines.
+	Stats() PortStats
+	// Close releases the port. Frames not yet released become invalid.
+	Close() error
+}
+
+// PortStats are a Port's totals since it was opened.
+type PortStats struct {
+	Received   uint64 // frames that Recv returned
+	Sent       uint64 // frames that the kernel took
+	RingDrops  uint64 // frames the kernel dropped because the ring was full (PACKET_STATISTICS)
+	SendErrors uint64 // frames the kernel refused
+	Slots      int    // receive ring size in frames, 0 for a port that only sends
+	RingBytes  int    // memory of the receive ring
+}

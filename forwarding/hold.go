@@ -1,0 +1,116 @@
+package forwarding
+
+import (
+	"net/netip"
+	"time"
+
+	"uvs/internal/mono"
+)
+
+const (
+	holdFrames = 64                     // frames of one worker that may wait at a time
+	holdBytes  = 2048                   // longest frame that may wait
+	holdTime   = 3 * time.Second        // as long as the kernel's own neighbour code asks: 3 probes, 1 s apart
+	wantEvery  = 250 * time.Millisecond // least time between two requests for one neighbour
+	wantsKept  = 16                     // neighbours whose last request is remembered
+)
+
+// A holder keeps the first frames for neighbours that are being resolved, so that a SYN
+// need not be sent twice. Its memory is allocated once. It belongs to one worker.
+type holder struct {
+	frames []*heldFrame // [:used] wait, the rest are free
+	used   int
+	asked  [wantsKept]request
+}
+
+type heldFrame struct {
+	frame  Frame // Data and Vnet point into the arrays below
+	target [16]byte
+	v6     bool
+	hash   uint32
+	until  mono.Time
+	data   [holdBytes]byte
+	vnet   [VnetLen]byte
+}
+
+type request struct {
+	addr netip.Addr
+	link int
+	at   mono.Time
+}
+
+func newHolder() holder {
+	h := holder{frames: make([]*heldFrame, holdFrames)}
+	block := make([]heldFrame, holdFrames)
+	for i := range h.frames {
+		h.frames[i] = &block[i]
+	}
+	return h
+}
+
+// mayAsk reports whether it is time to ask for a neighbour again, and notes that it was.
+func (h *holder) mayAsk(hop *NextHop, now mono.Time) bool {
+	oldest := 0
+	for i := range h.asked {
+		r := &h.asked[i]
+		if r.addr == hop.Addr && r.link == hop.Link {
+			if now.Sub(r.at) < wantEvery {
+				return false
+			}
+			r.at = now
+			return true
+		}
+		if r.at < h.asked[oldest].at {
+			oldest = i
+		}
+	}
+	h.asked[oldest] = request{hop.Addr, hop.Link, now}
+	return true
+}
+
+// hold copies a frame aside until its next hop is resolved, and asks for that.
+func (w *Worker) hold(f *Frame, hop *NextHop, target *[16]byte, v6 bool, now mono.Time) Reason {
+	h := &w.holder
+	if h.mayAsk(hop, now) {
+		w.engine.want(hop)
+	}
+	if h.used == len(h.frames) || len(f.Data) > holdBytes {
+		return DropUnresolved
+	}
+	x := h.frames[h.used]
+	h.used++
+	x.target, x.v6, x.hash, x.until = *target, v6, flowHash(&w.packet.Tuple), now.Add(holdTime)
+	x.frame = Frame{Data: x.data[:copy(x.data[:], f.Data)], in: f.in}
+	if f.Vnet != nil {
+		x.frame.Vnet = x.vnet[:copy(x.vnet[:], f.Vnet)]
+	}
+	return held
+}
+
+// retryHeld adds to out the held frames whose next hop is known by now, and drops those
+// that waited too long. The frames stay valid until the next Process, so out has to be
+// flushed before. It belongs to the worker's goroutine.
+func (w *Worker) retryHeld(now mono.Time, out *Batch) {
+	h := &w.holder
+	if h.used == 0 {
+		return
+	}
+	w.routes = w.engine.routes.Load()
+	waiting := 0
+	for i := range h.used {
+		x := h.frames[i]
+		if hop, ok := w.routes.Lookup(&x.target, x.v6, x.hash); ok && !hop.Resolved() && now < x.until {
+			if h.mayAsk(&hop, now) {
+				w.engine.want(&hop)
+			}
+			h.frames[i], h.frames[waiting] = h.frames[waiting], x
+			waiting++
+		} else if ok && hop.Resolved() {
+			w.reasons.add(w.emit(&x.frame, &hop, &x.target, x.v6, now, out))
+		} else {
+			w.reasons.add(DropUnresolved)
+		}
+	}
+	h.used = waiting
+	w.reasons.publish()
+}

@@ -1,0 +1,181 @@
+package forwarding
+
+import (
+	"uvs/conntrack"
+	"uvs/internal/wire"
+)
+
+// A Packet is what Decode found in a Frame. Offsets count from the start of Frame.Data.
+type Packet struct {
+	Tuple    conntrack.Tuple
+	TCPFlags uint8 // wire.TCP… bits; 0 for UDP
+	l4       int   // offset of the transport header
+	ipLen    int   // bytes of the IP packet, headers included
+}
+
+// maxExtensionHeaders bounds the walk through an IPv6 header chain.
+const maxExtensionHeaders = 8
+
+// Decode reads the headers of f into p, whose old content is lost. It is the only place
+// that checks lengths: after Forwarded is returned, Data holds the whole IP packet, and
+// its transport header is complete. Trailing Ethernet padding is cut off f.Data. Any other
+// Reason leaves p undefined. A frame that is not IP, not TCP or UDP, or a fragment passes
+// to the kernel; one that contradicts itself is dropped.
+func Decode(f *Frame, p *Packet) Reason {
+	if len(f.Data) < wire.EthernetLen {
+		return DropTruncated
+	}
+	if f.VLAN != 0 {
+		return PassVLAN
+	}
+	*p = Packet{}
+	var protocol uint8
+	var reason Reason
+	switch wire.Ethernet(f.Data).EtherType() {
+	case wire.EtherTypeIPv4:
+		protocol, reason = decodeIPv4(f, p)
+	case wire.EtherTypeIPv6:
+		protocol, reason = decodeIPv6(f, p)
+	default:
+		return PassNotIP
+	}
+	if reason != Forwarded {
+		return reason
+	}
+	p.Tuple.Proto = protocol
+	switch protocol {
+	case wire.ProtoTCP:
+		return decodeTCP(f, p)
+	case wire.ProtoUDP:
+		return decodeUDP(f, p)
+	}
+	return PassProtocol
+}
+
+func decodeIPv4(f *Frame, p *Packet) (protocol uint8, reason Reason) {
+	b := f.Data[wire.EthernetLen:]
+	if len(b) < wire.IPv4Len {
+		return 0, DropTruncated
+	}
+	h := wire.IPv4(b)
+	headerLen, total := h.HeaderLen(), h.TotalLen()
+	if h.Version() != 4 || headerLen < wire.IPv4Len || total < headerLen {
+		return 0, DropIPHeader
+	}
+	if total > len(b) {
+		return 0, DropTruncated
+	}
+	if wire.Checksum(b[:headerLen]) != 0 {
+		return 0, DropIPHeader
+	}
+	if h.IsFragment() {
+		return 0, PassFragment
+	}
+	copy(p.Tuple.Src[:4], h.Source())
+	copy(p.Tuple.Dst[:4], h.Destination())
+	if martianIPv4(h.Source()) {
+		return 0, DropMartian
+	}
+	f.Data = f.Data[:wire.EthernetLen+total]
+	p.l4, p.ipLen = wire.EthernetLen+headerLen, total
+	return h.Protocol(), Forwarded
+}
+
+func decodeIPv6(f *Frame, p *Packet) (protocol uint8, reason Reason) {
+	b := f.Data[wire.EthernetLen:]
+	if len(b) < wire.IPv6Len {
+		return 0, DropTruncated
+	}
+	h := wire.IPv6(b)
+	total := wire.IPv6Len + h.PayloadLen()
+	if h.Version() != 6 {
+		return 0, DropIPHeader
+	}
+	if total > len(b) {
+		return 0, DropTruncated
+	}
+	b = b[:total]
+	p.Tuple.V6 = true
+	copy(p.Tuple.Src[:], h.Source())
+	copy(p.Tuple.Dst[:], h.Destination())
+	if martianIPv6(h.Source()) {
+		return 0, DropMartian
+	}
+	next, off, reason := skipExtensionHeaders(b, h.NextHeader())
+	if reason != Forwarded {
+		return 0, reason
+	}
+	f.Data = f.Data[:wire.EthernetLen+total]
+	p.l4, p.ipLen = wire.EthernetLen+off, total
+	return next, Forwarded
+}
+
+// skipExtensionHeaders walks the chain of RFC 8200, Section 4 and returns the protocol and
+// offset of what follows it.
+func skipExtensionHeaders(b []byte, next uint8) (protocol uint8, off int, reason Reason) {
+	off = wire.IPv6Len
+	for range maxExtensionHeaders {
+		switch next {
+		case wire.ProtoHopByHop, wire.ProtoRouting, wire.ProtoDstOptions:
+			if len(b) < off+8 {
+				return 0, 0, DropTruncated
+			}
+			next, off = b[off], off+8+int(b[off+1])*8
+		case wire.ProtoFragment:
+			return 0, 0, PassFragment
+		default:
+			return next, off, Forwarded
+		}
+	}
+	return 0, 0, DropIPHeader
+}
+
+func decodeTCP(f *Frame, p *Packet) Reason {
+	if len(f.Data) < p.l4+wire.TCPLen {
+		return DropTruncated
+	}
+	l4 := f.Data[p.l4:]
+	if h := wire.TCP(l4).HeaderLen(); h < wire.TCPLen || h > len(l4) {
+		return DropTransport
+	}
+	p.TCPFlags = wire.TCP(l4).Flags()
+	return decodePorts(f, p, wire.TCPChecksumOffset)
+}
+
+func decodeUDP(f *Frame, p *Packet) Reason {
+	if len(f.Data) < p.l4+wire.UDPLen {
+		return DropTruncated
+	}
+	l4 := f.Data[p.l4:]
+	if n := wire.UDP(l4).Len(); !f.Vnet.GSO() && (n < wire.UDPLen || n > len(l4)) {
+		return DropTransport
+	}
+	return decodePorts(f, p, wire.UDPChecksumOffset)
+}
+
+func decodePorts(f *Frame, p *Packet, checksumOffset int) Reason {
+	// A partial checksum elsewhere than in this header would be of a tunnel that we do not
+	// look into; updating the wrong field would corrupt it.
+	if f.Vnet.NeedsChecksum() && f.Vnet.ChecksumAt() != p.l4+checksumOffset {
+		return DropOffload
+	}
+	l4 := f.Data[p.l4:]
+	p.Tuple.SrcPort, p.Tuple.DstPort = wire.SourcePort(l4), wire.DestinationPort(l4)
+	return Forwarded
+}
+
+// martianIPv4 reports source addresses that no host may have: 0/8, 127/8, multicast and
+// above (RFC 1122, Section 3.2.1.3; ip_route_input_slow in net/ipv4/route.c).
+func martianIPv4(a []byte) bool { return a[0] == 0 || a[0] == 127 || a[0] >= 224 }
+
+// martianIPv6 reports ::, ::1 and multicast sources (RFC 4291, Section 2.5 and 2.7).
+func martianIPv6(a []byte) bool {
+	if a[0] == 0xff {
+		return true
+	}
+	var or byte
+	for _, x := range a[:15] {
+		or |= x
+	}
+	return or == 0 && a[15] <= 1
+}

@@ -1,0 +1,210 @@
+package forwarding
+
+import (
+	"uvs/conntrack"
+	"uvs/internal/mono"
+	"uvs/internal/wire"
+)
+
+// held is what became of a frame that waits for its next hop; it is counted when that is settled.
+const held = reasonCount
+
+// Process decides about a batch of received frames and rewrites those that go on. Frames
+// to send are added to out, which the caller flushes and empties; every other frame is
+// counted under its Reason. Process does no I/O and does not allocate. It belongs to the
+// worker's goroutine.
+func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) {
+	w.table, w.routes = w.engine.table.Load(), w.engine.routes.Load()
+	for i := range in {
+		w.reasons.add(w.process(&in[i], now, out))
+	}
+	w.reasons.publish()
+}
+
+func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
+	p, flow := &w.packet, &w.flow
+	if reason := Decode(f, p); reason != Forwarded {
+		return reason
+	}
+	if w.engine.flows.Find(&p.Tuple, flow) {
+		if !beginsAnew(flow, p) {
+			return w.forward(f, p, flow, now, out)
+		}
+		flow.Expire()
+		flow.Unlock()
+	}
+	svc := w.table.lookup(&p.Tuple)
+	if svc == nil {
+		return w.stranger(f, p, now, out)
+	}
+	if reason := w.schedule(f, p, svc, now); reason != Forwarded {
+		return reason
+	}
+	return w.forward(f, p, flow, now, out)
+}
+
+// beginsAnew reports whether a packet opens a new connection on the ports of one that has
+// ended (is_new_conn_expected with conn_reuse_mode 1 in net/netfilter/ipvs/ip_vs_core.c).
+func beginsAnew(flow *conntrack.Flow, p *Packet) bool {
+	if p.TCPFlags&wire.TCPSyn == 0 || flow.Dir() != conntrack.Original {
+		return false
+	}
+	s := flow.State()
+	return s == conntrack.TimeWait || s == conntrack.Close
+}
+
+// schedule picks a server for a packet without a flow and makes the flow. After Forwarded,
+// w.flow is locked.
+func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reason {
+	if p.Tuple.Proto == wire.ProtoTCP && (p.TCPFlags&wire.TCPSyn == 0 || p.TCPFlags&wire.TCPRst != 0) {
+		return DropNoFlow
+	}
+	if w.routes.local(&p.Tuple.Src, p.Tuple.V6) {
+		return DropMartian // our own address as a remote sender (fib_validate_source)
+	}
+	d := svc.pick()
+	if d == nil {
+		return DropNoServer
+	}
+	spec := conntrack.Spec{
+		Server: d.id,
+		Dest:   conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()},
+		Flags:  conntrack.Flags(d.method.Load()),
+		MAC:    wire.Ethernet(f.Data).Source(),
+		Link:   int32(w.ports[f.in].link),
+	}
+	if svc.key.Port == 0 { // an all-ports service keeps the packet's own port
+		spec.Dest.Port = p.Tuple.DstPort
+	}
+	if Method(d.method.Load()) != Masq {
+		spec.Flags |= conntrack.FlagNoOutput
+	}
+	switch w.engine.flows.Insert(&p.Tuple, &spec, now, &w.flow) {
+	case conntrack.Inserted:
+		d.inactive.Add(1)
+		d.counters[w.id].connections.Add(1)
+	case conntrack.Existed: // another worker was faster
+	default:
+		return DropTableFull
+	}
+	return Forwarded
+}
+
+// forward sends a packet of a known flow on its way. The flow is locked on entry and
+// unlocked on return.
+func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Time, out *Batch) Reason {
+	d, direction := w.engine.dests.get(flow.Server()), flow.Dir()
+	if d == nil || direction == conntrack.Original && d.removed.Load() {
+		flow.Unlock()
+		return DropServerGone
+	}
+	method := Method(flow.Flags() & conntrack.FlagMethod)
+	d.moved(flow.Advance(conntrack.TCPFlags(p.TCPFlags), now))
+	w.from, w.to = flow.Virtual(), flow.Dest()
+	origin := station{mac: flow.MAC(), link: int(flow.Link())}
+	flow.Unlock()
+
+	counters := &d.counters[w.id]
+	if direction == conntrack.Original {
+		counters.packetsIn.Add(1)
+		counters.bytesIn.Add(uint64(p.ipLen))
+	} else {
+		counters.packetsOut.Add(1)
+		counters.bytesOut.Add(uint64(p.ipLen))
+	}
+	if !p.decrementTTL(f) {
+		return DropTTL
+	}
+	if direction == conntrack.Original {
+		if method == Masq {
+			p.setDestination(f, &w.to)
+		}
+		hop := d.hop.Load()
+		if hop == nil {
+			return DropNoRoute
+		}
+		return w.emit(f, hop, &d.target, p.Tuple.V6, now, out)
+	}
+	if method == Masq {
+		p.setSource(f, &w.from)
+	}
+	return w.toClient(f, p, origin, now, out)
+}
+
+// A station is where a flow's request came from.
+type station struct {
+	mac  wire.MAC
+	link int
+}
+
+// toClient sends an answer to the client, which is the packet's destination.
+func (w *Worker) toClient(f *Frame, p *Packet, origin station, now mono.Time, out *Batch) Reason {
+	hop, ok := w.routes.Lookup(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple))
+	if !ok {
+		return DropNoRoute
+	}
+	// A neighbour that the kernel has not resolved is at the address its request came from.
+	if !hop.Resolved() && hop.Link == origin.link && hop.Addr == netAddr(p.Tuple.Dst, p.Tuple.V6) {
+		hop.Dst = origin.mac
+	}
+	return w.emit(f, &hop, &p.Tuple.Dst, p.Tuple.V6, now, out)
+}
+
+// stranger handles a packet that is not of a service's flow and not for a service. Those
+// from a NAT server's service port never reach the kernel, so what the kernel would have
+// routed is routed here, untranslated (ip_vs_out lets it pass).
+func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
+	if !w.table.fromServer(&p.Tuple) {
+		return PassNotServed
+	}
+	if w.routes.local(&p.Tuple.Dst, p.Tuple.V6) {
+		return PassLocal
+	}
+	if !w.routes.forwarding(p.Tuple.V6) {
+		return DropNotRouter
+	}
+	if !p.decrementTTL(f) {
+		return DropTTL
+	}
+	return w.toClient(f, p, station{}, now, out)
+}
+
+// emit addresses a frame to its next hop and adds it to out, or holds it until the hop is
+// resolved. target is what to look up again then.
+func (w *Worker) emit(f *Frame, hop *NextHop, target *[16]byte, v6 bool, now mono.Time, out *Batch) Reason {
+	if !hop.Resolved() {
+		return w.hold(f, hop, target, v6, now)
+	}
+	port := w.portOf(hop.Link)
+	if port < 0 {
+		return DropNoPort
+	}
+	wire.Ethernet(f.Data).SetAddresses(hop.Dst, hop.Src)
+	out.add(port, f)
+	return Forwarded
+}
+
+// portOf returns the number of the worker's port on a link, −1 if there is none.
+func (w *Worker) portOf(link int) int {
+	for i := range w.ports {
+		if w.ports[i].link == link {
+			return i
+		}
+	}
+	return -1
+}
+
+// flowHash spreads flows over equal-cost ways; both ports and addresses count.
+func flowHash(t *conntrack.Tuple) uint32 {
+	h := uint32(t.SrcPort)<<16 | uint32(t.DstPort)
+	for i := 0; i < 16; i += 4 {
+		h = (h ^ be32(t.Src[i:]) ^ be32(t.Dst[i:])<<7) * 0x9e3779b1
+		h ^= h >> 15
+	}
+	return h
+}
+
+func be32(b []byte) uint32 {
+	_ = b[3]
+	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+}

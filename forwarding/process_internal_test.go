@@ -1,0 +1,578 @@
+package forwarding
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"uvs/conntrack"
+	"uvs/internal/mono"
+	"uvs/internal/wire"
+)
+
+const (
+	outside = 1 // the port towards clients
+	inside  = 2 // the port towards servers
+)
+
+var (
+	outsideMAC = wire.MAC{2, 0, 0, 0, 0, 1}
+	insideMAC  = wire.MAC{2, 0, 0, 0, 0, 2}
+	gatewayMAC = wire.MAC{2, 0, 0, 0, 1, 1}
+	clientMAC  = wire.MAC{2, 0, 0, 0, 1, 9}
+	serverMACs = []wire.MAC{{2, 0, 0, 0, 2, 1}, {2, 0, 0, 0, 2, 2}, {2, 0, 0, 0, 2, 3}}
+)
+
+// A site is an engine with one worker between two ports, driven by hand.
+type site struct {
+	t      testing.TB
+	engine *Engine
+	worker *Worker
+	now    mono.Time
+}
+
+// nullPort is a port of which only the link matters.
+type nullPort struct {
+	link int
+	mac  wire.MAC
+	Port
+}
+
+func (p nullPort) Link() (int, wire.MAC) { return p.link, p.mac }
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	e, err := New(Config{Workers: 1, Flows: conntrack.Config{MaxFlows: 1000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	s := &site{t: t, engine: e, worker: e.Workers()[0], now: mono.Now()}
+	s.worker.SetPorts([]Port{nullPort{link: outside, mac: outsideMAC}, nullPort{link: inside, mac: insideMAC}})
+	s.worker.usePorts()
+	e.SetRoutes(NewRoutes(siteNetwork()))
+	return s
+}
+
+func siteNetwork() Network {
+	n := Network{
+		Links: []Link{{outside, outsideMAC, 1500}, {inside, insideMAC, 1500}},
+		Routes: []RouteSpec{
+			{netip.MustParsePrefix("0.0.0.0/0"), []HopSpec{{Link: outside, Gateway: netip.MustParseAddr("192.0.2.1")}}},
+			{netip.MustParsePrefix("192.0.2.0/24"), []HopSpec{{Link: outside}}},
+			{netip.MustParsePrefix("198.51.100.0/24"), []HopSpec{{Link: inside}}},
+			{netip.MustParsePrefix("::/0"), []HopSpec{{Link: outside, Gateway: netip.MustParseAddr("2001:db8:2::1")}}},
+			{netip.MustParsePrefix("2001:db8:5::/64"), []HopSpec{{Link: inside}}},
+		},
+		Neighbours: []Neighbour{
+			{outside, netip.MustParseAddr("192.0.2.1"), gatewayMAC},
+			{outside, netip.MustParseAddr("2001:db8:2::1"), gatewayMAC},
+		},
+		Locals: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.1"), vip4, vip6},
+	}
+	for i, mac := range serverMACs {
+		n.Neighbours = append(n.Neighbours,
+			Neighbour{inside, server4(i), mac}, Neighbour{inside, server6(i), mac})
+	}
+	return n
+}
+
+var (
+	vip4    = netip.MustParseAddr("192.0.2.10")
+	vip6    = netip.MustParseAddr("2001:db8:2::10")
+	client4 = netip.MustParseAddr("203.0.113.5")
+	client6 = netip.MustParseAddr("2001:db8:9::5")
+)
+
+func server4(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, byte(11 + i)}) }
+
+func server6(i int) netip.Addr {
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 5, 15: byte(0x11 + i)})
+}
+
+// serve adds a service with servers of weight 1, in the order of their numbers.
+func (s *site) serve(vip netip.Addr, port uint16, protocol uint8, m Method, serverPort uint16, servers int) ServiceKey {
+	s.t.Helper()
+	key := ServiceKey{vip, port, protocol}
+	err := s.engine.Update(func(tx *Tx) error {
+		if err := tx.AddService(key, ServiceSpec{Scheduler: "rr"}); err != nil {
+			return err
+		}
+		for i := range servers {
+			addr := server4(i)
+			if vip.Is6() {
+				addr = server6(i)
+			}
+			if err := tx.AddServer(key, netip.AddrPortFrom(addr, serverPort), ServerSpec{m, 1}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return key
+}
+
+// process runs one frame through the worker and returns what leaves, by port.
+func (s *site) process(port int, data []byte, vnet VnetHeader) (out *Frame, via int, reason Reason) {
+	s.t.Helper()
+	before := s.reasons()
+	frames := []Frame{{Data: data, Vnet: vnet, in: port - 1}}
+	s.worker.Process(frames, s.now, &s.worker.out)
+	for i, list := range s.worker.out.ports {
+		for j := range list {
+			if out != nil {
+				s.t.Fatal("one frame in, two out")
+			}
+			f := list[j]
+			out, via = &f, i+1
+		}
+		s.worker.out.ports[i] = list[:0]
+	}
+	after := s.reasons()
+	for r, n := range after {
+		if n != before[r] {
+			return out, via, Reason(r)
+		}
+	}
+	return out, via, held
+}
+
+func (s *site) reasons() (n [reasonCount]uint64) {
+	for r := range n {
+		n[r] = s.worker.reasons.total[r].Load()
+	}
+	return n
+}
+
+// A segment describes a packet of a test.
+type segment struct {
+	src, dst netip.AddrPort
+	protocol uint8
+	flags    uint8
+	payload  int
+	ttl      uint8
+	from     wire.MAC
+}
+
+func (g segment) frame(t testing.TB) []byte {
+	t.Helper()
+	if g.ttl == 0 {
+		g.ttl = 64
+	}
+	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr(g.from[:]), DstMAC: net.HardwareAddr(outsideMAC[:])}
+	var ip gopacket.SerializableLayer
+	var network gopacket.NetworkLayer
+	if g.src.Addr().Is4() {
+		eth.EthernetType = layers.EthernetTypeIPv4
+		h := &layers.IPv4{Version: 4, TTL: g.ttl, Protocol: layers.IPProtocol(g.protocol), Id: 7,
+			SrcIP: g.src.Addr().AsSlice(), DstIP: g.dst.Addr().AsSlice()}
+		ip, network = h, h
+	} else {
+		eth.EthernetType = layers.EthernetTypeIPv6
+		h := &layers.IPv6{Version: 6, HopLimit: g.ttl, NextHeader: layers.IPProtocol(g.protocol),
+			SrcIP: g.src.Addr().AsSlice(), DstIP: g.dst.Addr().AsSlice()}
+		ip, network = h, h
+	}
+	var l4 gopacket.SerializableLayer
+	if g.protocol == wire.ProtoTCP {
+		h := &layers.TCP{SrcPort: layers.TCPPort(g.src.Port()), DstPort: layers.TCPPort(g.dst.Port()), Seq: 1000, Window: 500,
+			FIN: g.flags&wire.TCPFin != 0, SYN: g.flags&wire.TCPSyn != 0, RST: g.flags&wire.TCPRst != 0, ACK: g.flags&wire.TCPAck != 0}
+		h.SetNetworkLayerForChecksum(network) //nolint:errcheck // IPv4 and IPv6 are both known to it
+		l4 = h
+	} else {
+		h := &layers.UDP{SrcPort: layers.UDPPort(g.src.Port()), DstPort: layers.UDPPort(g.dst.Port())}
+		h.SetNetworkLayerForChecksum(network) //nolint:errcheck // IPv4 and IPv6 are both known to it
+		l4 = h
+	}
+	buf := gopacket.NewSerializeBuffer()
+	payload := gopacket.Payload(bytes.Repeat([]byte("uvs!"), (g.payload+3)/4)[:g.payload])
+	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip, l4, payload); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// describe parses a frame with gopacket and verifies its checksums.
+func describe(t testing.TB, f *Frame) string {
+	t.Helper()
+	if f == nil {
+		return "nothing"
+	}
+	p := gopacket.NewPacket(f.Data, layers.LayerTypeEthernet, gopacket.Default)
+	if e := p.ErrorLayer(); e != nil {
+		t.Fatalf("frame that was sent does not parse: %v", e.Error())
+	}
+	eth := p.LinkLayer().(*layers.Ethernet)
+	ttl := 0
+	switch ip := p.NetworkLayer().(type) {
+	case *layers.IPv4:
+		ttl = int(ip.TTL)
+		if wire.Checksum(f.Data[14:14+4*int(ip.IHL)]) != 0 {
+			t.Errorf("IPv4 header checksum is wrong")
+		}
+	case *layers.IPv6:
+		ttl = int(ip.HopLimit)
+	}
+	src, dst := p.NetworkLayer().NetworkFlow().Endpoints()
+	sport, dport := p.TransportLayer().TransportFlow().Endpoints()
+	verifyTransport(t, f, src.Raw(), dst.Raw())
+	return fmt.Sprintf("%s>%s %s:%s>%s:%s ttl %d", eth.SrcMAC, eth.DstMAC, src, sport, dst, dport, ttl)
+}
+
+// verifyTransport completes a partial checksum as a network card would, then checks it.
+func verifyTransport(t testing.TB, f *Frame, src, dst []byte) {
+	t.Helper()
+	var p Packet
+	g := Frame{Data: f.Data, Vnet: f.Vnet}
+	if r := Decode(&g, &p); r != Forwarded {
+		t.Fatalf("frame that was sent does not decode: %s", r)
+	}
+	l4 := bytes.Clone(g.Data[p.l4:])
+	off := wire.TCPChecksumOffset
+	if p.Tuple.Proto == wire.ProtoUDP {
+		off = wire.UDPChecksumOffset
+		if l4[off] == 0 && l4[off+1] == 0 {
+			return
+		}
+	}
+	pseudo := wire.PseudoHeaderSum(src, dst, p.Tuple.Proto, len(l4))
+	if f.Vnet.NeedsChecksum() {
+		if got := uint16(l4[off])<<8 | uint16(l4[off+1]); got != pseudo {
+			t.Errorf("partial checksum %#04x, want the pseudo header's sum %#04x", got, pseudo)
+		}
+		return
+	}
+	if got := wire.Sum(l4, pseudo); got != 0xffff {
+		t.Errorf("transport checksum leaves %#04x, want 0xffff", got)
+	}
+}
+
+func endpoint(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }
+
+func TestNATBothWays(t *testing.T) {
+	tests := []struct {
+		name          string
+		vip, client   netip.Addr
+		server        netip.Addr
+		protocol      uint8
+		request, want string
+		answer        string
+	}{
+		{"tcp over ipv4", vip4, client4, server4(0), wire.ProtoTCP, "", "02:00:00:00:00:02>02:00:00:00:02:01 203.0.113.5:40000>198.51.100.11:8080 ttl 63",
+			"02:00:00:00:00:01>02:00:00:00:01:01 192.0.2.10:80>203.0.113.5:40000 ttl 63"},
+		{"udp over ipv4", vip4, client4, server4(0), wire.ProtoUDP, "", "02:00:00:00:00:02>02:00:00:00:02:01 203.0.113.5:40000>198.51.100.11:8080 ttl 63",
+			"02:00:00:00:00:01>02:00:00:00:01:01 192.0.2.10:80>203.0.113.5:40000 ttl 63"},
+		{"tcp over ipv6", vip6, client6, server6(0), wire.ProtoTCP, "", "02:00:00:00:00:02>02:00:00:00:02:01 2001:db8:9::5:40000>2001:db8:5::11:8080 ttl 63",
+			"02:00:00:00:00:01>02:00:00:00:01:01 2001:db8:2::10:80>2001:db8:9::5:40000 ttl 63"},
+		{"udp over ipv6", vip6, client6, server6(0), wire.ProtoUDP, "", "02:00:00:00:00:02>02:00:00:00:02:01 2001:db8:9::5:40000>2001:db8:5::11:8080 ttl 63",
+			"02:00:00:00:00:01>02:00:00:00:01:01 2001:db8:2::10:80>2001:db8:9::5:40000 ttl 63"},
+	}
+	for _, tt := range tests {
+		for _, partial := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, partial checksum %t", tt.name, partial), func(t *testing.T) {
+				s := newSite(t)
+				s.serve(tt.vip, 80, tt.protocol, Masq, 8080, 1)
+				request := segment{src: endpoint(tt.client, 40000), dst: endpoint(tt.vip, 80), protocol: tt.protocol, flags: wire.TCPSyn, payload: 33}.frame(t)
+				out, via, reason := s.process(outside, request, vnetFor(request, partial))
+				if got := describe(t, out); got != tt.want || via != inside {
+					t.Errorf("request left as %s by port %d (%s)\nwant %s by port %d", got, via, reason, tt.want, inside)
+				}
+				answer := segment{src: endpoint(tt.server, 8080), dst: endpoint(tt.client, 40000), protocol: tt.protocol, flags: wire.TCPSyn | wire.TCPAck, payload: 8}.frame(t)
+				out, via, reason = s.process(inside, answer, vnetFor(answer, partial))
+				if got := describe(t, out); got != tt.answer || via != outside {
+					t.Errorf("answer left as %s by port %d (%s)\nwant %s by port %d", got, via, reason, tt.answer, outside)
+				}
+			})
+		}
+	}
+}
+
+// vnetFor makes a virtio_net_hdr for a frame; with partial it also turns the frame's
+// checksum into a partial one.
+func vnetFor(frame []byte, partial bool) VnetHeader {
+	v := make(VnetHeader, VnetLen)
+	if !partial {
+		return v
+	}
+	var p Packet
+	f := Frame{Data: frame}
+	Decode(&f, &p)
+	off, at := wire.TCPChecksumOffset, p.l4
+	if p.Tuple.Proto == wire.ProtoUDP {
+		off = wire.UDPChecksumOffset
+	}
+	v[0] = vnetNeedsChecksum
+	putNative(v[6:], uint16(at))
+	putNative(v[8:], uint16(off))
+	n := 4
+	if p.Tuple.V6 {
+		n = 16
+	}
+	sum := wire.PseudoHeaderSum(p.Tuple.Src[:n], p.Tuple.Dst[:n], p.Tuple.Proto, len(f.Data)-p.l4)
+	frame[at+off], frame[at+off+1] = byte(sum>>8), byte(sum)
+	return v
+}
+
+func TestDirectRoutingLeavesThePacketAlone(t *testing.T) {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Route, 80, 1)
+	request := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t)
+	original := bytes.Clone(request)
+	out, via, reason := s.process(outside, request, nil)
+	const want = "02:00:00:00:00:02>02:00:00:00:02:01 203.0.113.5:40000>192.0.2.10:80 ttl 63"
+	if got := describe(t, out); got != want || via != inside {
+		t.Fatalf("left as %s by port %d (%s)\nwant %s by port %d", got, via, reason, want, inside)
+	}
+	if !bytes.Equal(out.Data[14+20:], original[14+20:len(out.Data)]) { // behind that is Ethernet padding
+		t.Errorf("the segment changed:\ngot  %x\nwant %x", out.Data[34:], original[34:])
+	}
+}
+
+// TestRoundRobinFollowsTheKernel: servers are added at the head of the list, so the last
+// one added is the first to be asked.
+func TestRoundRobinFollowsTheKernel(t *testing.T) {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 3)
+	var got []string
+	for i := range 7 {
+		out, _, _ := s.process(outside, segment{src: endpoint(client4, uint16(40000+i)), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil)
+		got = append(got, netip.AddrFrom4([4]byte(out.Data[30:34])).String())
+	}
+	want := "[198.51.100.13 198.51.100.12 198.51.100.11 198.51.100.13 198.51.100.12 198.51.100.11 198.51.100.13]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("servers chosen: %v\nwant %s", got, want)
+	}
+}
+
+func putNative(b []byte, v uint16) {
+	// virtio_net_hdr is in the machine's order; tests run on little-endian machines only.
+	b[0], b[1] = byte(v), byte(v>>8)
+}
+
+func TestFramesThatAreNotForwarded(t *testing.T) {
+	syn := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}
+	with := func(change func(b []byte) []byte) []byte { return change(syn.frame(t)) }
+	fix := func(b []byte) []byte { // recompute the IPv4 header checksum
+		h := wire.IPv4(b[14:34])
+		h.SetChecksum(0)
+		h.SetChecksum(wire.Checksum(h))
+		return b
+	}
+	variant := func(change func(*segment)) []byte {
+		g := syn
+		change(&g)
+		return g.frame(t)
+	}
+	tests := []struct {
+		name string
+		data []byte
+		vnet VnetHeader
+		port int
+		want Reason
+	}{
+		{"empty", nil, nil, outside, DropTruncated},
+		{"half an Ethernet header", with(func(b []byte) []byte { return b[:9] }), nil, outside, DropTruncated},
+		{"arp", with(func(b []byte) []byte { b[12], b[13] = 8, 6; return b }), nil, outside, PassNotIP},
+		{"half an IP header", with(func(b []byte) []byte { return b[:24] }), nil, outside, DropTruncated},
+		{"total length beyond the frame", with(func(b []byte) []byte { b[16] = 9; return fix(b) }), nil, outside, DropTruncated},
+		{"total length below the header", with(func(b []byte) []byte { b[17] = 19; return fix(b) }), nil, outside, DropIPHeader},
+		{"header length 16", with(func(b []byte) []byte { b[14] = 0x44; return fix(b) }), nil, outside, DropIPHeader},
+		{"version 5", with(func(b []byte) []byte { b[14] = 0x55; return fix(b) }), nil, outside, DropIPHeader},
+		{"IP checksum off by one", with(func(b []byte) []byte { b[25]++; return b }), nil, outside, DropIPHeader},
+		{"first fragment", with(func(b []byte) []byte { b[20] = 0x20; return fix(b) }), nil, outside, PassFragment},
+		{"later fragment", with(func(b []byte) []byte { b[21] = 8; return fix(b) }), nil, outside, PassFragment},
+		{"icmp", with(func(b []byte) []byte { b[23] = 1; return fix(b) }), nil, outside, PassProtocol},
+		{"half a TCP header", with(func(b []byte) []byte { b[17] = 30; return fix(b[:14+30]) }), nil, outside, DropTruncated},
+		{"TCP header length 16", with(func(b []byte) []byte { b[46] = 0x40; return b }), nil, outside, DropTransport},
+		{"TCP header length beyond the segment", with(func(b []byte) []byte { b[46] = 0xf0; return b }), nil, outside, DropTransport},
+		{"loopback source", variant(func(g *segment) { g.src = netip.MustParseAddrPort("127.0.0.1:40000") }), nil, outside, DropMartian},
+		{"multicast source", variant(func(g *segment) { g.src = netip.MustParseAddrPort("224.0.0.1:40000") }), nil, outside, DropMartian},
+		{"the director's own source", variant(func(g *segment) { g.src = netip.MustParseAddrPort("192.0.2.2:40000") }), nil, outside, DropMartian},
+		{"ttl 1", variant(func(g *segment) { g.ttl = 1 }), nil, outside, DropTTL},
+		{"another port", variant(func(g *segment) { g.dst = endpoint(vip4, 81) }), nil, outside, PassNotServed},
+		{"another address", variant(func(g *segment) { g.dst = endpoint(client4, 80) }), nil, outside, PassNotServed},
+		{"ack without a flow", variant(func(g *segment) { g.flags = wire.TCPAck }), nil, outside, DropNoFlow},
+		{"rst without a flow", variant(func(g *segment) { g.flags = wire.TCPRst }), nil, outside, DropNoFlow},
+		{"syn and rst", variant(func(g *segment) { g.flags = wire.TCPSyn | wire.TCPRst }), nil, outside, DropNoFlow},
+		{"a server's packet to the director", variant(func(g *segment) {
+			g.src, g.dst = endpoint(server4(0), 80), netip.MustParseAddrPort("198.51.100.1:39000")
+		}), nil, inside, PassLocal},
+		{"a server's packet to a stranger while not a router", variant(func(g *segment) {
+			g.src, g.dst = endpoint(server4(0), 80), netip.MustParseAddrPort("203.0.113.77:39000")
+		}), nil, inside, DropNotRouter},
+		{"partial checksum outside the header", syn.frame(t), VnetHeader{1, 0, 0, 0, 0, 0, 50, 0, 16, 0}, outside, DropOffload},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t)
+			s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+			out, _, reason := s.process(tt.port, tt.data, tt.vnet)
+			if reason != tt.want || out != nil {
+				t.Errorf("got %s and %s, want %s and nothing", reason, describe(t, out), tt.want)
+			}
+		})
+	}
+	t.Run("vlan tag", func(t *testing.T) {
+		f := Frame{Data: syn.frame(t), VLAN: 7}
+		if got := Decode(&f, new(Packet)); got != PassVLAN {
+			t.Errorf("got %s, want %s", got, PassVLAN)
+		}
+	})
+}
+
+func TestServersOwnTrafficIsRoutedUntranslated(t *testing.T) {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+	n := siteNetwork()
+	n.Forwarding4 = true
+	s.engine.SetRoutes(NewRoutes(n))
+	out, via, reason := s.process(inside, segment{src: endpoint(server4(0), 80), dst: netip.MustParseAddrPort("203.0.113.77:39000"), protocol: wire.ProtoTCP, flags: wire.TCPSyn | wire.TCPAck}.frame(t), nil)
+	const want = "02:00:00:00:00:01>02:00:00:00:01:01 198.51.100.11:80>203.0.113.77:39000 ttl 63"
+	if got := describe(t, out); got != want || via != outside {
+		t.Errorf("left as %s by port %d (%s)\nwant %s by port %d", got, via, reason, want, outside)
+	}
+}
+
+// TestAnswerToAnUnresolvedOnLinkClient: its MAC is the one its request came from.
+func TestAnswerToAnUnresolvedOnLinkClient(t *testing.T) {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+	client := netip.MustParseAddrPort("192.0.2.99:40000")
+	s.process(outside, segment{src: client, dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn, from: clientMAC}.frame(t), nil)
+	out, _, reason := s.process(inside, segment{src: endpoint(server4(0), 80), dst: client, protocol: wire.ProtoTCP, flags: wire.TCPSyn | wire.TCPAck}.frame(t), nil)
+	const want = "02:00:00:00:00:01>02:00:00:00:01:09 192.0.2.10:80>192.0.2.99:40000 ttl 63"
+	if got := describe(t, out); got != want {
+		t.Errorf("left as %s (%s)\nwant %s", got, reason, want)
+	}
+}
+
+func TestHeldUntilResolved(t *testing.T) {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+	full := siteNetwork()
+	bare := full
+	bare.Neighbours = full.Neighbours[:2]
+	s.engine.SetRoutes(NewRoutes(bare))
+	syn := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}
+	if out, _, reason := s.process(outside, syn.frame(t), nil); out != nil || reason != held {
+		t.Fatalf("got %s and %v, want the frame held", reason, out)
+	}
+	want := Want{inside, server4(0)}
+	select {
+	case got := <-s.engine.Wants():
+		if got != want {
+			t.Errorf("asked for %v, want %v", got, want)
+		}
+	default:
+		t.Error("nobody was asked for the server's MAC")
+	}
+	s.worker.retryHeld(s.now, &s.worker.out)
+	if n := len(s.worker.out.ports[inside-1]); n != 0 {
+		t.Fatalf("%d frames left before the hop was resolved", n)
+	}
+	s.engine.SetRoutes(NewRoutes(full))
+	s.worker.retryHeld(s.now, &s.worker.out)
+	if n := len(s.worker.out.ports[inside-1]); n != 1 {
+		t.Fatalf("%d frames left after the hop was resolved, want 1", n)
+	}
+	const sent = "02:00:00:00:00:02>02:00:00:00:02:01 203.0.113.5:40000>198.51.100.11:80 ttl 63"
+	if got := describe(t, &s.worker.out.ports[inside-1][0]); got != sent {
+		t.Errorf("left as %s, want %s", got, sent)
+	}
+	s.worker.out.reset(2)
+
+	s.engine.SetRoutes(NewRoutes(bare))
+	syn.src = endpoint(client4, 40001)
+	s.process(outside, syn.frame(t), nil)
+	s.now = s.now.Add(holdTime + time.Millisecond)
+	s.worker.retryHeld(s.now, &s.worker.out)
+	if got := s.reasons()[DropUnresolved]; got != 1 {
+		t.Errorf("after %s %d frames were given up, want 1", holdTime, got)
+	}
+}
+
+// TestRemovedServer: its flows are dropped, and live on when it comes back.
+func TestRemovedServer(t *testing.T) {
+	s := newSite(t)
+	key := s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+	syn := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}
+	ack := syn
+	ack.flags = wire.TCPAck
+	s.process(outside, syn.frame(t), nil)
+	server := endpoint(server4(0), 80)
+	update := func(change func(*Tx) error) {
+		t.Helper()
+		if err := s.engine.Update(change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(tx *Tx) error { return tx.DeleteServer(key, server) })
+	if _, _, reason := s.process(outside, ack.frame(t), nil); reason != DropServerGone {
+		t.Errorf("packet of a removed server's flow: %s, want %s", reason, DropServerGone)
+	}
+	other := syn
+	other.src = endpoint(client4, 40001)
+	if _, _, reason := s.process(outside, other.frame(t), nil); reason != DropNoServer {
+		t.Errorf("new connection without a server: %s, want %s", reason, DropNoServer)
+	}
+	update(func(tx *Tx) error { return tx.AddServer(key, server, ServerSpec{Masq, 1}) })
+	if out, _, reason := s.process(outside, ack.frame(t), nil); out == nil {
+		t.Errorf("packet after the server's return: %s, want it forwarded", reason)
+	}
+	info := s.engine.Services()[0].Servers[0]
+	if info.Active != 1 || info.Inactive != 0 || info.Total.Connections != 1 || info.Total.PacketsIn != 2 {
+		t.Errorf("after its return the server has %+v, want the counts it left with", info)
+	}
+}
+
+func TestUpdateIsAllOrNothing(t *testing.T) {
+	s := newSite(t)
+	key := s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 2)
+	before := fmt.Sprintf("%+v", s.engine.Services()[0].Spec)
+	err := s.engine.Update(func(tx *Tx) error {
+		if err := tx.EditService(key, ServiceSpec{Scheduler: "wlc"}); err != nil {
+			return err
+		}
+		if err := tx.DeleteServer(key, endpoint(server4(0), 80)); err != nil {
+			return err
+		}
+		return tx.AddServer(key, endpoint(server4(1), 80), ServerSpec{Masq, 1})
+	})
+	if err != ErrServerExists {
+		t.Fatalf("Update returned %v, want %v", err, ErrServerExists)
+	}
+	after := s.engine.Services()[0]
+	if got := fmt.Sprintf("%+v", after.Spec); got != before || len(after.Servers) != 2 {
+		t.Errorf("after a failed update: %s with %d servers, want %s with 2", got, len(after.Servers), before)
+	}
+}
+
+func TestPortReuseIsScheduledAnew(t *testing.T) {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 2)
+	syn := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}
+	out, _, _ := s.process(outside, syn.frame(t), nil)
+	first := netip.AddrFrom4([4]byte(out.Data[30:34]))
+	out, _, _ = s.process(outside, syn.frame(t), nil) // a repeated SYN stays
+	if again := netip.AddrFrom4([4]byte(out.Data[30:34])); again != first {
+		t.Errorf("a repeated SYN went to %s, want %s", again, first)
+	}
+	rst := segment{src: endpoint(first, 80), dst: endpoint(client4, 40000), protocol: wire.ProtoTCP, flags: wire.TCPRst}
+	s.process(inside, rst.frame(t), nil) // SYN_RECV → CLOSE
+	out, _, _ = s.process(outside, syn.frame(t), nil)
+	if next := netip.AddrFrom4([4]byte(out.Data[30:34])); next == first {
+		t.Errorf("a SYN on a closed flow went to %s again, want the next server", next)
+	}
+	if n := s.engine.Flows().Len(); n != 1 {
+		t.Errorf("%d flows, want 1", n)
+	}
+}

@@ -1,0 +1,210 @@
+package forwarding
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"uvs/internal/wire"
+)
+
+// A Network is the control plane's picture of the surroundings, the input of NewRoutes.
+// NewRoutes keeps none of its slices.
+type Network struct {
+	Links      []Link
+	Routes     []RouteSpec
+	Neighbours []Neighbour
+	Locals     []netip.Addr // the host's own addresses, VIPs included
+	// Forwarding4 and Forwarding6 say whether the host is a router (net.ipv4.ip_forward,
+	// net.ipv6.conf.all.forwarding). They do not bear on flows, only on strangers' packets.
+	Forwarding4, Forwarding6 bool
+}
+
+// A Link is an interface that frames may leave by.
+type Link struct {
+	Index int
+	MAC   wire.MAC
+	MTU   int
+}
+
+// A RouteSpec is a unicast route. Of equal prefixes the first in the list counts.
+type RouteSpec struct {
+	Prefix netip.Prefix
+	Hops   []HopSpec // none: the destination is unreachable
+}
+
+// A HopSpec is one way of a route.
+type HopSpec struct {
+	Link    int
+	Gateway netip.Addr // invalid: the destination itself is the neighbour
+	Weight  int        // share of flows, at least 1; less counts as 1
+}
+
+// A Neighbour is a resolved address.
+type Neighbour struct {
+	Link int
+	Addr netip.Addr
+	MAC  wire.MAC
+}
+
+// A NextHop is where a packet goes: the interface and the two MAC addresses.
+type NextHop struct {
+	Link int
+	MTU  int
+	Src  wire.MAC   // the interface's
+	Dst  wire.MAC   // the neighbour's; zero while it is unresolved
+	Addr netip.Addr // the neighbour: gateway or destination
+}
+
+// Resolved reports whether the neighbour's MAC is known.
+func (n *NextHop) Resolved() bool { return !n.Dst.IsZero() }
+
+// Routes decides by longest prefix where packets go. It is immutable and safe for use by
+// many goroutines.
+type Routes struct {
+	v4, v6     []prefixLevel // longest prefix first
+	neighbours map[neighbourKey]wire.MAC
+	links      map[int]Link
+	locals     map[wireKey]struct{} // address only
+	forward4   bool
+	forward6   bool
+}
+
+type prefixLevel struct {
+	bits   int
+	routes map[[16]byte]*route
+}
+
+type route struct {
+	hops   []NextHop // gateways are looked up beforehand; on-link hops have no Addr
+	weight []int     // running sums
+}
+
+type neighbourKey struct {
+	link int
+	addr netip.Addr
+}
+
+// NewRoutes compiles n. Routes over links that n does not list lead nowhere and are left out.
+func NewRoutes(n Network) *Routes {
+	r := &Routes{
+		neighbours: make(map[neighbourKey]wire.MAC, len(n.Neighbours)),
+		links:      make(map[int]Link, len(n.Links)),
+		locals:     make(map[wireKey]struct{}, len(n.Locals)),
+		forward4:   n.Forwarding4,
+		forward6:   n.Forwarding6,
+	}
+	for _, l := range n.Links {
+		r.links[l.Index] = l
+	}
+	for _, x := range n.Neighbours {
+		r.neighbours[neighbourKey{x.Link, x.Addr}] = x.MAC
+	}
+	for _, a := range n.Locals {
+		r.locals[newWireKey(a, 0, 0)] = struct{}{}
+	}
+	for _, spec := range n.Routes {
+		levels := &r.v4
+		if spec.Prefix.Addr().Is6() {
+			levels = &r.v6
+		}
+		r.insert(levels, spec)
+	}
+	for _, levels := range [][]prefixLevel{r.v4, r.v6} {
+		slices.SortFunc(levels, func(a, b prefixLevel) int { return cmp.Compare(b.bits, a.bits) })
+	}
+	return r
+}
+
+func (r *Routes) insert(levels *[]prefixLevel, spec RouteSpec) {
+	compiled := &route{}
+	total := 0
+	for _, h := range spec.Hops {
+		link, ok := r.links[h.Link]
+		if !ok {
+			continue
+		}
+		hop := NextHop{Link: h.Link, MTU: link.MTU, Src: link.MAC, Addr: h.Gateway}
+		if h.Gateway.IsValid() {
+			hop.Dst = r.neighbours[neighbourKey{h.Link, h.Gateway}]
+		}
+		total += max(h.Weight, 1)
+		compiled.hops = append(compiled.hops, hop)
+		compiled.weight = append(compiled.weight, total)
+	}
+	if len(compiled.hops) == 0 && len(spec.Hops) > 0 {
+		return
+	}
+	i := slices.IndexFunc(*levels, func(l prefixLevel) bool { return l.bits == spec.Prefix.Bits() })
+	if i < 0 {
+		i = len(*levels)
+		*levels = append(*levels, prefixLevel{spec.Prefix.Bits(), make(map[[16]byte]*route)})
+	}
+	key := wireAddr(spec.Prefix.Masked().Addr())
+	if _, taken := (*levels)[i].routes[key]; !taken {
+		(*levels)[i].routes[key] = compiled
+	}
+}
+
+// Lookup returns the next hop towards an address, which is a Tuple's; hash chooses among
+// equal-cost ways and should be the flow's. The result is by value, with Dst zero when the
+// neighbour is not resolved. ok is false when there is no way at all.
+func (r *Routes) Lookup(addr *[16]byte, v6 bool, hash uint32) (hop NextHop, ok bool) {
+	levels := r.v4
+	if v6 {
+		levels = r.v6
+	}
+	for i := range levels {
+		masked := maskAddr(addr, levels[i].bits)
+		way, found := levels[i].routes[masked]
+		if !found {
+			continue
+		}
+		if len(way.hops) == 0 {
+			return NextHop{}, false
+		}
+		hop = way.hops[way.choose(hash)]
+		if !hop.Addr.IsValid() {
+			hop.Addr = netAddr(*addr, v6)
+			hop.Dst = r.neighbours[neighbourKey{hop.Link, hop.Addr}]
+		}
+		return hop, true
+	}
+	return NextHop{}, false
+}
+
+func (w *route) choose(hash uint32) int {
+	if len(w.hops) == 1 {
+		return 0
+	}
+	// The upper half of a product spreads a hash evenly without a division.
+	point := int(uint64(hash) * uint64(w.weight[len(w.weight)-1]) >> 32)
+	for i, sum := range w.weight {
+		if point < sum {
+			return i
+		}
+	}
+	return len(w.hops) - 1
+}
+
+func maskAddr(a *[16]byte, bits int) (m [16]byte) {
+	n := bits / 8
+	copy(m[:n], a[:n])
+	if rest := bits % 8; rest != 0 {
+		m[n] = a[n] & byte(0xff<<(8-rest))
+	}
+	return m
+}
+
+// local reports whether an address is one of the host's own.
+func (r *Routes) local(addr *[16]byte, v6 bool) bool {
+	_, ok := r.locals[wireKey{addr: *addr, v6: v6}]
+	return ok
+}
+
+func (r *Routes) forwarding(v6 bool) bool {
+	if v6 {
+		return r.forward6
+	}
+	return r.forward4
+}

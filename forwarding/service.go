@@ -1,0 +1,241 @@
+package forwarding
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"uvs/conntrack"
+	"uvs/forwarding/sched"
+	"uvs/internal/wire"
+)
+
+// A Method is how packets reach a real server. Values are IPVS's (IP_VS_CONN_F_MASQ and
+// following in include/uapi/linux/ip_vs.h) and stand in the low bits of a flow's flags.
+type Method uint8
+
+// Forwarding methods.
+const (
+	Masq   Method = 0 // NAT: the destination address and port are rewritten
+	Local  Method = 1 // not served yet
+	Tunnel Method = 2 // not served yet
+	Route  Method = 3 // direct routing: only the MAC addresses change
+)
+
+// String returns the method as ipvsadm prints it.
+func (m Method) String() string {
+	switch m {
+	case Masq:
+		return "Masq"
+	case Local:
+		return "Local"
+	case Tunnel:
+		return "Tunnel"
+	case Route:
+		return "Route"
+	}
+	return fmt.Sprintf("Method(%d)", uint8(m))
+}
+
+// A ServiceKey names a virtual service.
+type ServiceKey struct {
+	Addr     netip.Addr // unmapped and without a zone
+	Port     uint16     // 0: every port of the address
+	Protocol uint8      // wire.ProtoTCP or wire.ProtoUDP
+}
+
+// String returns the key in keepalived's notation, [192.0.2.10]:tcp:80.
+func (k ServiceKey) String() string {
+	return fmt.Sprintf("[%s]:%s:%d", k.Addr, protocolName(k.Protocol), k.Port)
+}
+
+func protocolName(p uint8) string {
+	switch p {
+	case wire.ProtoTCP:
+		return "tcp"
+	case wire.ProtoUDP:
+		return "udp"
+	}
+	return fmt.Sprint(p)
+}
+
+// A ServiceSpec is what can be configured of a virtual service.
+type ServiceSpec struct {
+	Scheduler string // one of sched.Names
+}
+
+// A ServerSpec is what can be configured of a real server.
+type ServerSpec struct {
+	Method Method
+	Weight int // 0 to 65535; 0 keeps connections and takes no new ones
+}
+
+// wireKey is a ServiceKey as packets have it.
+type wireKey struct {
+	addr     [16]byte
+	port     uint16
+	protocol uint8
+	v6       bool
+}
+
+func newWireKey(a netip.Addr, port uint16, protocol uint8) wireKey {
+	k := wireKey{port: port, protocol: protocol, v6: a.Is6()}
+	k.addr = wireAddr(a)
+	return k
+}
+
+// wireAddr returns an address as conntrack.Tuple holds it: IPv4 in the first four bytes.
+func wireAddr(a netip.Addr) (b [16]byte) {
+	if a.Is4() {
+		four := a.As4()
+		copy(b[:], four[:])
+		return b
+	}
+	return a.As16()
+}
+
+// netAddr is the inverse of wireAddr.
+func netAddr(b [16]byte, v6 bool) netip.Addr {
+	if v6 {
+		return netip.AddrFrom16(b)
+	}
+	return netip.AddrFrom4([4]byte(b[:4]))
+}
+
+// A service is the identity of a virtual service: it outlives the snapshots that name it.
+type service struct {
+	key  ServiceKey
+	past Totals // of servers that are gone for good; guarded by Engine.mu
+	spec ServiceSpec
+	// servers is in IPVS's list order, newest first, as the committed table has it; guarded
+	// by Engine.mu.
+	servers []*dest
+
+	// mu guards the scheduler and its list. A worker takes it only for a packet that has no
+	// flow, and never while it holds a flow's shard.
+	mu        sync.Mutex
+	scheduler sched.Scheduler
+	list      []*dest // what scheduler.Pick indexes
+}
+
+// pick asks the scheduler for a server, nil if none is available.
+func (s *service) pick() *dest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.scheduler.Pick(); i >= 0 {
+		return s.list[i]
+	}
+	return nil
+}
+
+// reschedule hands the scheduler the committed servers, and a new scheduler if its name changed.
+func (s *service) reschedule() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.scheduler == nil || s.scheduler.Name() != s.spec.Scheduler {
+		s.scheduler, _ = sched.New(s.spec.Scheduler) // the name was checked when the spec came in
+	}
+	s.list = append([]*dest(nil), s.servers...)
+	view := make([]sched.Server, len(s.list))
+	for i, d := range s.list {
+		view[i] = d
+	}
+	s.scheduler.Update(view)
+}
+
+// A dest is the identity of a real server within a service. It outlives snapshots, and its
+// removal by conntrack.ServerID's grace.
+type dest struct {
+	id      conntrack.ServerID
+	service ServiceKey
+	addr    netip.AddrPort
+	target  [16]byte // addr as packets have it
+	v6      bool
+
+	method  atomic.Uint32 // Method
+	weight  atomic.Int32
+	removed atomic.Bool
+	hop     atomic.Pointer[NextHop] // where packets for it go; nil: no route
+
+	active   atomic.Int32 // flows in an active state (ip_vs_dest.activeconns)
+	inactive atomic.Int32 // all other flows
+	counters []destCounters
+
+	trashed time.Duration // when it was removed, on the Engine's clock; guarded by Engine.mu
+}
+
+// Weight implements sched.Server.
+func (d *dest) Weight() int { return int(d.weight.Load()) }
+
+// Active implements sched.Server.
+func (d *dest) Active() int { return int(d.active.Load()) }
+
+// Inactive implements sched.Server.
+func (d *dest) Inactive() int { return int(d.inactive.Load()) }
+
+// Overloaded implements sched.Server; thresholds are not served yet.
+func (d *dest) Overloaded() bool { return false }
+
+// moved applies what conntrack reports of a flow's state: +1 became active, −1 became inactive.
+func (d *dest) moved(change int) {
+	if change != 0 {
+		d.active.Add(int32(change))
+		d.inactive.Add(int32(-change))
+	}
+}
+
+// gone uncounts a flow that ended.
+func (d *dest) gone(active bool) {
+	if active {
+		d.active.Add(-1)
+	} else {
+		d.inactive.Add(-1)
+	}
+}
+
+// idle reports whether no flow refers to d.
+func (d *dest) idle() bool { return d.active.Load()+d.inactive.Load() == 0 }
+
+// destCounters are one worker's counts for one server; padded, so that workers never write
+// to the same cache line.
+type destCounters struct {
+	connections, packetsIn, packetsOut, bytesIn, bytesOut atomic.Uint64
+	_                                                     [24]byte
+}
+
+// totals sums the workers' counts.
+func (d *dest) totals() Totals {
+	var t Totals
+	for i := range d.counters {
+		w := &d.counters[i]
+		t.add(Totals{w.connections.Load(), w.packetsIn.Load(), w.packetsOut.Load(), w.bytesIn.Load(), w.bytesOut.Load()})
+	}
+	return t
+}
+
+// A table is one committed picture of all services: immutable, published whole.
+type table struct {
+	services map[wireKey]*service
+	// natServers holds address and port of every server reached by NAT, whose answers come
+	// back through us. Steering keeps them from the kernel, flow or no flow.
+	natServers map[wireKey]struct{}
+}
+
+// lookup finds the service of a packet's destination: the exact port before port 0
+// (ip_vs_service_find).
+func (t *table) lookup(tp *conntrack.Tuple) *service {
+	k := wireKey{addr: tp.Dst, port: tp.DstPort, protocol: tp.Proto, v6: tp.V6}
+	if s := t.services[k]; s != nil {
+		return s
+	}
+	k.port = 0
+	return t.services[k]
+}
+
+// fromServer reports whether a packet comes from the service port of a NAT server.
+func (t *table) fromServer(tp *conntrack.Tuple) bool {
+	_, ok := t.natServers[wireKey{addr: tp.Src, port: tp.SrcPort, protocol: tp.Proto, v6: tp.V6}]
+	return ok
+}

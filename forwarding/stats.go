@@ -1,0 +1,104 @@
+package forwarding
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"uvs/conntrack"
+	"uvs/internal/wire"
+)
+
+// Totals count since a server was first added. In is towards the server, Out towards the
+// client; bytes are of IP packets with their headers, as they arrived. A GSO frame counts as
+// one packet, as in IPVS.
+type Totals struct{ Connections, PacketsIn, PacketsOut, BytesIn, BytesOut uint64 }
+
+func (t *Totals) add(o Totals) {
+	t.Connections += o.Connections
+	t.PacketsIn += o.PacketsIn
+	t.PacketsOut += o.PacketsOut
+	t.BytesIn += o.BytesIn
+	t.BytesOut += o.BytesOut
+}
+
+// ServiceInfo is a copy of a service's state.
+type ServiceInfo struct {
+	Key     ServiceKey
+	Spec    ServiceSpec
+	Servers []ServerInfo // in IPVS's list order, newest first
+	Total   Totals       // of the servers, removed ones included
+}
+
+// ServerInfo is a copy of a real server's state.
+type ServerInfo struct {
+	Addr             netip.AddrPort
+	Spec             ServerSpec
+	Active, Inactive int
+	Total            Totals
+	// Hop is the way to the server, nil if there is none.
+	Hop *NextHop
+}
+
+func (d *dest) info() ServerInfo {
+	return ServerInfo{
+		Addr:     d.addr,
+		Spec:     ServerSpec{Method: Method(d.method.Load()), Weight: int(d.weight.Load())},
+		Active:   int(d.active.Load()),
+		Inactive: int(d.inactive.Load()),
+		Total:    d.totals(),
+		Hop:      d.hop.Load(),
+	}
+}
+
+// WorkerInfo is a copy of a worker's state.
+type WorkerInfo struct {
+	ID      int
+	CPU     int               // −1 if it is not pinned
+	Reasons map[Reason]uint64 // frames by outcome; Forwarded is among them
+	Ports   []PortInfo
+}
+
+// PortInfo is a copy of a port's state.
+type PortInfo struct {
+	Link  int
+	MAC   wire.MAC
+	Stats PortStats
+}
+
+// reasonCounters count frames by Reason. One worker writes, once per batch.
+type reasonCounters struct {
+	batch [reasonCount + 1]uint32 // the worker's own; the last is held frames, which are not settled
+	total [reasonCount]atomic.Uint64
+}
+
+func (c *reasonCounters) add(r Reason) { c.batch[r]++ }
+
+// publish moves the batch's counts to where others may read them.
+func (c *reasonCounters) publish() {
+	for r := range c.total {
+		if n := c.batch[r]; n != 0 {
+			c.total[r].Add(uint64(n))
+			c.batch[r] = 0
+		}
+	}
+}
+
+// Info returns a copy of the worker's state. Safe for use by many goroutines.
+func (w *Worker) Info() WorkerInfo {
+	info := WorkerInfo{ID: w.id, CPU: int(w.cpu.Load()), Reasons: make(map[Reason]uint64)}
+	for _, r := range Reasons() {
+		if n := w.reasons.total[r].Load(); n != 0 {
+			info.Reasons[r] = n
+		}
+	}
+	if ports := w.current.Load(); ports != nil {
+		for _, p := range *ports {
+			link, mac := p.Link()
+			info.Ports = append(info.Ports, PortInfo{link, mac, p.Stats()})
+		}
+	}
+	return info
+}
+
+// Flows returns the flow table, for listing.
+func (e *Engine) Flows() *conntrack.Table { return e.flows }

@@ -1,0 +1,344 @@
+package forwarding
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"uvs/forwarding/sched"
+	"uvs/internal/wire"
+)
+
+// Errors of a Tx. The texts are those that ipvsadm users know.
+var (
+	ErrServiceExists = errors.New("Service already exists")     //nolint:staticcheck // ipvsadm's own words
+	ErrNoService     = errors.New("No such service")            //nolint:staticcheck // ipvsadm's own words
+	ErrServerExists  = errors.New("Destination already exists") //nolint:staticcheck // ipvsadm's own words
+	ErrNoServer      = errors.New("No such destination")        //nolint:staticcheck // ipvsadm's own words
+	ErrNoScheduler   = errors.New("Scheduler not found")        //nolint:staticcheck // ipvsadm's own words
+	ErrInvalid       = errors.New("invalid service or server")  // a value out of range; the wrapping error names it
+	ErrTooMany       = errors.New("too many real servers")      // more than the server id space holds
+)
+
+// MaxWeight is the largest weight that IPVS takes.
+const MaxWeight = 65535
+
+// A Tx collects changes to the services. It is valid only inside the function given to
+// Engine.Update, for one goroutine. After an error of any method the Tx may still be used,
+// but most callers return that error and so discard everything.
+type Tx struct {
+	engine   *Engine
+	services map[ServiceKey]*draft
+}
+
+// A draft is a service as it will be after the commit.
+type draft struct {
+	service *service
+	spec    ServiceSpec
+	servers []draftServer // newest first
+	changed bool
+}
+
+type draftServer struct {
+	dest *dest
+	spec ServerSpec
+}
+
+// Update calls change with a Tx and commits all that was done to it, or nothing if change
+// returns an error, which Update then returns. Calls are serialised; packets are forwarded
+// meanwhile. Safe for use by many goroutines.
+func (e *Engine) Update(change func(*Tx) error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	tx := &Tx{engine: e, services: make(map[ServiceKey]*draft, len(e.services))}
+	for k, s := range e.services {
+		d := &draft{service: s, spec: s.spec, servers: make([]draftServer, len(s.servers))}
+		for i, x := range s.servers {
+			d.servers[i] = draftServer{x, ServerSpec{Method(x.method.Load()), int(x.weight.Load())}}
+		}
+		tx.services[k] = d
+	}
+	if err := change(tx); err != nil {
+		return err
+	}
+	return e.commit(tx)
+}
+
+// AddService adds a service without servers. It returns ErrServiceExists, ErrNoScheduler or
+// an error that wraps ErrInvalid.
+func (tx *Tx) AddService(k ServiceKey, spec ServiceSpec) error {
+	if err := checkService(k, spec); err != nil {
+		return err
+	}
+	if tx.services[k] != nil {
+		return ErrServiceExists
+	}
+	tx.services[k] = &draft{service: &service{key: k}, spec: spec, changed: true}
+	return nil
+}
+
+// EditService replaces a service's settings; its servers, flows and counters stay. It
+// returns ErrNoService, ErrNoScheduler or an error that wraps ErrInvalid.
+func (tx *Tx) EditService(k ServiceKey, spec ServiceSpec) error {
+	if err := checkService(k, spec); err != nil {
+		return err
+	}
+	d := tx.services[k]
+	if d == nil {
+		return ErrNoService
+	}
+	d.spec, d.changed = spec, true
+	return nil
+}
+
+// DeleteService removes a service and its servers, or returns ErrNoService. Packets of
+// their flows are dropped from then on.
+func (tx *Tx) DeleteService(k ServiceKey) error {
+	if tx.services[k] == nil {
+		return ErrNoService
+	}
+	delete(tx.services, k)
+	return nil
+}
+
+// AddServer adds a real server at the head of the service's list, as IPVS does. A server
+// that was removed a short time ago comes back with its flows and counters. It returns
+// ErrNoService, ErrServerExists or an error that wraps ErrInvalid.
+func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
+	d := tx.services[k]
+	if d == nil {
+		return ErrNoService
+	}
+	if err := checkServer(k, server, spec); err != nil {
+		return err
+	}
+	if d.find(server) >= 0 {
+		return ErrServerExists
+	}
+	x := &dest{service: k, addr: server, target: wireAddr(server.Addr()), v6: server.Addr().Is6()}
+	d.servers = slices.Insert(d.servers, 0, draftServer{x, spec})
+	d.changed = true
+	return nil
+}
+
+// EditServer replaces a server's settings; its flows, counters and place in the list stay.
+// It returns ErrNoService, ErrNoServer or an error that wraps ErrInvalid.
+func (tx *Tx) EditServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
+	d := tx.services[k]
+	if d == nil {
+		return ErrNoService
+	}
+	if err := checkServer(k, server, spec); err != nil {
+		return err
+	}
+	i := d.find(server)
+	if i < 0 {
+		return ErrNoServer
+	}
+	d.servers[i].spec, d.changed = spec, true
+	return nil
+}
+
+// DeleteServer removes a server, or returns ErrNoService or ErrNoServer. Packets of its
+// flows are dropped until it is added again.
+func (tx *Tx) DeleteServer(k ServiceKey, server netip.AddrPort) error {
+	d := tx.services[k]
+	if d == nil {
+		return ErrNoService
+	}
+	i := d.find(server)
+	if i < 0 {
+		return ErrNoServer
+	}
+	d.servers = slices.Delete(d.servers, i, i+1)
+	d.changed = true
+	return nil
+}
+
+func (d *draft) find(server netip.AddrPort) int {
+	return slices.IndexFunc(d.servers, func(s draftServer) bool { return s.dest.addr == server })
+}
+
+func checkService(k ServiceKey, spec ServiceSpec) error {
+	if !k.Addr.IsValid() || k.Addr.Is4In6() || k.Addr.Zone() != "" || k.Addr.IsMulticast() || k.Addr.IsUnspecified() {
+		return fmt.Errorf("%w: %s is not a unicast address", ErrInvalid, k.Addr)
+	}
+	if k.Protocol != wire.ProtoTCP && k.Protocol != wire.ProtoUDP {
+		return fmt.Errorf("%w: protocol %d is neither TCP nor UDP", ErrInvalid, k.Protocol)
+	}
+	if _, ok := sched.New(spec.Scheduler); !ok {
+		return ErrNoScheduler
+	}
+	return nil
+}
+
+func checkServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
+	a := server.Addr()
+	switch {
+	case !a.IsValid() || a.Is4In6() || a.Zone() != "" || a.IsMulticast() || a.IsUnspecified():
+		return fmt.Errorf("%w: %s is not a unicast address", ErrInvalid, a)
+	case a.Is6() != k.Addr.Is6():
+		return fmt.Errorf("%w: server %s and service %s differ in address family", ErrInvalid, a, k)
+	case spec.Method != Masq && spec.Method != Route:
+		return fmt.Errorf("%w: forwarding method %s is not served", ErrInvalid, spec.Method)
+	case spec.Method == Route && server.Port() != k.Port:
+		return fmt.Errorf("%w: direct routing cannot map port %d to %d", ErrInvalid, k.Port, server.Port())
+	case spec.Weight < 0 || spec.Weight > MaxWeight:
+		return fmt.Errorf("%w: weight %d is not from 0 to %d", ErrInvalid, spec.Weight, MaxWeight)
+	}
+	return nil
+}
+
+// commit makes the drafts the engine's services. Everything that can fail comes first.
+func (e *Engine) commit(tx *Tx) error {
+	if err := e.adoptServers(tx); err != nil {
+		return err
+	}
+	for k, s := range e.services {
+		if tx.services[k] == nil {
+			e.trashServers(s, nil)
+			s.servers = nil
+		}
+	}
+	services := make(map[ServiceKey]*service, len(tx.services))
+	for k, d := range tx.services {
+		services[k] = d.service
+		if d.changed {
+			e.applyDraft(d)
+		}
+	}
+	e.services = services
+	e.publish()
+	return nil
+}
+
+// adoptServers gives every new server of the drafts its identity: the one it had when it
+// was removed a short time ago, else a fresh one.
+func (e *Engine) adoptServers(tx *Tx) error {
+	var fresh []*dest
+	for _, d := range tx.services {
+		for i := range d.servers {
+			s := &d.servers[i]
+			if s.dest.id.Gen != 0 {
+				continue
+			}
+			if old := e.trash[trashKey{s.dest.service, s.dest.addr}]; old != nil {
+				s.dest = old
+				continue
+			}
+			// A server deleted and added again within one Tx is the same server.
+			if old := e.find(s.dest.service, s.dest.addr); old != nil {
+				s.dest = old
+				continue
+			}
+			if !e.dests.add(s.dest) {
+				for _, x := range fresh {
+					e.dests.remove(x)
+				}
+				return ErrTooMany
+			}
+			s.dest.counters = make([]destCounters, e.workers)
+			fresh = append(fresh, s.dest)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) find(k ServiceKey, server netip.AddrPort) *dest {
+	if s := e.services[k]; s != nil {
+		for _, d := range s.servers {
+			if d.addr == server {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Engine) applyDraft(d *draft) {
+	s := d.service
+	keep := make(map[*dest]bool, len(d.servers))
+	list := make([]*dest, len(d.servers))
+	for i, x := range d.servers {
+		list[i] = x.dest
+		keep[x.dest] = true
+		delete(e.trash, trashKey{s.key, x.dest.addr})
+		x.dest.method.Store(uint32(x.spec.Method))
+		x.dest.weight.Store(int32(x.spec.Weight))
+		x.dest.removed.Store(false)
+	}
+	e.trashServers(s, keep)
+	s.spec, s.servers = d.spec, list
+	s.reschedule()
+}
+
+// trashServers puts the servers of s that are not kept aside: their flows still name them.
+func (e *Engine) trashServers(s *service, keep map[*dest]bool) {
+	for _, x := range s.servers {
+		if keep[x] {
+			continue
+		}
+		x.removed.Store(true)
+		x.trashed = e.uptime()
+		e.trash[trashKey{s.key, x.addr}] = x
+	}
+}
+
+// publish makes the committed services visible to workers.
+func (e *Engine) publish() {
+	t := &table{services: make(map[wireKey]*service, len(e.services)), natServers: make(map[wireKey]struct{})}
+	for k, s := range e.services {
+		t.services[newWireKey(k.Addr, k.Port, k.Protocol)] = s
+		for _, d := range s.servers {
+			if Method(d.method.Load()) == Masq {
+				t.natServers[newWireKey(d.addr.Addr(), d.addr.Port(), k.Protocol)] = struct{}{}
+			}
+		}
+	}
+	e.resolveServers(e.routes.Load())
+	e.table.Store(t)
+}
+
+// reap forgets removed servers that no flow names and whose grace is over
+// (IP_VS_DEST_TRASH_PERIOD).
+func (e *Engine) reap() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for k, d := range e.trash {
+		if !d.idle() {
+			d.trashed = e.uptime()
+			continue
+		}
+		if e.uptime()-d.trashed < trashPeriod {
+			continue
+		}
+		if s := e.services[k.service]; s != nil {
+			s.past.add(d.totals())
+		}
+		delete(e.trash, k)
+		e.dests.remove(d)
+	}
+}
+
+// Services returns the committed services in no particular order.
+func (e *Engine) Services() []ServiceInfo {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]ServiceInfo, 0, len(e.services))
+	for _, s := range e.services {
+		info := ServiceInfo{Key: s.key, Spec: s.spec, Total: s.past}
+		for _, d := range s.servers {
+			server := d.info()
+			info.Total.add(server.Total)
+			info.Servers = append(info.Servers, server)
+		}
+		for k, d := range e.trash {
+			if k.service == s.key {
+				info.Total.add(d.totals())
+			}
+		}
+		out = append(out, info)
+	}
+	return out
+}

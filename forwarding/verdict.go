@@ -1,0 +1,83 @@
+package forwarding
+
+// A Reason says why a frame was not forwarded. Every such frame is counted under exactly
+// one Reason. The zero Reason means that it was forwarded.
+type Reason uint8
+
+// Reasons. Those up to lastPass leave the frame to the kernel, which got it as well and
+// which steering keeps off only what is ours.
+const (
+	Forwarded Reason = iota
+
+	PassNotIP     // EtherType is neither IPv4 nor IPv6
+	PassVLAN      // tagged: belongs to a VLAN device
+	PassProtocol  // neither TCP nor UDP
+	PassFragment  // fragments are not served yet
+	PassNotServed // no service and no flow of ours
+	PassLocal     // a server's answer to the director itself
+	PassSilent    // a frame that the daemon's own filter should have kept out, such as its own output
+	lastPass
+
+	DropTruncated   // shorter than its headers claim
+	DropIPHeader    // version, length or checksum of the IP header is wrong
+	DropTransport   // TCP or UDP header is malformed
+	DropOffload     // virtio_net_hdr contradicts the frame
+	DropMartian     // a source address that no remote host can have
+	DropTTL         // time to live or hop limit ran out here
+	DropNoFlow      // TCP segment to a service, without SYN and without a flow
+	DropNoServer    // the scheduler found no available server
+	DropServerGone  // the flow's server has been removed
+	DropTableFull   // no room for another flow
+	DropNoRoute     // no route to the server or client
+	DropUnresolved  // the next hop's MAC is not known (yet)
+	DropNoPort      // the next hop lies on an interface that is not captured
+	DropNotRouter   // a server's packet to a third party while forwarding is off
+	DropUnsupported // the flow's forwarding method is not served
+	DropSend        // the kernel refused the frame
+	reasonCount
+)
+
+var reasonNames = [reasonCount]string{
+	Forwarded:       "forwarded",
+	PassNotIP:       "pass_not_ip",
+	PassVLAN:        "pass_vlan",
+	PassProtocol:    "pass_protocol",
+	PassFragment:    "pass_fragment",
+	PassNotServed:   "pass_not_served",
+	PassLocal:       "pass_local",
+	PassSilent:      "pass_silent",
+	lastPass:        "",
+	DropTruncated:   "drop_truncated",
+	DropIPHeader:    "drop_ip_header",
+	DropTransport:   "drop_transport",
+	DropOffload:     "drop_offload",
+	DropMartian:     "drop_martian",
+	DropTTL:         "drop_ttl",
+	DropNoFlow:      "drop_no_flow",
+	DropNoServer:    "drop_no_server",
+	DropServerGone:  "drop_server_gone",
+	DropTableFull:   "drop_table_full",
+	DropNoRoute:     "drop_no_route",
+	DropUnresolved:  "drop_unresolved",
+	DropNoPort:      "drop_no_port",
+	DropNotRouter:   "drop_not_router",
+	DropUnsupported: "drop_unsupported",
+	DropSend:        "drop_send",
+}
+
+// String returns the reason's name in status and metrics, such as "drop_no_flow".
+func (r Reason) String() string { return reasonNames[r] }
+
+// Pass reports whether the frame was left to the kernel rather than dropped.
+func (r Reason) Pass() bool { return r > Forwarded && r < lastPass }
+
+// Reasons returns every reason in the order of their numbers, Forwarded first.
+func Reasons() []Reason {
+	all := make([]Reason, 0, reasonCount)
+	for r := Forwarded; r < reasonCount; r++ {
+		if r != lastPass {
+			all = append(all, r)
+		}
+	}
+	return all
+}

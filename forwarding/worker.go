@@ -1,0 +1,144 @@
+package forwarding
+
+import (
+	"sync/atomic"
+
+	"uvs/conntrack"
+	"uvs/internal/mono"
+)
+
+// batchFrames is how many frames a worker takes from a port at a time.
+const batchFrames = 64
+
+// A Worker is one thread of the data plane. It owns one Port per captured interface.
+type Worker struct {
+	id     int
+	engine *Engine
+
+	// What follows is shared with other goroutines.
+	cpu     atomic.Int32           // −1: not pinned
+	next    atomic.Pointer[[]Port] // ports to change over to
+	current atomic.Pointer[[]Port] // ports in use, for Info
+	waker   waker                  // ends the worker's wait
+	reasons reasonCounters         // its totals are read by others
+
+	// What follows belongs to the worker's goroutine.
+	ports  []portState
+	in     []Frame
+	out    Batch
+	holder holder
+	table  *table  // of the current batch
+	routes *Routes // of the current batch
+	packet Packet
+	flow   conntrack.Flow
+	from   conntrack.Endpoint // the current flow's virtual endpoint
+	to     conntrack.Endpoint // the current flow's server endpoint
+}
+
+type portState struct {
+	port Port
+	link int
+}
+
+// A Batch holds frames to send by port. It belongs to one worker.
+type Batch struct {
+	ports [][]Frame // parallel to the worker's ports
+}
+
+func (b *Batch) reset(ports int) {
+	for len(b.ports) < ports {
+		b.ports = append(b.ports, make([]Frame, 0, batchFrames))
+	}
+	b.ports = b.ports[:ports]
+	for i := range b.ports {
+		b.ports[i] = b.ports[i][:0]
+	}
+}
+
+func (b *Batch) add(port int, f *Frame) { b.ports[port] = append(b.ports[port], *f) }
+
+func newWorker(e *Engine, id, cpu int) (*Worker, error) {
+	waker, err := newWaker()
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		id:     id,
+		engine: e,
+		waker:  waker,
+		in:     make([]Frame, batchFrames),
+		holder: newHolder(),
+	}
+	w.cpu.Store(int32(cpu))
+	return w, nil
+}
+
+// SetPorts makes ports the worker's own from its next batch on. Ports it had before and
+// that are not in the list are closed then. Safe for use by many goroutines; the last call
+// wins.
+func (w *Worker) SetPorts(ports []Port) {
+	w.next.Store(&ports)
+	w.wake()
+}
+
+// usePorts changes over to the ports of the last SetPorts.
+func (w *Worker) usePorts() {
+	next := w.next.Swap(nil)
+	if next == nil {
+		return
+	}
+	kept := make(map[Port]bool, len(*next))
+	for _, p := range *next {
+		kept[p] = true
+	}
+	old := w.ports
+	w.ports = make([]portState, 0, len(*next))
+	for _, p := range *next {
+		link, _ := p.Link()
+		w.ports = append(w.ports, portState{port: p, link: link})
+	}
+	w.out.reset(len(w.ports))
+	w.current.Store(next)
+	for _, p := range old {
+		if !kept[p.port] {
+			p.port.Close() //nolint:errcheck // nothing can be done about a ring that does not unmap
+		}
+	}
+}
+
+// round receives from every port once, processes and sends. It reports how many frames came in.
+func (w *Worker) round(now mono.Time) int {
+	received := 0
+	for i := range w.ports {
+		port := w.ports[i].port
+		n, err := port.Recv(w.in)
+		if err != nil || n == 0 {
+			continue
+		}
+		for j := range w.in[:n] {
+			w.in[j].in = i
+		}
+		w.Process(w.in[:n], now, &w.out)
+		w.flush()
+		port.Release(w.in[:n])
+		received += n
+	}
+	w.retryHeld(now, &w.out)
+	w.flush()
+	return received
+}
+
+// flush sends what Process collected. Frames that a port refuses were counted as forwarded
+// by Process; the port's own SendErrors tell them apart.
+func (w *Worker) flush() {
+	for i, frames := range w.out.ports {
+		if len(frames) > 0 {
+			w.ports[i].port.Send(frames) //nolint:errcheck // counted in the port's SendErrors
+			w.out.ports[i] = frames[:0]
+		}
+	}
+}
+
+func (w *Worker) wake() { w.waker.wake() }
+
+func (w *Worker) close() { w.waker.close() }

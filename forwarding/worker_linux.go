@@ -1,0 +1,138 @@
+package forwarding
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uvs/internal/mono"
+)
+
+const (
+	expireEvery  = 10 * time.Millisecond  // how often a busy worker looks for flows that ran out
+	expireBudget = 256                    // flows ended at a time, about 50 µs
+	idleWait     = 100 * time.Millisecond // longest wait of an idle worker
+	heldWait     = 5 * time.Millisecond   // longest wait while frames are held
+)
+
+// run is the worker's thread. It returns nil after ctx is cancelled, with its ports closed.
+func (w *Worker) run(ctx context.Context) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	stop := context.AfterFunc(ctx, w.wake)
+	defer stop()
+	defer func() {
+		w.SetPorts(nil)
+		w.usePorts()
+	}()
+	if cpu := int(w.cpu.Load()); cpu >= 0 {
+		undo, err := pin(cpu)
+		if err != nil {
+			w.cpu.Store(-1) // a cpuset without that CPU costs speed, nothing else
+		} else {
+			defer undo()
+		}
+	}
+	var fds []unix.PollFd
+	var expired mono.Time
+	for ctx.Err() == nil {
+		if w.next.Load() != nil {
+			w.usePorts()
+			fds = w.pollSet(fds[:0])
+		}
+		now := mono.Now()
+		received := w.round(now)
+		if now.Sub(expired) >= expireEvery {
+			expired = now
+			if w.engine.flows.Expire(now, expireBudget) == expireBudget {
+				continue // more are due
+			}
+		}
+		if received > 0 {
+			continue
+		}
+		if err := w.wait(fds); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pollSet lists what the worker waits for: its waker, then its ports.
+func (w *Worker) pollSet(fds []unix.PollFd) []unix.PollFd {
+	fds = append(fds, unix.PollFd{Fd: int32(w.waker.fd), Events: unix.POLLIN})
+	for _, p := range w.ports {
+		fds = append(fds, unix.PollFd{Fd: int32(p.port.FD()), Events: unix.POLLIN}) // ppoll skips −1
+	}
+	return fds
+}
+
+func (w *Worker) wait(fds []unix.PollFd) error {
+	if len(fds) == 0 { // no ports yet
+		fds = []unix.PollFd{{Fd: int32(w.waker.fd), Events: unix.POLLIN}}
+	}
+	limit := idleWait
+	if w.holder.used > 0 {
+		limit = heldWait
+	}
+	timeout := unix.NsecToTimespec(int64(limit))
+	n, err := unix.Ppoll(fds, &timeout, nil)
+	if err != nil && err != unix.EINTR && err != unix.EAGAIN {
+		return os.NewSyscallError("ppoll", err)
+	}
+	if n <= 0 {
+		return nil
+	}
+	if fds[0].Revents != 0 {
+		w.waker.drain()
+	}
+	for i := range fds[1:] {
+		// An interface that went down reports an error until it is read; the port lives on.
+		if fds[i+1].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+			if err := w.ports[i].port.Err(); err == unix.EBADF {
+				return fmt.Errorf("port on interface %d: %w", w.ports[i].link, err)
+			}
+		}
+	}
+	return nil
+}
+
+// pin binds the calling thread to a CPU.
+func pin(cpu int) (undo func(), err error) {
+	var old, set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &old); err != nil {
+		return nil, os.NewSyscallError("sched_getaffinity", err)
+	}
+	set.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return nil, os.NewSyscallError("sched_setaffinity", err)
+	}
+	return func() { unix.SchedSetaffinity(0, &old) }, nil //nolint:errcheck // it was the thread's own set
+}
+
+// A waker ends a worker's wait from another goroutine (eventfd(2)).
+type waker struct{ fd int }
+
+func newWaker() (waker, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return waker{}, os.NewSyscallError("eventfd", err)
+	}
+	return waker{fd}, nil
+}
+
+func (k waker) wake() {
+	one := [8]byte{1}
+	unix.Write(k.fd, one[:]) //nolint:errcheck // EAGAIN: a wake-up is pending already
+}
+
+func (k waker) drain() {
+	var buf [8]byte
+	unix.Read(k.fd, buf[:]) //nolint:errcheck // EAGAIN: somebody drained it
+}
+
+func (k waker) close() { unix.Close(k.fd) } //nolint:errcheck // an eventfd has nothing to lose
