@@ -1,0 +1,136 @@
+package health
+
+import (
+	"container/heap"
+	"context"
+	"time"
+
+	"uvs/internal/mono"
+)
+
+// idle is how long the loop sleeps when nothing is due: any event wakes it.
+const idle = time.Hour
+
+// A probing is a probe about to be done, a result one that was.
+type (
+	probing struct {
+		checker *checker
+		step    Step
+		ctx     context.Context
+	}
+	result struct {
+		checker    *checker
+		outcome    Outcome
+		begun, end mono.Time
+	}
+)
+
+// due takes the checkers whose time has come off the queue, as many as may probe now,
+// and returns them with the time until the next one is due. Without room that is until
+// an outcome comes.
+func (s *Set) due(ctx context.Context, now mono.Time) (start []probing, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.queue) > 0 {
+		c := s.queue[0]
+		if c.next.After(now) {
+			return start, c.next.Sub(now)
+		}
+		if s.probing == s.opts.MaxProbes {
+			break
+		}
+		s.queue.remove(c)
+		s.probing++
+		p := probing{checker: c, step: c.machine.Pending()}
+		p.ctx, c.cancel = context.WithCancel(ctx)
+		start = append(start, p)
+	}
+	return start, idle
+}
+
+// probe does one probe. It runs in a goroutine of its own.
+func (s *Set) probe(p probing) result {
+	begun := mono.Now()
+	o := s.opts.Prober.Probe(p.ctx, p.step)
+	return result{checker: p.checker, outcome: o, begun: begun, end: mono.Now()}
+}
+
+// finish takes the outcome of a probe and returns what there is to tell. The time that
+// counts is when the probe ended, not when this loop came to look.
+func (s *Set) finish(r result) []Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := r.checker
+	s.probing--
+	c.cancel()
+	c.cancel = nil
+	if c.removed {
+		return nil
+	}
+	c.lastEnd, c.lastTook, c.lastText = r.end, r.end.Sub(r.begun), r.outcome.Detail()
+
+	srv, was := c.server, c.machine.up
+	next, events := c.machine.Step(r.end, r.outcome)
+	s.queue.push(c, next)
+	if c.machine.up == was {
+		return events
+	}
+	wasUp := srv.up()
+	if c.machine.up {
+		srv.down--
+	} else {
+		srv.down++
+	}
+	if srv.up() == wasUp {
+		return events
+	}
+	srv.changed = r.end
+	e := srv.event(r.end)
+	if wasUp {
+		e.Since, e.Reason = c.machine.since, r.outcome.Detail()
+	}
+	return append(events, e)
+}
+
+// noIndex is the index of a checker that is not in the queue.
+const noIndex = -1
+
+// A queue holds the checkers that wait, ordered by time: a heap.
+type queue []*checker
+
+func (q *queue) push(c *checker, next mono.Time) {
+	c.next = next
+	heap.Push((*byTime)(q), c)
+}
+
+func (q *queue) remove(c *checker) {
+	if c.index != noIndex {
+		heap.Remove((*byTime)(q), c.index)
+	}
+}
+
+// byTime is the queue as container/heap wants it.
+type byTime queue
+
+func (q byTime) Len() int           { return len(q) }
+func (q byTime) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
+
+func (q byTime) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+func (q *byTime) Push(x any) {
+	c := x.(*checker)
+	c.index = len(*q)
+	*q = append(*q, c)
+}
+
+func (q *byTime) Pop() any {
+	last := len(*q) - 1
+	c := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	c.index = noIndex
+	return c
+}
