@@ -1,0 +1,135 @@
+package steer
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// The protocols that can be steered.
+const (
+	protoTCP = 6
+	protoUDP = 17
+)
+
+// A Match names one end of a flow: a virtual service or a real server.
+type Match struct {
+	Addr  netip.Addr // IPv4 or IPv6 without a zone
+	Port  uint16     // 0 means every port
+	Proto uint8      // IP protocol number: 6 (TCP) or 17 (UDP)
+}
+
+// String returns the match as "192.0.2.1:80/tcp", with "*" for every port.
+func (m Match) String() string {
+	port := "*"
+	if m.Port != 0 {
+		port = fmt.Sprint(m.Port)
+	}
+	proto := fmt.Sprint(m.Proto)
+	switch m.Proto {
+	case protoTCP:
+		proto = "tcp"
+	case protoUDP:
+		proto = "udp"
+	}
+	if m.Addr.Is6() {
+		return fmt.Sprintf("[%s]:%s/%s", m.Addr, port, proto)
+	}
+	return fmt.Sprintf("%s:%s/%s", m.Addr, port, proto)
+}
+
+// Rules say which frames belong to the director. The zero value says none.
+// The order of the lists and repeated entries have no meaning.
+type Rules struct {
+	// Links are the interface indexes of the Ethernet devices to steer on. An index
+	// without a device is skipped.
+	Links []int
+
+	// Services are the virtual services: a frame to one of them is dropped.
+	Services []Match
+
+	// Servers are the real servers whose answers the director translates back. A
+	// frame from one of them is dropped unless it goes to an address of Locals.
+	Servers []Match
+
+	// Locals are the addresses of this host. They keep the host's own connections to
+	// a real server, such as health checks, with the stack. Virtual addresses may be
+	// among them: an answer that is to be translated goes to a client, never there.
+	Locals []netip.Addr
+}
+
+// normal returns a copy in the one order and notation of its meaning, so that
+// equal rules compare equal, or an error that names the entry which has none.
+func (r Rules) normal() (Rules, error) {
+	n := Rules{
+		Links:    slices.Clone(r.Links),
+		Services: slices.Clone(r.Services),
+		Servers:  slices.Clone(r.Servers),
+		Locals:   slices.Clone(r.Locals),
+	}
+	for _, list := range []struct {
+		name    string
+		matches []Match
+	}{{"service", n.Services}, {"server", n.Servers}} {
+		for i, m := range list.matches {
+			if err := m.check(); err != nil {
+				return Rules{}, fmt.Errorf("steer %s %s: %w", list.name, m, err)
+			}
+			list.matches[i].Addr = m.Addr.Unmap()
+		}
+	}
+	for i, a := range n.Locals {
+		if !a.IsValid() {
+			return Rules{}, fmt.Errorf("steer: local address %d is not set", i)
+		}
+		n.Locals[i] = a.WithZone("").Unmap()
+	}
+	slices.Sort(n.Links)
+	n.Links = slices.Compact(n.Links)
+	slices.SortFunc(n.Services, compareMatches)
+	n.Services = slices.Compact(n.Services)
+	slices.SortFunc(n.Servers, compareMatches)
+	n.Servers = slices.Compact(n.Servers)
+	slices.SortFunc(n.Locals, netip.Addr.Compare)
+	n.Locals = slices.Compact(n.Locals)
+	return n, nil
+}
+
+// check reports what keeps the match from being steered.
+func (m Match) check() error {
+	switch {
+	case !m.Addr.IsValid():
+		return fmt.Errorf("no address")
+	case m.Addr.Zone() != "":
+		return fmt.Errorf("an address with a zone cannot be steered; leave the zone away")
+	case m.Proto != protoTCP && m.Proto != protoUDP:
+		return fmt.Errorf("protocol %d is neither TCP (6) nor UDP (17)", m.Proto)
+	}
+	return nil
+}
+
+// anyPort reports whether the match has every port.
+func (m Match) anyPort() bool { return m.Port == 0 }
+
+// probeRules returns rules that make a backend use everything it needs.
+func probeRules() Rules {
+	m := Match{Addr: netip.IPv6Loopback(), Port: 1, Proto: protoTCP}
+	return Rules{Services: []Match{m}, Servers: []Match{m}, Locals: []netip.Addr{m.Addr}}
+}
+
+// empty reports whether the rules take no frame at all.
+func (r Rules) empty() bool { return len(r.Services) == 0 && len(r.Servers) == 0 }
+
+// sameMatches reports whether both take the same frames, whatever their links.
+// Both must come from normal.
+func (r Rules) sameMatches(o Rules) bool {
+	return slices.Equal(r.Services, o.Services) &&
+		slices.Equal(r.Servers, o.Servers) &&
+		slices.Equal(r.Locals, o.Locals)
+}
+
+// compareMatches orders matches by address, port and protocol.
+func compareMatches(a, b Match) int {
+	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto))
+}
