@@ -1,0 +1,110 @@
+package hostnet
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// AddAddress gives a device an address. Of a.Flags, FlagNoDAD and FlagNoPrefixRoute count.
+// IPv6 addresses never run duplicate address detection, as they would not serve meanwhile:
+// who wants it probes first. An IPv6 address with a length of 128 is added as deprecated
+// (preferred lifetime 0), as keepalived does, so that the host's own connections do not
+// start from a VIP. IPv4 addresses get a broadcast address and a label only if a has them.
+//
+// The error is ErrExists if the device has the address already, else the kernel's.
+func (w *Watcher) AddAddress(a Address) error {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	flags := a.Flags & (FlagNoDAD | FlagNoPrefixRoute)
+	if a.Prefix.Addr().Is6() {
+		flags |= FlagNoDAD
+	}
+	addressMessage(req, a, flags)
+	if a.Prefix.Addr().Is6() && a.Prefix.IsSingleIP() {
+		// struct ifa_cacheinfo: preferred and valid lifetime, two time stamps.
+		lifetimes := make([]byte, 16)
+		binary.NativeEndian.PutUint32(lifetimes[4:], forever)
+		req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, lifetimes))
+	}
+	if a.Broadcast.IsValid() {
+		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, a.Broadcast.AsSlice()))
+	}
+	if a.Label != "" {
+		req.AddData(nl.NewRtAttr(unix.IFA_LABEL, nl.ZeroTerminated(a.Label)))
+	}
+	_, err := w.acts.execute(req, 0)
+	if errors.Is(err, unix.EEXIST) {
+		err = ErrExists
+	}
+	return w.actError("add address", a, err)
+}
+
+// DeleteAddress takes an address from a device. Link and Prefix say which. The error is
+// ErrNoAddress if the device does not have it, else the kernel's.
+func (w *Watcher) DeleteAddress(a Address) error {
+	req := nl.NewNetlinkRequest(unix.RTM_DELADDR, unix.NLM_F_ACK)
+	addressMessage(req, a, 0)
+	_, err := w.acts.execute(req, 0)
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		err = ErrNoAddress
+	}
+	return w.actError("delete address", a, err)
+}
+
+func (w *Watcher) actError(act string, a Address, err error) error {
+	if err == nil {
+		return nil
+	}
+	name := fmt.Sprintf("device %d", a.Link)
+	if l, ok := w.Snapshot().LinkByIndex(a.Link); ok {
+		name = l.Name
+	}
+	return fmt.Errorf("%s %s on %s: %w", act, a.Prefix, name, err)
+}
+
+// forever is the lifetime of an address that stays (INFINITY_LIFE_TIME).
+const forever = 0xffffffff
+
+// addressMessage fills in what adding and deleting have in common.
+func addressMessage(req *nl.NetlinkRequest, a Address, flags AddressFlags) {
+	header := nl.NewIfAddrmsg(familyOf(a.Prefix.Addr()))
+	header.Prefixlen = uint8(a.Prefix.Bits())
+	header.Scope = uint8(a.Scope)
+	header.Index = uint32(a.Link)
+	req.AddData(header)
+	raw := a.Prefix.Addr().AsSlice()
+	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, raw))
+	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, raw))
+	if flags != 0 {
+		req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(uint32(flags))))
+	}
+}
+
+func familyOf(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+// Resolve asks the kernel to find out or to confirm the MAC of a neighbour, as if it had a
+// packet to send there. The entry is made if it is missing; one that is reachable stays as
+// it is. Resolve does not wait for the outcome, which the next snapshots show.
+func (w *Watcher) Resolve(link int, addr netip.Addr) error {
+	addr = addr.Unmap()
+	req := nl.NewNetlinkRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_ACK)
+	header := make([]byte, unix.SizeofNdMsg) // struct ndmsg
+	header[0] = byte(familyOf(addr))
+	binary.NativeEndian.PutUint32(header[4:], uint32(link))
+	header[10] = unix.NTF_USE
+	req.AddRawData(header)
+	req.AddRawData(nl.NewRtAttr(unix.NDA_DST, addr.AsSlice()).Serialize())
+	if _, err := w.acts.execute(req, 0); err != nil {
+		return fmt.Errorf("resolve %s on device %d: %w", addr, link, err)
+	}
+	return nil
+}
