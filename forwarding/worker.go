@@ -141,4 +141,9 @@ func (w *Worker) flush() {
 
 func (w *Worker) wake() { w.waker.wake() }
 
-func (w *Worker) close() { w.waker.close() }
+// close releases what the worker holds, ports included. The worker must not be running.
+func (w *Worker) close() {
+	w.SetPorts(nil)
+	w.usePorts()
+	w.waker.close()
+}

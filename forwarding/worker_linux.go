@@ -25,7 +25,7 @@ func (w *Worker) run(ctx context.Context) error {
 	defer runtime.UnlockOSThread()
 	stop := context.AfterFunc(ctx, w.wake)
 	defer stop()
-	defer func() {
+	defer func() { // no ring stays open behind a worker that stopped
 		w.SetPorts(nil)
 		w.usePorts()
 	}()
