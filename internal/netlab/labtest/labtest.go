@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"uvs/internal/netlab"
+	"uvs/internal/netlab/capture"
 )
 
 // commandTimeout is the time that Run gives a command.
@@ -193,4 +194,14 @@ func moduleRoot() (string, error) {
 			return "", fmt.Errorf("no go.mod at or above %s", dir)
 		}
 	}
+}
+
+// Capture records packets of an interface from now until the test stops it or ends.
+func Capture(t testing.TB, h *netlab.Host, ifname, filter string) *capture.Capture {
+	t.Helper()
+	c, err := capture.Start(h, ifname, filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
