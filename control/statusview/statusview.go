@@ -1,0 +1,232 @@
+// Package statusview prints a director's Status for people: what `uvs status`
+// shows. The service table has the words and the order of columns that users of
+// ipvsadm know, with health and next hop beside them.
+package statusview
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"uvs/control"
+)
+
+// Render returns s as text that ends in a newline. It depends on nothing but s:
+// times are given relative to the status's own.
+func Render(s control.Status) string {
+	var b bytes.Buffer
+	head(&b, &s)
+	section(&b, "Interface\tLink\tRxFrames\tTxFrames\tRingDrops\tTxErrors\tRingSlots\tMode", s.Interfaces, interfaceRow)
+	section(&b, "Worker\tCPU\tPackets", s.Workers, workerRow)
+	section(&b, "Address\tInterface\tState", s.Addresses, addressRow)
+	services(&b, &s)
+	drops(&b, s.Drops)
+	if len(s.Notes) > 0 {
+		fmt.Fprintln(&b, "\nNotes")
+		for _, n := range s.Notes {
+			fmt.Fprintf(&b, "  %s\n", oneLine(n))
+		}
+	}
+	return b.String()
+}
+
+// head writes the lines that say what runs.
+func head(b *bytes.Buffer, s *control.Status) {
+	fmt.Fprintf(b, "uvs %s is %s: pid %d, up %s, run directory %s\n",
+		s.Version, s.State, s.PID, span(s.Uptime.Duration()), s.RunDir)
+	w := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "Config\t%s (%s, %s)\n", s.Config.File, count(s.Config.Errors, "error"), count(s.Config.Notes, "note"))
+	steering := s.Steering.Backend
+	if s.Steering.Reason != "" {
+		steering += " (" + oneLine(s.Steering.Reason) + ")"
+	}
+	fmt.Fprintf(w, "Steering\t%s\n", steering)
+	fmt.Fprintf(w, "Flows\t%d of %d (created %d, expired %d)\n", s.Flows.Current, s.Flows.Max, s.Flows.Created, s.Flows.Expired)
+	w.Flush()
+}
+
+// section writes a title and a line for each of rows, nothing if there are none.
+func section[T any](b *bytes.Buffer, title string, rows []T, row func(T) []any) {
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprintln(b)
+	w := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, title)
+	for _, r := range rows {
+		cells := row(r)
+		fmt.Fprintf(w, strings.Repeat("%v\t", len(cells)-1)+"%v\n", cells...)
+	}
+	w.Flush()
+}
+
+func interfaceRow(i control.Interface) []any {
+	link := "down"
+	if i.Up {
+		link = "up"
+	}
+	return []any{i.Name, link, i.RxFrames, i.TxFrames, i.RingDrops, i.TxErrors, i.RingSlots, i.Mode}
+}
+
+func workerRow(w control.Worker) []any {
+	cpu := "any"
+	if w.CPU >= 0 {
+		cpu = strconv.Itoa(w.CPU)
+	}
+	return []any{w.ID, cpu, w.Packets}
+}
+
+func addressRow(a control.Address) []any {
+	state := string(a.State)
+	switch {
+	case a.State == control.AddressForeign:
+		state += ": " + a.ConflictMAC + " answers for it"
+	case a.Detail != "":
+		state += ": " + oneLine(a.Detail)
+	}
+	return []any{a.Address, a.Interface, state}
+}
+
+// services writes the table of all services. All servers share the columns, so that
+// they stay comparable across services.
+func services(b *bytes.Buffer, s *control.Status) {
+	if len(s.Services) == 0 {
+		return
+	}
+	now := s.Started.Add(s.Uptime.Duration())
+	var rows bytes.Buffer
+	w := tabwriter.NewWriter(&rows, 0, 8, 1, ' ', 0)
+	fmt.Fprintln(w, "  -> RemoteAddress:Port\tForward\tState\tWeight\tActiveConn\tInActConn\tConns\tNextHop")
+	for _, v := range s.Services {
+		for _, r := range v.Servers {
+			fmt.Fprintf(w, "  -> %s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n",
+				netip.AddrPortFrom(r.Address, r.Port), method(r.Method), r.State, weight(r), r.Active, r.Inactive, r.Counters.Conns, nextHop(r.NextHop))
+		}
+	}
+	w.Flush()
+
+	// The service lines and the remarks do not take part in the alignment.
+	lines := strings.SplitAfter(rows.String(), "\n")
+	fmt.Fprint(b, "\nProt LocalAddress:Port Scheduler\n", lines[0])
+	lines = lines[1:]
+	for _, v := range s.Services {
+		fmt.Fprintf(b, "%-4s %s %s\n", strings.ToUpper(string(v.Protocol)), netip.AddrPortFrom(v.Address, v.Port), v.Scheduler)
+		for _, r := range v.Servers {
+			b.WriteString(lines[0])
+			lines = lines[1:]
+			for _, c := range r.Checks {
+				checkRemark(b, c, now)
+			}
+		}
+	}
+}
+
+// checkRemark writes a line about a check that deserves one: a healthy check does
+// not.
+func checkRemark(b *bytes.Buffer, c control.Check, now time.Time) {
+	if c.State == control.CheckUp && c.LastError == "" {
+		return
+	}
+	fmt.Fprintf(b, "       %s is %s", c.Kind, c.State)
+	if !c.Since.IsZero() && !c.Since.After(now) {
+		fmt.Fprintf(b, " for %s", span(now.Sub(c.Since)))
+	}
+	if c.LastError != "" {
+		fmt.Fprintf(b, ": %s", oneLine(c.LastError))
+	}
+	b.WriteByte('\n')
+}
+
+// method is ipvsadm's word for a forwarding method.
+func method(m control.Method) string {
+	switch m {
+	case control.NAT:
+		return "Masq"
+	case control.DR:
+		return "Route"
+	}
+	return string(m)
+}
+
+// weight is the weight that balances, with the configured one beside it if it is
+// another.
+func weight(r control.Server) string {
+	if r.EffectiveWeight == r.Weight {
+		return strconv.Itoa(r.Weight)
+	}
+	return fmt.Sprintf("%d(%d)", r.EffectiveWeight, r.Weight)
+}
+
+func nextHop(h control.NextHop) string {
+	if h.Interface == "" {
+		return "no route"
+	}
+	text := h.Interface
+	if h.Gateway.IsValid() {
+		text += " via " + h.Gateway.String()
+	}
+	if h.MAC == "" {
+		return text + " unresolved"
+	}
+	return text + " " + h.MAC
+}
+
+// drops writes the reasons that happened, the most frequent first.
+func drops(b *bytes.Buffer, byReason map[string]uint64) {
+	var reasons []string
+	for _, r := range slices.Sorted(maps.Keys(byReason)) {
+		if byReason[r] > 0 {
+			reasons = append(reasons, r)
+		}
+	}
+	slices.SortStableFunc(reasons, func(x, y string) int {
+		switch {
+		case byReason[x] > byReason[y]:
+			return -1
+		case byReason[x] < byReason[y]:
+			return 1
+		}
+		return 0
+	})
+	section(b, "Dropped\tFrames", reasons, func(r string) []any { return []any{r, byReason[r]} })
+}
+
+// span prints a duration by its two largest units: "3d4h", "5m9s".
+func span(d time.Duration) string {
+	units := []struct {
+		length time.Duration
+		name   string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
+	for i, u := range units[:len(units)-1] {
+		if d >= u.length {
+			next := units[i+1]
+			return fmt.Sprintf("%d%s%d%s", d/u.length, u.name, d%u.length/next.length, next.name)
+		}
+	}
+	return fmt.Sprintf("%ds", d/time.Second)
+}
+
+// count prints "1 error", "2 errors".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// oneLine keeps text from outside, such as a server's answer, in its line and free
+// of what would steer the terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
