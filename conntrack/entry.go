@@ -1,15 +1,12 @@
 package conntrack
 
-// A ref names an entry within its shard: index + 1 in the low 30 bits, the family in bit
-// 31. Zero is no entry. Bit 30 is set only in head.prev, where it tells that the low
-// bits are the number of a wheel list.
+// A ref names an entry of the table: index + 1 in the low 30 bits, the family in bit 31.
+// Zero is no entry. Bit 30 is set only in head.prev, where it tells that the low bits are
+// the number of a wheel list.
 const (
 	refV6   = 1 << 31
 	refList = 1 << 30
 	refMask = refList - 1
-
-	// maxEntries is how many entries of a family a ref can name in one shard.
-	maxEntries = refMask - 1
 )
 
 // head is what entries of both families begin with: 48 bytes.
@@ -29,6 +26,12 @@ type head struct {
 	clientPort, virtualPort, destPort uint16
 }
 
+// Sizes of the entries, in bytes.
+const (
+	size4 = 64
+	size6 = 96
+)
+
 // entry4 is an IPv4 flow: 64 bytes, one cache line.
 type entry4 struct {
 	head
@@ -42,90 +45,23 @@ type entry6 struct {
 	client, virtual, dest [16]byte
 }
 
-// Sizes of the entries, in bytes.
-const (
-	size4 = 64
-	size6 = 96
-)
-
-// slab is a shard's entries of one family. Entries are handed out from low indexes on, so
-// that memory above the highest one ever used stays untouched.
-type slab[T any] struct {
-	entries []T    // in mem
-	used    int    // entries ever handed out
-	free    uint32 // ref of the first free one below used
-	mem     region
-	huge    int // offset in mem up to which the size of pages is decided
-}
-
-// init lays the slab into mem. Its first pages are small ones: a table with few flows in
-// many shards must not take a huge page for each.
-func (l *slab[T]) init(mem region, capacity int) {
-	*l = slab[T]{entries: view[T](mem, capacity), mem: mem, huge: hugePage}
-}
-
-// extend hands out the next entry that was never used.
-func (l *slab[T]) extend(size int) (index int, ok bool) {
-	if l.used == len(l.entries) {
-		return 0, false
-	}
-	if l.used*size+size > l.huge {
-		l.mem.adviseHuge(uintptr(l.huge), hugePage)
-		l.huge += hugePage
-	}
-	l.used++
-	return l.used - 1, true
-}
-
 // head returns an entry's head. The ref must be one that alloc returned.
 func (s *shard) head(ref uint32) *head {
 	if ref&refV6 != 0 {
-		return &s.v6.entries[ref&refMask-1].head
+		return &s.v6[ref&refMask-1].head
 	}
-	return &s.v4.entries[ref-1].head
-}
-
-// alloc returns the ref of a free entry, or 0 if this family's slab is used up.
-func (s *shard) alloc(v6 bool) uint32 {
-	if v6 {
-		if ref := s.v6.free; ref != 0 {
-			s.v6.free = s.head(ref).next
-			return ref
-		}
-		if i, ok := s.v6.extend(size6); ok {
-			return uint32(i+1) | refV6
-		}
-		return 0
-	}
-	if ref := s.v4.free; ref != 0 {
-		s.v4.free = s.head(ref).next
-		return ref
-	}
-	if i, ok := s.v4.extend(size4); ok {
-		return uint32(i + 1)
-	}
-	return 0
-}
-
-// release takes an entry back.
-func (s *shard) release(ref uint32, h *head) {
-	h.proto = 0
-	free := &s.v4.free
-	if ref&refV6 != 0 {
-		free = &s.v6.free
-	}
-	h.next, *free = *free, ref
+	return &s.v4[ref-1].head
 }
 
 // fill writes a new entry's addresses and ports.
 func (s *shard) fill(ref uint32, h *head, tp *Tuple, dest *Endpoint) {
 	h.clientPort, h.virtualPort, h.destPort = tp.SrcPort, tp.DstPort, dest.Port
 	if ref&refV6 != 0 {
-		e := &s.v6.entries[ref&refMask-1]
+		e := &s.v6[ref&refMask-1]
 		e.client, e.virtual, e.dest = tp.Src, tp.Dst, dest.Addr
 		return
 	}
-	e := &s.v4.entries[ref-1]
+	e := &s.v4[ref-1]
 	e.client, e.virtual, e.dest = [4]byte(tp.Src[:4]), [4]byte(tp.Dst[:4]), [4]byte(dest.Addr[:4])
 }
 
@@ -147,13 +83,13 @@ func (s *shard) matches(ref uint32, tp *Tuple, d Dir) bool {
 		return false
 	}
 	if ref&refV6 != 0 {
-		e := &s.v6.entries[ref&refMask-1]
+		e := &s.v6[ref&refMask-1]
 		if toDest {
 			return e.client == *client && e.dest == *other
 		}
 		return e.client == *client && e.virtual == *other
 	}
-	e := &s.v4.entries[ref-1]
+	e := &s.v4[ref-1]
 	if toDest {
 		return e.client == [4]byte(client[:4]) && e.dest == [4]byte(other[:4])
 	}
@@ -165,11 +101,11 @@ func (s *shard) endpoints(ref uint32) (client, virtual, dest Endpoint) {
 	h := s.head(ref)
 	client.Port, virtual.Port, dest.Port = h.clientPort, h.virtualPort, h.destPort
 	if ref&refV6 != 0 {
-		e := &s.v6.entries[ref&refMask-1]
+		e := &s.v6[ref&refMask-1]
 		client.Addr, virtual.Addr, dest.Addr = e.client, e.virtual, e.dest
 		return client, virtual, dest
 	}
-	e := &s.v4.entries[ref-1]
+	e := &s.v4[ref-1]
 	copy(client.Addr[:], e.client[:])
 	copy(virtual.Addr[:], e.virtual[:])
 	copy(dest.Addr[:], e.dest[:])

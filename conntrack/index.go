@@ -1,6 +1,12 @@
 package conntrack
 
-import "sync/atomic"
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+)
+
+var errIndexSize = errors.New("index at its greatest size")
 
 // A slot of the index is the tag of an entry in its high half and the entry's ref in its
 // low half; 0 is an empty one.
@@ -12,6 +18,7 @@ func (v slot) ref() uint32         { return uint32(v) }
 
 const (
 	minIndexBits = 8
+	maxIndexBits = 28
 	// spill is the room behind the last home position, in slots: a run that begins near
 	// the end goes on there instead of wrapping. The last slot always stays empty.
 	spill = 256
@@ -28,21 +35,57 @@ const (
 // Only the slots change, and only under the shard's lock; see shard.absent for reading
 // without it.
 type index struct {
-	slots []slot
-	shift uint8 // 32 − log2 of the number of home positions
+	slots []slot // in mem
 	mem   region
+	bits  uint8 // log2 of the number of home positions
+	shift uint8 // 32 − bits
 }
 
-func newIndex(bits int) (*index, error) {
+// indexes maps the shards' indexes. As shards grow alike, those of one size lie together,
+// dense enough for huge pages. Given up ones keep their addresses until the end, since
+// somebody without the lock may still be reading there; their memory is given back.
+type indexes struct {
+	mu     sync.Mutex // guards bySize; taken inside a shard's lock
+	bySize [maxIndexBits + 1]region
+	shards int
+}
+
+// hugeIndex is the least size in bytes of an index that gets huge pages. Smaller ones are
+// those of tables that may stay small.
+const hugeIndex = 32 << 10
+
+// create returns an empty index for the shard of that number. A shard asks for each size
+// once.
+func (m *indexes) create(shard int, bits uint8) (*index, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if bits > maxIndexBits {
+		return nil, errIndexSize
+	}
 	n := 1<<bits + spill
-	mem, err := reserve(uintptr(n) * 8)
-	if err != nil {
-		return nil, err
+	size := pages(uintptr(n) * 8)
+	all := &m.bySize[bits]
+	if all.size == 0 {
+		mem, err := reserve(size * uintptr(m.shards))
+		if err != nil {
+			return nil, err
+		}
+		mem.adviseSmall()
+		if size >= hugeIndex {
+			mem.adviseHuge(0, mem.size)
+		}
+		*all = mem
 	}
-	if mem.size >= hugePage {
-		mem.adviseHuge(0, mem.size)
+	mem := all.part(uintptr(shard)*size, size)
+	return &index{slots: view[slot](mem, n), mem: mem, bits: bits, shift: 32 - bits}, nil
+}
+
+func (m *indexes) close() error {
+	var errs []error
+	for i := range m.bySize {
+		errs = append(errs, m.bySize[i].unmap())
 	}
-	return &index{slots: view[slot](mem, n), shift: uint8(32 - bits), mem: mem}, nil
+	return errors.Join(errs...)
 }
 
 // homes returns the number of home positions.
@@ -97,22 +140,17 @@ func (x *index) remove(i int) {
 	x.slots[end-1] = 0
 }
 
-// doubled returns an index of twice the size with the same entries.
-func (x *index) doubled() (*index, error) {
-	y, err := newIndex(32 - int(x.shift) + 1)
-	if err != nil {
-		return nil, err
-	}
+// copyFrom fills an empty index with the entries of one half its size.
+func (x *index) copyFrom(y *index) {
 	next := 0
-	for _, v := range x.slots {
+	for _, v := range y.slots {
 		if v == 0 {
 			continue
 		}
-		at := max(next, y.home(v.tag()))
-		y.slots[at] = v
+		at := max(next, x.home(v.tag()))
+		x.slots[at] = v
 		next = at + 1
 	}
-	return y, nil
 }
 
 // peek looks for tag without the shard's lock. What it says counts only if nobody changed

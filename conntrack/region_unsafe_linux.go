@@ -24,8 +24,7 @@ func reserve(size uintptr) (region, error) {
 		prot  = unix.PROT_READ | unix.PROT_WRITE
 		flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
 	)
-	page := uintptr(os.Getpagesize())
-	size = (size + page - 1) &^ (page - 1)
+	size = pages(size)
 	slack := uintptr(0)
 	if size >= hugePage {
 		slack = hugePage
@@ -46,6 +45,12 @@ func reserve(size uintptr) (region, error) {
 		unmap(unsafe.Add(p, lead+size), slack-lead)
 	}
 	return region{unsafe.Add(p, lead), size}, nil
+}
+
+// pages rounds size up to whole pages.
+func pages(size uintptr) uintptr {
+	page := uintptr(os.Getpagesize())
+	return (size + page - 1) &^ (page - 1)
 }
 
 func unmap(p unsafe.Pointer, size uintptr) error {

@@ -1,8 +1,6 @@
 package conntrack
 
 import (
-	"errors"
-	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -24,61 +22,14 @@ type shard struct {
 	spare atomic.Int64  // credits for flows to come; other shards may take them
 	_     [104]byte
 
-	mu      sync.Mutex // guards all below, and writing to the slots of index
-	live    int        // flows
-	v4      slab[entry4]
-	v6      slab[entry6]
-	retired []region // former indexes: without memory, but others may still be reading there
-	wheel   wheel
-	_       [64]byte
-}
-
-// mapShards gives each shard its part of two regions, and its index.
-func (t *Table) mapShards() (err error) {
-	// The hash spreads flows evenly: with twice its share and a few thousand more, a shard
-	// runs out of entries only when the table does.
-	n := len(t.shards)
-	capacity := min(t.maxFlows, 2*((t.maxFlows+n-1)/n)+4096, maxEntries)
-	stride4, stride6 := stride(capacity, size4), stride(capacity, size6)
-	if t.mem4, err = reserve(stride4 * uintptr(n)); err != nil {
-		return err
-	}
-	if t.mem6, err = reserve(stride6 * uintptr(n)); err != nil {
-		return err
-	}
-	t.mem4.adviseSmall()
-	t.mem6.adviseSmall()
-	for i := range t.shards {
-		s := &t.shards[i]
-		s.v4.init(t.mem4.part(uintptr(i)*stride4, stride4), capacity)
-		s.v6.init(t.mem6.part(uintptr(i)*stride6, stride6), capacity)
-		x, err := newIndex(minIndexBits)
-		if err != nil {
-			return err
-		}
-		s.index.Store(x)
-	}
-	return nil
-}
-
-// stride returns the room for n entries, a multiple of the size of its pages.
-func stride(n int, size uintptr) uintptr {
-	room, align := uintptr(n)*size, uintptr(os.Getpagesize())
-	if room >= hugePage {
-		align = hugePage
-	}
-	return (room + align - 1) &^ (align - 1)
-}
-
-func (s *shard) close() error {
-	var errs []error
-	if x := s.index.Swap(nil); x != nil {
-		errs = append(errs, x.mem.unmap())
-	}
-	for i := range s.retired {
-		errs = append(errs, s.retired[i].unmap())
-	}
-	return errors.Join(errs...)
+	mu           sync.Mutex // guards all below, and writing to the slots of index
+	number       int
+	live         int // flows
+	v4           []entry4
+	v6           []entry6
+	pool4, pool6 pool
+	wheel        wheel
+	_            [64]byte
 }
 
 // absent reports that no flow with the tag is in the shard. It takes no lock and writes
@@ -118,10 +69,10 @@ func (s *shard) scan(tag uint32, tp *Tuple, d Dir) (ref uint32, same int) {
 
 // enter puts an entry into the index, which it enlarges beyond seven eighths. False: no
 // memory for that, or no place.
-func (s *shard) enter(tag, ref uint32) bool {
+func (t *Table) enter(s *shard, tag, ref uint32) bool {
 	x := s.index.Load()
 	if s.live >= x.homes()/8*7 {
-		x = s.enlarge(x)
+		x = t.enlarge(s, x)
 	}
 	s.beginChange()
 	ok := x.insert(tag, ref)
@@ -134,16 +85,16 @@ func (s *shard) enter(tag, ref uint32) bool {
 }
 
 // enlarge doubles the index. If the host has no memory, the old one has to do.
-func (s *shard) enlarge(x *index) *index {
-	y, err := x.doubled()
+func (t *Table) enlarge(s *shard, x *index) *index {
+	y, err := t.indexes.create(s.number, x.bits+1)
 	if err != nil {
 		return x
 	}
+	y.copyFrom(x)
 	s.beginChange()
 	s.index.Store(y)
 	s.endChange()
 	x.mem.discard()
-	s.retired = append(s.retired, x.mem)
 	return y
 }
 

@@ -20,46 +20,43 @@ type Entry struct {
 	Link                  int32
 }
 
-// eachChunk is how many entries Each copies under one lock.
-const eachChunk = 512
-
-// Each calls fn for every flow until fn returns false, IPv4 before IPv6 within a shard. It
-// copies a few hundred flows at a time and calls fn with nothing locked. A flow that
-// lives during the whole call is seen once; one that comes or goes may be missed. The
-// Entry is fn's only during that call.
+// Each calls fn for every flow until fn returns false, those of IPv4 first. It copies one
+// chunk of entries at a time and calls fn with nothing locked. A flow that lives during
+// the whole call is seen once; one that comes or goes may be missed. The Entry is fn's
+// only during that call.
 func (t *Table) Each(now mono.Time, fn func(*Entry) bool) {
-	buf := make([]Entry, 0, eachChunk)
-	for i := range t.shards {
-		s := &t.shards[i]
-		for _, family := range [2]uint32{0, refV6} {
-			for at, end := 0, 1; at < end; at += eachChunk {
-				buf, end = s.copyEntries(buf[:0], family, at, now)
-				for j := range buf {
-					if !fn(&buf[j]) {
-						return
-					}
-				}
-			}
-		}
+	if each(t, t.arena4, 0, now, fn) {
+		each(t, t.arena6, refV6, now, fn)
 	}
 }
 
-// copyEntries appends the flows among a chunk of the family's slab, from index at on,
-// and returns how far the slab is in use.
-func (s *shard) copyEntries(buf []Entry, family uint32, at int, now mono.Time) ([]Entry, int) {
+func each[T any](t *Table, a *arena[T], family uint32, now mono.Time, fn func(*Entry) bool) bool {
+	buf := make([]Entry, 0, chunk)
+	for i := range a.inUse() {
+		number, ok := a.owner(i)
+		if !ok {
+			continue
+		}
+		buf = t.shards[number].copyChunk(buf[:0], uint32(i*chunk), family, now)
+		for j := range buf {
+			if !fn(&buf[j]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// copyChunk appends the flows of the chunk that begins at index first.
+func (s *shard) copyChunk(buf []Entry, first, family uint32, now mono.Time) []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	used := s.v4.used
-	if family != 0 {
-		used = s.v6.used
-	}
-	for i := at; i < min(used, at+eachChunk); i++ {
-		ref := uint32(i+1) | family
+	for ref := (first + 1) | family; len(buf) < chunk && ref <= (first+chunk)|family; ref++ {
 		if s.head(ref).proto != 0 {
 			buf = append(buf, s.entry(ref, now))
 		}
 	}
-	return buf, used
+	return buf
 }
 
 func (s *shard) entry(ref uint32, now mono.Time) Entry {

@@ -13,7 +13,7 @@ import (
 
 // Config is what a [Table] is made from.
 type Config struct {
-	MaxFlows int      // bound on the flows of both families together, 1 to 2^29
+	MaxFlows int      // bound on the flows of both families together, 1 to 2^28
 	Shards   int      // a power of two up to 65536; 0 means 16 per CPU, at least 64
 	Secret   [16]byte // key of the hash: random, and the same as long as a saved table lives
 	Timeouts Timeouts // zeros mean the kernel's
@@ -25,7 +25,7 @@ type Config struct {
 }
 
 const (
-	flowLimit  = 1 << 29
+	flowLimit  = 1 << 28
 	shardLimit = 1 << 16
 )
 
@@ -38,7 +38,9 @@ type Table struct {
 	released   func(ServerID, bool)
 	maxFlows   int
 	ticks      [numStates]atomic.Uint32 // timeouts
-	mem4, mem6 region
+	arena4     *arena[entry4]
+	arena6     *arena[entry6]
+	indexes    indexes
 
 	_       [64]byte // what follows is written by all workers
 	credits credits
@@ -91,14 +93,35 @@ func (c *Config) check() (int, error) {
 	return n, c.Timeouts.check()
 }
 
+// mapShards maps the arenas and the first indexes.
+func (t *Table) mapShards() (err error) {
+	// A shard keeps the chunks it has taken, so in the end all have room for the most flows
+	// that each ever had. The keyed hash spreads flows evenly; twice the bound and two
+	// chunks per shard are more than that comes to.
+	capacity := 2*t.maxFlows + 2*chunk*len(t.shards)
+	if t.arena4, err = newArena[entry4](capacity, size4); err != nil {
+		return err
+	}
+	if t.arena6, err = newArena[entry6](capacity, size6); err != nil {
+		return err
+	}
+	t.indexes.shards = len(t.shards)
+	for i := range t.shards {
+		x, err := t.indexes.create(i, minIndexBits)
+		if err != nil {
+			return err
+		}
+		s := &t.shards[i]
+		s.number, s.v4, s.v6 = i, t.arena4.entries, t.arena6.entries
+		s.index.Store(x)
+	}
+	return nil
+}
+
 // Close unmaps the table. No other call may be running or follow.
 func (t *Table) Close() error {
-	errs := []error{t.mem4.unmap(), t.mem6.unmap()}
-	for i := range t.shards {
-		errs = append(errs, t.shards[i].close())
-	}
 	t.shards = nil
-	return errors.Join(errs...)
+	return errors.Join(t.arena4.close(), t.arena6.close(), t.indexes.close())
 }
 
 // Len returns the number of flows. While others insert, it is a little off.
@@ -247,12 +270,12 @@ func (t *Table) add(s *shard, tag uint32, v6 bool) (uint32, InsertResult) {
 	if !t.takeCredit(s) {
 		return 0, Full
 	}
-	ref := s.alloc(v6)
+	ref := t.alloc(s, v6)
 	if ref == 0 {
 		t.returnCredit(s)
 		return 0, Full
 	}
-	if !s.enter(tag, ref) {
+	if !t.enter(s, tag, ref) {
 		s.release(ref, s.head(ref))
 		t.returnCredit(s)
 		return 0, Full
