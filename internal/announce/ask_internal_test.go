@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,9 +18,11 @@ type fakeConn struct {
 	start    time.Time
 	sent     []time.Duration
 	incoming chan []byte
-	deadline time.Time
-	changed  chan struct{} // the deadline
 	writeErr error
+	changed  chan struct{} // the deadline
+
+	mu       sync.Mutex // guards deadline
+	deadline time.Time
 }
 
 func newFakeConn() *fakeConn {
@@ -32,7 +35,9 @@ func (c *fakeConn) WriteTo(b []byte, _ net.Addr) (int, error) {
 }
 
 func (c *fakeConn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
 	c.deadline = t
+	c.mu.Unlock()
 	select {
 	case c.changed <- struct{}{}:
 	default:
@@ -42,10 +47,13 @@ func (c *fakeConn) SetReadDeadline(t time.Time) error {
 
 func (c *fakeConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
+		c.mu.Lock()
+		deadline := c.deadline
+		c.mu.Unlock()
 		select {
 		case f := <-c.incoming:
 			return copy(b, f), nil, nil
-		case <-time.After(time.Until(c.deadline)):
+		case <-time.After(time.Until(deadline)):
 			return 0, nil, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
 		case <-c.changed:
 		}

@@ -178,6 +178,8 @@ func TestAnswer(t *testing.T) {
 		{"ARP probe of another host", q4, arpFrame(other, arpProbe(otherMAC, vip4)), nil, true},
 		{"our own probe, sent back to us", q4, q4.frame, nil, false},
 		{"our own announcement, sent back to us", q4, arpFrame(link, arpAnnouncement(ourMAC, vip4)), nil, false},
+		{"our own probe, sent back by a device that hides our MAC", q4, arpFrame(other, arpProbe(ourMAC, vip4)), nil, false},
+		{"announcement of a virtual MAC from our device", q4, arpFrame(link, arpAnnouncement(otherMAC, vip4)), nil, false},
 		{"ARP question for the address", q4, arpFrame(other, arp{arpRequest, otherMAC, peer4, wire.MAC{}, vip4}), nil, false},
 		{"ARP reply about another address", q4, arpFrame(other, arp{arpReply, otherMAC, peer4, ourMAC, vip4}), nil, false},
 		{"ARP reply of another device of ours", q4, arpFrame(other, arp{arpReply, otherMAC, vip4, ourMAC, peer4}), [][6]byte{otherMAC}, false},
