@@ -54,9 +54,12 @@ type Frame struct {
 // Only untagged frames for this host that carry TCP or UDP with readable ports are
 // ever taken: of a fragmented packet that is the first fragment, and over IPv6 those
 // with at most eight extension headers out of hop-by-hop options, routing,
-// destination options and fragment. (The nft backend has no such bound: the kernel
-// walks the headers there.) Lengths are not compared: a frame that is shorter than
-// its headers claim is discarded by the stack as well.
+// destination options and fragment. Lengths are not compared: a frame that is shorter
+// than its headers claim is discarded by the stack as well.
+//
+// The nft backend differs in two cases that no sender has a use for, because the kernel
+// walks the extension headers there: it knows no bound, and of two fragment headers
+// it respects the first.
 //
 // Drops does not change the frame and is safe for use by many goroutines.
 func (r Rules) Drops(f Frame) bool {

@@ -11,27 +11,20 @@ import (
 
 // An ipFamily is what differs between the rules for IPv4 and IPv6.
 type ipFamily struct {
-	name           string
-	suffix         string // of the names of its chain and sets
-	etherType      uint16
+	suffix         string // of the names of its sets
 	addrType       nftables.SetDatatype
-	addrLen        uint32
-	srcOff, dstOff uint32
-	guards         func() []guard
+	addrLen        uint32 // in bytes
+	srcOff, dstOff uint32 // of the addresses in the IP header
+	paths          []path // a packet takes the first that is for it
 }
 
-// families returns IPv4 and IPv6.
-func families() []ipFamily {
-	return []ipFamily{
-		{
-			name: "IPv4", suffix: "4", etherType: etherTypeIPv4, addrType: nftables.TypeIPAddr, addrLen: 4,
-			srcOff: ipv4SrcOff, dstOff: ipv4DstOff, guards: guardsIPv4,
-		},
-		{
-			name: "IPv6", suffix: "6", etherType: etherTypeIPv6, addrType: nftables.TypeIP6Addr, addrLen: 16,
-			srcOff: ipv6SrcOff, dstOff: ipv6DstOff, guards: guardsIPv6,
-		},
-	}
+// A path is one way through the headers of a packet to its ports.
+type path struct {
+	name, chain string
+	when        [][]expr.Any // each of them leads here
+	guards      []guard
+	loadPort    func(offset, reg uint32) expr.Any // the offset is that in the TCP or UDP header
+	loadProto   func(reg uint32) expr.Any
 }
 
 // A guard recognises packets that are not looked at any further.
@@ -40,18 +33,64 @@ type guard struct {
 	when    []expr.Any
 }
 
-// guardsIPv4 returns the guards of IPv4.
-func guardsIPv4() []guard {
-	return []guard{{"later fragment", []expr.Any{
-		load(expr.PayloadBaseNetworkHeader, ipv4FragOff, 2, unix.NFT_REG_1),
-		mask(ipv4FragMask), compare(expr.CmpOpNeq, wire(0)),
-	}}}
+// families returns IPv4 and IPv6.
+func families() []ipFamily {
+	return []ipFamily{
+		{
+			suffix: "4", addrType: nftables.TypeIPAddr, addrLen: 4, srcOff: ipv4SrcOff, dstOff: ipv4DstOff,
+			paths: []path{pathIPv4()},
+		},
+		{
+			suffix: "6", addrType: nftables.TypeIP6Addr, addrLen: 16, srcOff: ipv6SrcOff, dstOff: ipv6DstOff,
+			paths: []path{pathIPv6(), pathIPv6Extensions()},
+		},
+	}
 }
 
-// guardsIPv6 returns the guards of IPv6, among them one for the header that the kernel's
-// walk over extension headers would skip and ours does not.
-func guardsIPv6() []guard {
-	return []guard{
+// pathIPv4 is the path of IPv4 packets. The kernel finds their ports behind options.
+func pathIPv4() path {
+	return path{
+		name: "IPv4", chain: chainCommon + "4",
+		when: [][]expr.Any{isProtocol(etherTypeIPv4)},
+		guards: []guard{{"later fragment", []expr.Any{
+			load(expr.PayloadBaseNetworkHeader, ipv4FragOff, 2, unix.NFT_REG_1),
+			mask(ipv4FragMask), compare(expr.CmpOpNeq, wire(0)),
+		}}},
+		loadPort: func(offset, reg uint32) expr.Any {
+			return load(expr.PayloadBaseTransportHeader, offset, 2, reg)
+		},
+		loadProto: func(reg uint32) expr.Any { return loadMeta(expr.MetaKeyL4PROTO, reg) },
+	}
+}
+
+// pathIPv6 is the path of IPv6 packets without extension headers. It takes everything
+// from fixed places, because the kernel's walk over the headers (ipv6_find_hdr) reads the
+// first next-header field from the linear part even when the header is not there.
+func pathIPv6() path {
+	next := func(proto byte) []expr.Any {
+		return append(isProtocol(etherTypeIPv6),
+			load(expr.PayloadBaseNetworkHeader, ipv6NextOff, 1, unix.NFT_REG_1),
+			compare(expr.CmpOpEq, []byte{proto}))
+	}
+	return path{
+		name: "IPv6", chain: chainCommon + "6",
+		when: [][]expr.Any{next(protoTCP), next(protoUDP)},
+		loadPort: func(offset, reg uint32) expr.Any {
+			return load(expr.PayloadBaseNetworkHeader, ipv6HeaderLen+offset, 2, reg)
+		},
+		loadProto: func(reg uint32) expr.Any {
+			return load(expr.PayloadBaseNetworkHeader, ipv6NextOff, 1, reg)
+		},
+	}
+}
+
+// pathIPv6Extensions is the path of all other IPv6 packets. One guard is for the header
+// that the walk of some kernels skips and ours does not.
+func pathIPv6Extensions() path {
+	p := pathIPv4()
+	p.name, p.chain = "IPv6 with extension headers", chainCommon+"6_ext"
+	p.when = [][]expr.Any{isProtocol(etherTypeIPv6)}
+	p.guards = []guard{
 		{"later fragment", []expr.Any{
 			&expr.Exthdr{
 				DestRegister: unix.NFT_REG_1, Op: expr.ExthdrOpIpv6,
@@ -67,30 +106,24 @@ func guardsIPv6() []guard {
 			compare(expr.CmpOpEq, []byte{1}),
 		}},
 	}
-}
-
-// ofMatches returns the matches of the family.
-func (f ipFamily) ofMatches(list []Match) (own []Match) {
-	for _, m := range list {
-		if f.has(m.Addr) {
-			own = append(own, m)
-		}
-	}
-	return own
-}
-
-// ofAddrs returns the addresses of the family.
-func (f ipFamily) ofAddrs(list []netip.Addr) (own []netip.Addr) {
-	for _, a := range list {
-		if f.has(a) {
-			own = append(own, a)
-		}
-	}
-	return own
+	return p
 }
 
 // has reports whether an address is of the family.
 func (f ipFamily) has(a netip.Addr) bool { return a.BitLen() == int(f.addrLen)*8 }
+
+// loadAddr reads an address of the IP header into the first register.
+func (f ipFamily) loadAddr(offset uint32) expr.Any {
+	return load(expr.PayloadBaseNetworkHeader, offset, f.addrLen, unix.NFT_REG_1)
+}
+
+// isProtocol ends the rule unless the frame carries a network protocol.
+func isProtocol(etherType uint16) []expr.Any {
+	return []expr.Any{
+		loadMeta(expr.MetaKeyPROTOCOL, unix.NFT_REG_1),
+		compare(expr.CmpOpEq, wire(etherType)),
+	}
+}
 
 // load reads bytes of a header into a register.
 func load(base expr.PayloadBase, offset, n, reg uint32) expr.Any {

@@ -3,7 +3,6 @@ package steer
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -63,10 +62,14 @@ func (g *generation) build(r Rules, devices []net.Interface) error {
 			compare(expr.CmpOpEq, wire(tag)), accept())
 	}
 	for _, f := range families() {
-		c := g.chain(chainCommon + f.suffix)
-		g.rule(common, f.name, loadMeta(expr.MetaKeyPROTOCOL, unix.NFT_REG_1),
-			compare(expr.CmpOpEq, wire(f.etherType)), goTo(c))
-		g.family(c, f, r)
+		sets := g.sets(f, r)
+		for _, p := range f.paths {
+			c := g.chain(p.chain)
+			for _, when := range p.when {
+				g.rule(common, p.name, append(when, goTo(c))...)
+			}
+			g.decide(c, f, p, sets)
+		}
 	}
 	for _, d := range devices {
 		g.hook(d, common)
@@ -74,32 +77,39 @@ func (g *generation) build(r Rules, devices []net.Interface) error {
 	return g.err
 }
 
-// family fills the chain of one address family.
-func (g *generation) family(c *nftables.Chain, f ipFamily, r Rules) {
-	for _, guard := range f.guards() {
-		g.rule(c, guard.comment, append(guard.when, accept())...)
-	}
-	g.drops(c, f, endpoint{"services", "to a virtual service", f.dstOff, 2}, f.ofMatches(r.Services))
-	servers, locals := f.ofMatches(r.Servers), f.ofAddrs(r.Locals)
-	if len(servers) > 0 && len(locals) > 0 {
-		g.locals(c, f, locals)
-	}
-	g.drops(c, f, endpoint{"servers", "from a real server", f.srcOff, 0}, servers)
+// matchSets are the sets of one address family. Those without elements are nil.
+type matchSets struct {
+	services, servers endpointSets
+	locals            *nftables.Set
 }
 
-// An endpoint is the end of a flow that rules look at.
-type endpoint struct {
-	set     string // beginning of the names of its sets
-	comment string
-	addrOff uint32 // in the IP header
-	portOff uint32 // in the TCP or UDP header
+// endpointSets hold services or servers: those with a port, and those with every port.
+type endpointSets struct {
+	exact, anyPort *nftables.Set
 }
 
-// drops adds a rule that drops what has the end of its flow in the list, and one more
-// for the entries with every port.
-func (g *generation) drops(c *nftables.Chain, f ipFamily, end endpoint, list []Match) {
+// sets adds the sets of one address family.
+func (g *generation) sets(f ipFamily, r Rules) matchSets {
+	var locals []nftables.SetElement
+	for _, a := range r.Locals {
+		if f.has(a) {
+			locals = append(locals, nftables.SetElement{Key: a.AsSlice()})
+		}
+	}
+	return matchSets{
+		services: g.endpoints("services", f, r.Services),
+		servers:  g.endpoints("servers", f, r.Servers),
+		locals:   g.set("locals"+f.suffix, locals, f.addrType),
+	}
+}
+
+// endpoints adds the sets of the services or servers of one address family.
+func (g *generation) endpoints(name string, f ipFamily, list []Match) endpointSets {
 	var exact, anyPort []nftables.SetElement
 	for _, m := range list {
+		if !f.has(m.Addr) {
+			continue
+		}
 		addr, proto := m.Addr.AsSlice(), []byte{m.Proto, 0, 0, 0} // fields fill four bytes each
 		if m.anyPort() {
 			anyPort = append(anyPort, nftables.SetElement{Key: slices.Concat(addr, proto)})
@@ -108,34 +118,45 @@ func (g *generation) drops(c *nftables.Chain, f ipFamily, end endpoint, list []M
 		port := append(wire(m.Port), 0, 0)
 		exact = append(exact, nftables.SetElement{Key: slices.Concat(addr, port, proto)})
 	}
-	loadAddr := load(expr.PayloadBaseNetworkHeader, end.addrOff, f.addrLen, unix.NFT_REG_1)
+	return endpointSets{
+		exact:   g.set(name+f.suffix, exact, f.addrType, nftables.TypeInetService, nftables.TypeInetProto),
+		anyPort: g.set(name+f.suffix+"_any", anyPort, f.addrType, nftables.TypeInetProto),
+	}
+}
+
+// decide adds the rules for packets that take one path through the headers.
+func (g *generation) decide(c *nftables.Chain, f ipFamily, p path, sets matchSets) {
+	for _, guard := range p.guards {
+		g.rule(c, guard.comment, append(guard.when, accept())...)
+	}
+	const srcPort, dstPort = 0, 2 // in the TCP or UDP header
+	g.drops(c, "to a virtual service", f.loadAddr(f.dstOff), f, p, dstPort, sets.services)
+	if sets.locals != nil && sets.servers != (endpointSets{}) {
+		g.rule(c, "to this host", f.loadAddr(f.dstOff), lookupIn(sets.locals), accept())
+	}
+	g.drops(c, "from a real server", f.loadAddr(f.srcOff), f, p, srcPort, sets.servers)
+}
+
+// drops adds the rules that drop what has one end of its flow in the sets.
+func (g *generation) drops(c *nftables.Chain, comment string, addr expr.Any, f ipFamily, p path, port uint32, sets endpointSets) {
 	second := unix.NFT_REG32_00 + f.addrLen/4 // the register behind the address
-	if len(exact) > 0 {
-		s := g.set(end.set+f.suffix, exact, f.addrType, nftables.TypeInetService, nftables.TypeInetProto)
-		g.rule(c, end.comment, loadAddr,
-			load(expr.PayloadBaseTransportHeader, end.portOff, 2, second),
-			loadMeta(expr.MetaKeyL4PROTO, second+1), lookupIn(s), drop())
+	if sets.exact != nil {
+		g.rule(c, comment,
+			addr, p.loadPort(port, second), p.loadProto(second+1), lookupIn(sets.exact), drop())
 	}
-	if len(anyPort) > 0 {
-		s := g.set(end.set+f.suffix+"_any", anyPort, f.addrType, nftables.TypeInetProto)
-		g.rule(c, end.comment+" on every port", loadAddr,
-			loadMeta(expr.MetaKeyL4PROTO, second), lookupIn(s), drop())
+	if sets.anyPort != nil {
+		// The port is only loaded because a packet without one ends the rule there.
+		g.rule(c, comment+" on every port",
+			addr, p.loadProto(second), p.loadPort(port, second+1), lookupIn(sets.anyPort), drop())
 	}
 }
 
-// locals adds a rule that leaves frames to this host with the stack.
-func (g *generation) locals(c *nftables.Chain, f ipFamily, list []netip.Addr) {
-	var elements []nftables.SetElement
-	for _, a := range list {
-		elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
-	}
-	s := g.set("locals"+f.suffix, elements, f.addrType)
-	g.rule(c, "to this host",
-		load(expr.PayloadBaseNetworkHeader, f.dstOff, f.addrLen, unix.NFT_REG_1), lookupIn(s), accept())
-}
-
-// set adds a set of the elements, whose keys have the types one after the other.
+// set adds a set of the elements, whose keys have the types one after the other. It
+// returns nil without elements.
 func (g *generation) set(name string, elements []nftables.SetElement, types ...nftables.SetDatatype) *nftables.Set {
+	if len(elements) == 0 {
+		return nil
+	}
 	// Not flagged as a concatenation: that is for intervals and needs Linux 5.6. The
 	// size lets the kernel take its fixed hash table.
 	s := &nftables.Set{Table: g.table, Name: name, KeyType: types[0], Size: uint32(len(elements))}

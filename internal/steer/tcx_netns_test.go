@@ -1,0 +1,177 @@
+//go:build netns
+
+package steer_test
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"uvs/internal/netlab"
+	"uvs/internal/netlab/labtest"
+	"uvs/internal/steer"
+)
+
+// Verdicts of a program that BPF_PROG_TEST_RUN returns.
+const (
+	verdictPass = 1<<32 - 1 // TCX_NEXT, -1
+	verdictDrop = 2
+)
+
+// steeringProgram applies rules on a new host and returns the program that is attached
+// there.
+func steeringProgram(t testing.TB, r steer.Rules) *ebpf.Program {
+	t.Helper()
+	h := hostWithLink(t)
+	r.Links = []int{index(t, h, "eth0")}
+	apply(t, h, open(t, h, steer.TCX), r)
+	var prog *ebpf.Program
+	inside(t, h, func() error {
+		q, err := link.QueryPrograms(link.QueryOptions{Target: r.Links[0], Attach: ebpf.AttachTCXIngress})
+		if err != nil {
+			return err
+		}
+		prog, err = ebpf.NewProgramFromID(q.Programs[0].ID)
+		return err
+	})
+	t.Cleanup(func() { prog.Close() })
+	return prog
+}
+
+// hostWithLink returns a host whose eth0 leads to eth0 of a peer.
+func hostWithLink(t testing.TB) *netlab.Host {
+	t.Helper()
+	h, _ := hostWithPeer(t)
+	return h
+}
+
+// hostWithPeer returns two hosts that are joined by their interfaces eth0.
+func hostWithPeer(t testing.TB) (h, peer *netlab.Host) {
+	t.Helper()
+	site := labtest.New(t)
+	h, peer = labtest.Host(t, site, "director"), labtest.Host(t, site, "peer")
+	if err := site.Connect(h, "eth0", peer, "eth0"); err != nil {
+		t.Fatal(err)
+	}
+	return h, peer
+}
+
+// TestTCXProgramIsRulesDrops runs the program in the kernel on random frames, whole, cut
+// short and damaged, under rules of every shape.
+func TestTCXProgramIsRulesDrops(t *testing.T) {
+	netlab.Require(t)
+	all := testRules()
+	noLocals, noServers, noServices, exact := all, all, all, all
+	noLocals.Locals = nil
+	noServers.Servers = nil
+	noServices.Services = nil
+	exact.Services, exact.Servers = exact.Services[:1], exact.Servers[:1]
+	for _, tt := range []struct {
+		name  string
+		rules steer.Rules
+	}{
+		{"everything", all},
+		{"no locals", noLocals},
+		{"no servers", noServers},
+		{"no services", noServices},
+		{"no entry for every port", exact},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const seed, frames = 20, 4000
+			prog := steeringProgram(t, tt.rules)
+			r := rand.New(rand.NewPCG(seed, frames))
+			drops := 0
+			for i := range frames {
+				data := randomFlow(r, 10).frame(t)
+				// The test device has the address of zeros: only frames to it are PACKET_HOST.
+				frame := steer.Frame{Data: data, Host: true}
+				if r.IntN(10) == 0 {
+					copy(data, pick(r, []net.HardwareAddr{broadcast, {2, 0, 0, 0, 0, 2}, {1, 0, 0x5e, 0, 0, 1}}))
+					frame.Host = false
+				}
+				switch r.IntN(4) {
+				case 0:
+					// The kernel takes no test frame without a whole IP header.
+					frame.Data = data[:max(14+40, r.IntN(len(data)+1))]
+				case 1:
+					data[12+r.IntN(len(data)-12)] = byte(r.Uint32())
+				}
+				want := tt.rules.Drops(frame)
+				got, err := prog.Run(&ebpf.RunOptions{Data: frame.Data})
+				if err != nil {
+					t.Fatalf("frame %d: % x: %v", i, frame.Data, err)
+				}
+				if got != verdictPass && got != verdictDrop || (got == verdictDrop) != want {
+					t.Fatalf("seed %d, frame %d: verdict %d, want drop %v: % x", seed, i, int32(got), want, frame.Data)
+				}
+				if want {
+					drops++
+				}
+			}
+			if drops < frames/100 {
+				t.Errorf("only %d of %d random frames are dropped: the test says little", drops, frames)
+			}
+		})
+	}
+}
+
+// BenchmarkTCXProgram measures the program alone, as BPF_PROG_TEST_RUN times it.
+func BenchmarkTCXProgram(b *testing.B) {
+	netlab.Require(b)
+	rules := testRules()
+	for i := range 1000 { // a site of some size: lookups meet filled maps
+		a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+		rules.Services = append(rules.Services, steer.Match{Addr: a, Port: 80, Proto: tcp})
+		rules.Servers = append(rules.Servers, steer.Match{Addr: a, Port: 8080, Proto: tcp})
+	}
+	exact := rules
+	exact.Services, exact.Servers = nil, nil
+	for _, m := range rules.Services {
+		if m.Port != 0 {
+			exact.Services = append(exact.Services, m)
+		}
+	}
+	for _, m := range rules.Servers {
+		if m.Port != 0 {
+			exact.Servers = append(exact.Servers, m)
+		}
+	}
+	ap := addrPort
+	flows := []struct {
+		name string
+		flow flow
+	}{
+		{"hit-service", flow{src: ap("203.0.113.9:5000"), dst: ap("198.51.100.80:80"), proto: tcp}},
+		{"hit-service-ipv6", flow{src: ap("[2001:db8:3::9]:5000"), dst: ap("[2001:db8:1::80]:80"), proto: tcp}},
+		{"hit-return", flow{src: ap("192.0.2.201:80"), dst: ap("203.0.113.9:5000"), proto: tcp}},
+		{"pass-other", flow{src: ap("203.0.113.9:5000"), dst: ap("198.51.100.80:22"), proto: tcp}},
+		{"pass-ping", flow{src: ap("203.0.113.9:0"), dst: ap("198.51.100.80:0"), proto: icmp}},
+	}
+	for _, set := range []struct {
+		name  string
+		rules steer.Rules
+	}{{"ports", exact}, {"ports-and-every-port", rules}} {
+		for _, f := range flows {
+			b.Run(set.name+"/"+f.name, func(b *testing.B) {
+				const repeat = 1_000_000
+				prog := steeringProgram(b, set.rules)
+				data := f.flow.frame(b)
+				var total time.Duration
+				for b.Loop() {
+					_, perRun, err := prog.Benchmark(data, repeat, nil)
+					if err != nil {
+						b.Fatal(err)
+					}
+					total += perRun
+				}
+				b.ReportMetric(float64(total.Nanoseconds())/float64(b.N), "ns/packet")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}

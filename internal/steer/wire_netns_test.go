@@ -1,0 +1,235 @@
+//go:build netns
+
+package steer_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/mdlayher/packet"
+
+	"uvs/internal/netlab"
+	"uvs/internal/netlab/labtest"
+	"uvs/internal/steer"
+)
+
+// etherTypeMarker is that of local experiments (IEEE 802): no backend steers it.
+const etherTypeMarker = 0x88b5
+
+// A wire leads frames through the steering of a host: they are injected at a peer and
+// whatever steering lets pass is sent on to a sink instead of the stack. Each frame has
+// its number in the source address.
+type wire struct {
+	director *netlab.Host
+	link     *net.Interface // the director's, where rules apply
+	in, out  *packet.Conn
+}
+
+// newWire builds a wire. Frames are diverted by a table of someone else, behind ours.
+func newWire(t testing.TB) *wire {
+	t.Helper()
+	site := labtest.New(t)
+	w := &wire{director: labtest.Host(t, site, "director")}
+	peer, sink := labtest.Host(t, site, "peer"), labtest.Host(t, site, "sink")
+	for ifname, h := range map[string]*netlab.Host{"eth0": peer, "eth1": sink} {
+		if err := site.Connect(w.director, ifname, h, "eth0"); err != nil {
+			t.Fatal(err)
+		}
+		for end, on := range map[*netlab.Host]string{w.director: ifname, h: "eth0"} {
+			if err := end.Sysctl("net/ipv6/conf/"+on+"/disable_ipv6", "1"); err != nil {
+				t.Fatal(err)
+			}
+			if err := end.SetMTU(on, 9000); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	labtest.Run(t, w.director, "nft", `table netdev sink {
+		chain divert { type filter hook ingress device "eth0" priority 0; fwd to "eth1"; }
+	}`)
+	w.link = device(t, w.director, "eth0")
+	w.in, w.out = listen(t, peer), listen(t, sink)
+	return w
+}
+
+// listen opens a packet socket on the host's eth0.
+func listen(t testing.TB, h *netlab.Host) *packet.Conn {
+	t.Helper()
+	const all = 0x0003 // ETH_P_ALL
+	ifi := device(t, h, "eth0")
+	var c *packet.Conn
+	inside(t, h, func() (err error) {
+		c, err = packet.Listen(ifi, packet.Raw, all, nil)
+		return err
+	})
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// inject sends a frame with the given number.
+func (w *wire) inject(t testing.TB, frame []byte, number uint32) {
+	t.Helper()
+	frame[6], frame[7] = 2, 0
+	binary.BigEndian.PutUint32(frame[8:], number)
+	if _, err := w.in.WriteTo(frame, &packet.Addr{HardwareAddr: w.link.HardwareAddr}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// passed sends a last frame with the given number that nobody steers, and returns the
+// numbers of those that came through before it.
+func (w *wire) passed(t testing.TB, last uint32) map[uint32]bool {
+	t.Helper()
+	marker := make([]byte, 60)
+	copy(marker, w.link.HardwareAddr)
+	binary.BigEndian.PutUint16(marker[12:], etherTypeMarker)
+	w.inject(t, marker, last)
+	numbers := make(map[uint32]bool)
+	b := make([]byte, 10000)
+	if err := w.out.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		n, _, err := w.out.ReadFrom(b)
+		if err != nil {
+			t.Fatalf("wait for frame %d: %v", last, err)
+		}
+		if n < 14 {
+			continue
+		}
+		number := binary.BigEndian.Uint32(b[8:])
+		if number == last {
+			return numbers
+		}
+		numbers[number] = true
+	}
+}
+
+// tag puts a VLAN tag into a frame.
+func tag(frame []byte, etherType uint16) []byte {
+	tagged := append([]byte(nil), frame[:12]...)
+	tagged = binary.BigEndian.AppendUint16(tagged, etherType)
+	tagged = binary.BigEndian.AppendUint16(tagged, 100)
+	return append(tagged, frame[12:]...)
+}
+
+// TestDropsOnTheWire sends random frames through the hooks of a real device.
+func TestDropsOnTheWire(t *testing.T) {
+	forEachBackend(t, func(t *testing.T, b steer.Backend) {
+		const seed, bursts, burst = 7, 60, 50
+		w := newWire(t)
+		rules := testRules(w.link.Index)
+		apply(t, w.director, open(t, w.director, b), rules)
+		r := rand.New(rand.NewPCG(seed, bursts))
+		drops := 0
+		for n := range bursts {
+			frames := make(map[uint32]steer.Frame)
+			for i := range burst {
+				f := randomFlow(r, 8)
+				for !f.hasOneFragmentHeader() { // see Rules.Drops
+					f = randomFlow(r, 8)
+				}
+				frame := steer.Frame{Host: true}
+				f.to = w.link.HardwareAddr
+				if r.IntN(10) == 0 {
+					f.to, frame.Host = pick(r, []net.HardwareAddr{broadcast, {2, 0, 0, 0, 0, 2}}), false
+				}
+				frame.Data = f.frame(t)
+				onWire := frame.Data
+				if r.IntN(10) == 0 {
+					frame.Tagged = true
+					onWire = tag(onWire, pick(r, []uint16{0x8100, 0x88a8}))
+				}
+				number := uint32(n*(burst+1) + i)
+				w.inject(t, onWire, number)
+				frames[number] = frame
+			}
+			passed := w.passed(t, uint32(n*(burst+1)+burst))
+			for number, frame := range frames {
+				want := rules.Drops(frame)
+				if passed[number] == want {
+					t.Errorf("seed %d: frame %d dropped %v, want %v: %+v", seed, number, !passed[number], want, frame)
+				}
+				if want {
+					drops++
+				}
+			}
+		}
+		if drops < bursts*burst/50 {
+			t.Errorf("only %d random frames are dropped: the test says little", drops)
+		}
+	})
+}
+
+// TestDropsHeadersOutsideLinearPart sends frames of more than a page, of which a packet
+// socket keeps the Ethernet header alone in the linear part.
+func TestDropsHeadersOutsideLinearPart(t *testing.T) {
+	forEachBackend(t, func(t *testing.T, b steer.Backend) {
+		w := newWire(t)
+		apply(t, w.director, open(t, w.director, b), testRules(w.link.Index))
+		for i, f := range []flow{
+			{src: addrPort("203.0.113.9:5000"), dst: addrPort("198.51.100.80:80"), proto: tcp},
+			{src: addrPort("[2001:db8:3::9]:5000"), dst: addrPort("[2001:db8:1::80]:80"), proto: tcp},
+		} {
+			f.to = w.link.HardwareAddr
+			f.padding = 8000
+			w.inject(t, f.frame(t), uint32(2*i))
+			if passed := w.passed(t, uint32(2*i+1)); len(passed) != 0 {
+				t.Errorf("frame to %s of 8000 bytes is not dropped", f.dst)
+			}
+		}
+	})
+}
+
+// TestApplyLeavesNoGap sends to a service without a pause while the rules around it change.
+func TestApplyLeavesNoGap(t *testing.T) {
+	forEachBackend(t, func(t *testing.T, b steer.Backend) {
+		const changes = 60
+		w := newWire(t)
+		s := open(t, w.director, b)
+		always := testRules(w.link.Index)
+		apply(t, w.director, s, always)
+
+		f := flow{to: w.link.HardwareAddr, src: addrPort("203.0.113.9:5000"), dst: addrPort("198.51.100.80:80"), proto: tcp}
+		frame := f.frame(t)
+		stop, sent := make(chan struct{}), make(chan error, 1)
+		var count uint32
+		go func() {
+			for {
+				select {
+				case <-stop:
+					sent <- nil
+					return
+				default:
+				}
+				count++
+				binary.BigEndian.PutUint32(frame[8:], count)
+				if _, err := w.in.WriteTo(frame, &packet.Addr{HardwareAddr: w.link.HardwareAddr}); err != nil && !errors.Is(err, os.ErrClosed) {
+					sent <- fmt.Errorf("send: %w", err)
+					return
+				}
+			}
+		}()
+		for i := range changes {
+			r := always
+			r.Services = append(r.Services[:len(r.Services):len(r.Services)], match("198.51.100.90", uint16(i+1), tcp))
+			apply(t, w.director, s, r)
+		}
+		close(stop)
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		if passed := w.passed(t, count+1); len(passed) != 0 {
+			t.Errorf("%d of %d frames reached the stack during %d changes", len(passed), count, changes)
+		}
+		if count < changes {
+			t.Errorf("only %d frames were sent during %d changes", count, changes)
+		}
+	})
+}
