@@ -31,10 +31,10 @@ const (
 	HTTP             // HTTP_GET: status code and digest of the answers to GET requests
 )
 
-// String returns the log word of keepalived: TCP_CHECK or HTTP_CHECK.
+// String returns the word of keepalived.conf: TCP_CHECK or HTTP_GET.
 func (k Kind) String() string {
 	if k == HTTP {
-		return "HTTP_CHECK"
+		return "HTTP_GET"
 	}
 	return "TCP_CHECK"
 }

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"fmt"
 	"time"
 
 	"uvs/internal/mono"
@@ -108,6 +109,19 @@ func (m *Machine) markFailure(now mono.Time) {
 // markSuccess forgets the trouble that there was.
 func (m *Machine) markSuccess() {
 	m.fails, m.backoff, m.since = 0, 0, 0
+}
+
+// failedMessage is the line of a checker that goes down.
+func (m *Machine) failedMessage(retried bool) string {
+	word := "TCP_CHECK"
+	if m.check.Kind == HTTP {
+		word = "HTTP_CHECK"
+	}
+	if retried && m.check.Retry > 0 {
+		return fmt.Sprintf("%s on service %s failed after %d retries.",
+			word, m.key.Server, m.check.Retry)
+	}
+	return fmt.Sprintf("%s on service %s failed.", word, m.key.Server)
 }
 
 func (m *Machine) event(k EventKind, now mono.Time, msg string) Event {

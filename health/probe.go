@@ -165,13 +165,14 @@ func dialOutcome(ctx context.Context, err error) Outcome {
 	short := shorten(err)
 	var call *os.SyscallError
 	var local errLocal
+	var family *net.AddrError // a source address of the other family
 	var timeout net.Error
 	switch {
 	case ctx.Err() != nil:
 		return Outcome{Verdict: Rescheduled, Reason: Canceled, Err: ctx.Err()}
 	case isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM):
 		return Outcome{Verdict: Rescheduled, Reason: NoSocket, Err: short}
-	case errors.As(err, &local),
+	case errors.As(err, &local), errors.As(err, &family),
 		errors.As(err, &call) && (call.Syscall == "bind" || call.Syscall == "setsockopt"),
 		isAny(err, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EINVAL, syscall.EPERM):
 		return Outcome{Verdict: Rescheduled, Reason: BindFailed, Err: short}

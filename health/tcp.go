@@ -2,7 +2,6 @@ package health
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"uvs/internal/mono"
@@ -44,15 +43,6 @@ func (m *Machine) stepTCP(now mono.Time, o Outcome) (delay time.Duration, ev []E
 		ev = append(ev, m.trouble(CheckFailed, now, o, m.failedMessage(!first)))
 	}
 	return m.check.delayLoop(), ev
-}
-
-// failedMessage is the line of a checker that goes down.
-func (m *Machine) failedMessage(retried bool) string {
-	if retried && m.check.Retry > 0 {
-		return fmt.Sprintf("%v on service %s failed after %d retries.",
-			m.check.Kind, m.key.Server, m.check.Retry)
-	}
-	return fmt.Sprintf("%v on service %s failed.", m.check.Kind, m.key.Server)
 }
 
 // probeTCP connects and closes again. The handshake is all it wants; nothing is read or
