@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"uvs/control"
+)
+
+// TestMain lets the scripts run uvs, also by ipvsadm's name, with actions that need
+// no root and tell what they were asked for.
+func TestMain(m *testing.M) {
+	uvs := func() {
+		os.Exit(start(process{args: os.Args, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}, told()))
+	}
+	testscript.Main(m, map[string]func(){"uvs": uvs, "ipvsadm": uvs})
+}
+
+// told are actions that print their arguments. Running ends with the context, but
+// the file stuck.conf does not let go and bad.conf does not come up.
+func told() actions {
+	a := wired()
+	a.run = func(ctx context.Context, o runOptions) error {
+		if o.file == "bad.conf" {
+			return errors.Join(errors.New("bad.conf:1:1: first"), errors.New("bad.conf:2:1: second"))
+		}
+		fmt.Printf("file=%s run-dir=%s steer=%s workers=%d max-connections=%d strict=%v debug=%v\n",
+			o.file, o.runDir, o.steer, o.workers, o.maxConnections, o.strict, o.log.Enabled(ctx, -4))
+		if err := os.WriteFile("up", nil, 0o644); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		fmt.Println("stopping")
+		if o.file == "stuck.conf" {
+			if err := os.WriteFile("stopping", nil, 0o644); err != nil {
+				return err
+			}
+			select {}
+		}
+		return nil
+	}
+	a.cleanup = func(_ context.Context, runDir string) ([]string, error) {
+		switch filepath.Base(runDir) {
+		case "clean":
+			return nil, nil
+		case "busy":
+			return nil, control.ErrRunning
+		}
+		return []string{"address 192.0.2.10/32 from eth0"}, nil
+	}
+	return a
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve": serve,
+			"await": await,
+		},
+	})
+}
+
+// serve DIR serves the control API of a small fake director until the script ends.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: serve DIR")
+	}
+	l, err := control.Listen(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- control.Serve(ctx, l, fake{}) }()
+	ts.Defer(func() { cancel(); <-done })
+}
+
+// await FILE waits until a background command has made FILE.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await FILE")
+	}
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+				return
+			}
+		case <-deadline:
+			ts.Fatalf("%s did not come", args[0])
+		}
+	}
+}
+
+// fake is a director with one service.
+type fake struct{}
+
+func (fake) service() control.Service {
+	return control.Service{
+		Protocol: control.TCP, Address: netip.MustParseAddr("192.0.2.10"), Port: 80, Scheduler: "wlc",
+		Servers: []control.Server{
+			{
+				Address: netip.MustParseAddr("10.1.0.11"), Port: 8080, Method: control.NAT, Weight: 1, EffectiveWeight: 1,
+				State: control.ServerUp, Active: 12, Inactive: 340,
+			},
+			{
+				Address: netip.MustParseAddr("10.1.0.12"), Port: 8080, Method: control.NAT, Weight: 1, State: control.ServerRemoved,
+				Checks: []control.Check{{Kind: "TCP_CHECK", State: control.CheckDown, LastError: "connection refused"}},
+			},
+		},
+	}
+}
+
+func (f fake) Status(context.Context) (control.Status, error) {
+	return control.Status{
+		Version: "0.2.0", PID: 4242, State: control.StateRunning, RunDir: "run",
+		Config:   control.Config{File: "keepalived.conf"},
+		Steering: control.Steering{Backend: "tcx"},
+		Services: []control.Service{f.service()},
+	}, nil
+}
+
+func (f fake) Services(context.Context) (control.ServiceList, error) {
+	return control.ServiceList{TableSize: 4096, Services: []control.Service{f.service()}}, nil
+}
+
+func (fake) Connections(_ context.Context, yield func(control.Connection) error) error {
+	return yield(control.Connection{
+		Protocol: control.TCP, State: "ESTABLISHED", Expires: control.Seconds(897 * time.Second),
+		Client:  netip.MustParseAddrPort("203.0.113.5:51512"),
+		Virtual: netip.MustParseAddrPort("192.0.2.10:80"),
+		Server:  netip.MustParseAddrPort("10.1.0.11:8080"),
+	})
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+)
+
+// defaultConfig is keepalived's own default.
+const defaultConfig = "/etc/keepalived/keepalived.conf"
+
+// runOptions is what `uvs run` was asked for.
+type runOptions struct {
+	file           string // of the configuration
+	runDir         string
+	steer          string // "auto" or a backend's name
+	workers        int    // 0: one for each CPU
+	maxConnections int    // 0: the default
+	strict         bool
+	log            *slog.Logger
+}
+
+func newRun(p process, run func(context.Context, runOptions) error) *cobra.Command {
+	steer := choice{"auto", []string{"auto", "tcx", "nft"}}
+	level := choice{"info", []string{"debug", "info", "warn", "error"}}
+	workers, maxConnections := number{max: 1024}, number{max: 1 << 30}
+	cmd := &cobra.Command{
+		Use:   "run [-f FILE]",
+		Short: "Run the director in the foreground",
+		Long: `Run the director in the foreground: read the configuration, add the virtual
+addresses, forward, check the servers. Logs go to standard error.
+
+The first SIGTERM or SIGINT stops it cleanly: addresses and steering that it
+added are taken away. A second one ends it at once and leaves them (the next
+run takes them over, and "uvs cleanup" removes them).
+
+What a configuration asks for and this version does not serve is logged, and the
+rest runs. With --strict any error in the file is refused; "uvs check FILE" shows
+them beforehand.`,
+		Example: `  uvs run -f /etc/keepalived/keepalived.conf
+  uvs run -f site-b.conf --run-dir /run/uvs-b --workers 2
+  UVS_LOG_LEVEL=debug uvs run --steer nft --strict`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			file, _ := cmd.Flags().GetString("file")
+			strict, _ := cmd.Flags().GetBool("strict")
+			var least slog.Level
+			if err := least.UnmarshalText([]byte(level.value)); err != nil {
+				return err
+			}
+			err := run(cmd.Context(), runOptions{
+				file:           file,
+				runDir:         runDir(cmd),
+				steer:          steer.value,
+				workers:        workers.value,
+				maxConnections: maxConnections.value,
+				strict:         strict,
+				log:            slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: least})),
+			})
+			if err != nil {
+				return fmt.Errorf("run: %w", err)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringP("file", "f", defaultConfig, "`FILE` with the configuration, in keepalived's format")
+	f.Var(&steer, "steer", "how the kernel's stack is kept off forwarded packets")
+	f.Var(&workers, "workers", "forwarding threads, 0 for one per CPU")
+	f.Var(&maxConnections, "max-connections", "size of the flow table, 0 for the default")
+	f.Bool("strict", false, "refuse a configuration with any error")
+	f.Var(&level, "log-level", "least level that is logged")
+	twin(f, "file", "steer", "workers", "max-connections", "strict", "log-level")
+	return cmd
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"uvs/internal/daemon"
+)
+
+// actions are what the commands do beyond asking a running director. Tests have
+// their own.
+type actions struct {
+	run     func(ctx context.Context, o runOptions) error
+	check   func(file string) (verdict, error)
+	cleanup func(ctx context.Context, runDir string) (removed []string, err error)
+}
+
+// wired returns the real actions.
+func wired() actions {
+	return actions{
+		run: func(ctx context.Context, o runOptions) error {
+			return daemon.Run(ctx, daemon.Options{
+				ConfigFile:     o.file,
+				RunDir:         o.runDir,
+				Steer:          o.steer,
+				Workers:        o.workers,
+				MaxConnections: o.maxConnections,
+				Strict:         o.strict,
+				Version:        versionText(),
+				Log:            o.log,
+			})
+		},
+		check:   func(string) (verdict, error) { return verdict{}, errors.New("not wired to the configuration yet") },
+		cleanup: func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
+	}
+}
