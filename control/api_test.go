@@ -170,17 +170,33 @@ func TestConnectionsBreakOff(t *testing.T) {
 // TestServeWhenClientDoesNotRead fills the socket of a client that asks and never
 // reads: Serve must still end.
 func TestServeWhenClientDoesNotRead(t *testing.T) {
-	asked := make(chan struct{})
-	runDir := serve(t, blocked{asked})
-	c, err := net.Dial("unix", filepath.Join(runDir, control.SocketName))
+	l, err := control.Listen(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	c, err := net.Dial("unix", l.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() // only after Serve has ended
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	asked := make(chan struct{})
+	done := make(chan error, 1)
+	go func() { done <- control.Serve(ctx, l, blocked{asked}) }()
 	if _, err := io.WriteString(c, "GET /v1/connections HTTP/1.1\r\nHost: uvs\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	<-asked
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Serve goes on 10 s after its context ended")
+	}
 }
 
 // blocked never runs out of connections.

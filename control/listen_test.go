@@ -69,6 +69,17 @@ func TestListenWhenInUse(t *testing.T) {
 		defer l.Close()
 		refused(t, filepath.Dir(l.Path()))
 	})
+	t.Run("by a listener whose socket was removed", func(t *testing.T) {
+		l, err := control.Listen(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if err := os.Remove(l.Path()); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, filepath.Dir(l.Path()))
+	})
 	t.Run("by an answering socket without the lock", func(t *testing.T) {
 		dir := t.TempDir()
 		other, err := net.Listen("unix", filepath.Join(dir, control.SocketName))
