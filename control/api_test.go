@@ -181,9 +181,9 @@ func TestServeWhenClientDoesNotRead(t *testing.T) {
 	defer c.Close() // only after Serve has ended
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	asked := make(chan struct{})
+	asked, returned := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
-	go func() { done <- control.Serve(ctx, l, blocked{asked}) }()
+	go func() { done <- control.Serve(ctx, l, blocked{asked, returned}) }()
 	if _, err := io.WriteString(c, "GET /v1/connections HTTP/1.1\r\nHost: uvs\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -194,13 +194,18 @@ func TestServeWhenClientDoesNotRead(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+		select {
+		case <-returned:
+		default:
+			t.Error("Serve ended before the request did")
+		}
 	case <-time.After(10 * time.Second):
 		t.Error("Serve goes on 10 s after its context ended")
 	}
 }
 
 // blocked never runs out of connections.
-type blocked struct{ asked chan struct{} }
+type blocked struct{ asked, returned chan struct{} }
 
 func (blocked) Status(context.Context) (control.Status, error) { return control.Status{}, nil }
 
@@ -210,6 +215,7 @@ func (blocked) Services(context.Context) (control.ServiceList, error) {
 
 func (b blocked) Connections(_ context.Context, yield func(control.Connection) error) error {
 	close(b.asked)
+	defer close(b.returned)
 	for i := 0; ; i++ {
 		if err := yield(connection(i)); err != nil {
 			return err
@@ -280,5 +286,23 @@ func deadSocket(t *testing.T, path string) {
 	l.Close()
 	if _, err := os.Lstat(path); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// BenchmarkConnections streams connections from a director through the socket to a
+// client that decodes them; one operation is one connection.
+func BenchmarkConnections(b *testing.B) {
+	l, err := control.Listen(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error, 1)
+	go func() { done <- control.Serve(ctx, l, fake{connections: b.N}) }()
+	defer func() { cancel(); <-done }()
+	b.ReportAllocs()
+	b.ResetTimer()
+	if err := control.Dial(filepath.Dir(l.Path())).Connections(ctx, func(control.Connection) error { return nil }); err != nil {
+		b.Fatal(err)
 	}
 }
