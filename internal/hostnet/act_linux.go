@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AddAddress gives a device an address. Of a.Flags, FlagNoDAD and FlagNoPrefixRoute count.
+// AddAddress gives a device an address. Of a.Flags, FlagNoDAD, FlagNoPrefixRoute and
+// FlagDeprecated count.
 // IPv6 addresses never run duplicate address detection, as they would not serve meanwhile:
 // who wants it probes first. An IPv6 address with a length of 128 is added as deprecated
 // (preferred lifetime 0), as keepalived does, so that the host's own connections do not
@@ -24,7 +25,7 @@ func (w *Watcher) AddAddress(a Address) error {
 		flags |= FlagNoDAD
 	}
 	addressMessage(req, a, flags)
-	if a.Prefix.Addr().Is6() && a.Prefix.IsSingleIP() {
+	if a.Prefix.Addr().Is6() && (a.Prefix.IsSingleIP() || a.Flags&FlagDeprecated != 0) {
 		// struct ifa_cacheinfo: preferred and valid lifetime, two time stamps.
 		lifetimes := make([]byte, 16)
 		binary.NativeEndian.PutUint32(lifetimes[4:], forever)

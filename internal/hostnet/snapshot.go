@@ -69,6 +69,26 @@ type Snapshot struct {
 	versions         [partCount]uint64
 }
 
+// NewSnapshot makes a snapshot of a network that no Watcher has seen, for tests and
+// previews of what is decided upon it. Order does not matter, except that routes of one
+// destination and metric stand in the order of their preference.
+func NewSnapshot(links []Link, addresses []Address, neighbours []Neighbour, routes []Route) *Snapshot {
+	st := newState()
+	for _, l := range links {
+		st.apply(linkChanged{l})
+	}
+	for _, a := range addresses {
+		st.apply(addressChanged{a})
+	}
+	for _, n := range neighbours {
+		st.apply(neighbourUpdated{neighbourChange{neighbour: n}})
+	}
+	for _, r := range routes {
+		st.load(r)
+	}
+	return st.snapshot()
+}
+
 // Changed returns the parts in which s differs from an earlier snapshot of the same
 // Watcher. A nil earlier snapshot differs in all.
 func (s *Snapshot) Changed(earlier *Snapshot) Parts {

@@ -282,8 +282,9 @@ func (st *state) replaceNeighbours(fresh map[neighbourKey]neighbourChange) {
 // load takes in a route of a dump, where routes of one destination and metric follow each
 // other in the order of their preference.
 func (st *state) load(r Route) {
-	if table, _ := st.routes(r); table != nil {
+	if table, part := st.routes(r); table != nil {
 		*table = (*table).with(r.Dst, inserted((*table).at(r.Dst), r))
+		st.dirty |= part
 	}
 }
 

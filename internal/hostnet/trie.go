@@ -2,7 +2,6 @@ package hostnet
 
 import (
 	"encoding/binary"
-	"iter"
 	"math/bits"
 	"net/netip"
 )
@@ -146,8 +145,4 @@ func (n *node) walk(yield func(Route) bool) bool {
 		}
 	}
 	return n.child[0].walk(yield) && n.child[1].walk(yield)
-}
-
-func (n *node) all() iter.Seq[Route] {
-	return func(yield func(Route) bool) { n.walk(yield) }
 }
