@@ -4,9 +4,26 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"uvs/health"
 )
+
+// TestConnectTimeout needs a listener that completes no handshake: one whose accept
+// queue is full.
+func TestConnectTimeout(t *testing.T) {
+	to := fullListener(t)
+	for _, kind := range []health.Kind{health.TCP, health.HTTP} {
+		begun := time.Now()
+		o := probe(t, health.Check{Kind: kind, Target: to, ConnectTimeout: 50 * ms})
+		wantOutcome(t, o, health.Failure, health.ConnectTimeout)
+		if took := time.Since(begun); took < 50*ms || took > 2*s {
+			t.Errorf("%v: took %v, want some 50ms", kind, took)
+		}
+	}
+}
 
 // fullListener returns the address of a listener that answers no further SYN: its
 // accept queue has room for one connection, and holds it.

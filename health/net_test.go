@@ -126,20 +126,6 @@ func TestOwnSideIsNotTheServersFault(t *testing.T) {
 	}
 }
 
-// TestConnectTimeout needs a listener that completes no handshake: one whose accept
-// queue is full.
-func TestConnectTimeout(t *testing.T) {
-	to := fullListener(t)
-	for _, kind := range []health.Kind{health.TCP, health.HTTP} {
-		begun := time.Now()
-		o := probe(t, health.Check{Kind: kind, Target: to, ConnectTimeout: 50 * ms})
-		wantOutcome(t, o, health.Failure, health.ConnectTimeout)
-		if took := time.Since(begun); took < 50*ms || took > 2*s {
-			t.Errorf("%v: took %v, want some 50ms", kind, took)
-		}
-	}
-}
-
 func TestProbeEndsWithItsContext(t *testing.T) {
 	accepted := make(chan struct{}, 1)
 	to := serve(t, "tcp4", "127.0.0.1:0", func(c *net.TCPConn) {
