@@ -1,6 +1,12 @@
 package conntrack
 
-import "sync/atomic"
+import (
+	"errors"
+	"math"
+	"sync/atomic"
+)
+
+var errAddressSpace = errors.New("more than this machine can address")
 
 // chunk is how many entries a shard takes from an arena at once: 4 KiB of IPv4.
 const chunk = 64
@@ -20,6 +26,9 @@ type arena[T any] struct {
 func newArena[T any](n int, size uintptr) (*arena[T], error) {
 	chunks := (n + chunk - 1) / chunk
 	n = chunks * chunk
+	if uint64(n)*uint64(size) > math.MaxInt {
+		return nil, errAddressSpace
+	}
 	mem, err := reserve(uintptr(n) * size)
 	if err != nil {
 		return nil, err

@@ -7,9 +7,9 @@
 // A [Table] is split into shards by a keyed hash of protocol, client address and
 // client port, so both directions of a flow live in one shard and one lock guards
 // both. Entries hold no pointers and lie in mapped memory outside the Go heap: 64
-// bytes for IPv4, 96 for IPv6. In front of them is one index per shard of 8-byte
-// slots (index.go). Beside the entries each shard has a timing wheel (wheel.go),
-// which [Table.Expire] drives.
+// bytes for IPv4, 96 for IPv6 (entry.go, arena.go). In front of them is one index per
+// shard of 8-byte slots (index.go); behind them a timing wheel per shard (wheel.go),
+// which [Table.Expire] drives. The bound on flows is exact (credits.go).
 //
 // # Way of a packet
 //

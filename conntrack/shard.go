@@ -10,10 +10,6 @@ const (
 	protoUDP = 17
 )
 
-// maxSameClient bounds the flows of one client address and port. They share a tag, and a
-// lookup may have to compare all of them.
-const maxSameClient = 64
-
 // A shard is a part of the table with a lock of its own. No code holds two of them.
 type shard struct {
 	// Read by workers without the lock, written at insertions and removals only.

@@ -4,6 +4,7 @@ package conntrack
 // include/net/ip_vs.h).
 type State uint8
 
+// The states in the kernel's order.
 const (
 	None State = iota
 	Established

@@ -82,48 +82,6 @@ func (s *shard) unfile(h *head) {
 	}
 }
 
-// expire works off ticks up to and including target, looking at no more than budget
-// entries, and returns how many it looked at and how many flows ended. done says that no
-// tick up to target is left. The shard's lock is held.
-func (t *Table) expire(s *shard, target uint32, budget int) (looked, ended int, done bool) {
-	w := &s.wheel
-	if s.live == 0 {
-		w.next.Store(target + 1)
-		return 0, 0, true
-	}
-	for now := w.next.Load(); now <= target; now = w.next.Load() {
-		for level := levels; level >= 0; level-- {
-			l, ok := listAt(now, level)
-			if !ok {
-				continue
-			}
-			for w.lists[l] != 0 {
-				if looked == budget {
-					return looked, ended, false
-				}
-				looked++
-				if t.look(s, w.lists[l], target) {
-					ended++
-				}
-			}
-		}
-		w.next.Store(w.skip(now+1, target+1))
-	}
-	return looked, ended, true
-}
-
-// look ends the flow if its time is over at target and files its entry anew otherwise.
-func (t *Table) look(s *shard, ref, target uint32) (ended bool) {
-	h := s.head(ref)
-	if h.deadline <= target {
-		t.remove(s, ref, h)
-		return true
-	}
-	s.unfile(h)
-	s.file(ref, h)
-	return false
-}
-
 // listAt returns the list of the level that must be empty when tick now is over, if one
 // of its spans begins at now.
 func listAt(now uint32, level int) (l uint32, ok bool) {
