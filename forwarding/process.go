@@ -27,7 +27,7 @@ func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
 		return reason
 	}
 	if w.engine.flows.Find(&p.Tuple, flow) {
-		if !beginsAnew(flow, p) {
+		if !w.beginsAnew(flow, p) {
 			return w.forward(f, p, flow, now, out)
 		}
 		flow.Expire()
@@ -43,14 +43,22 @@ func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
 	return w.forward(f, p, flow, now, out)
 }
 
-// beginsAnew reports whether a packet opens a new connection on the ports of one that has
-// ended (is_new_conn_expected with conn_reuse_mode 1 in net/netfilter/ipvs/ip_vs_core.c).
-func beginsAnew(flow *conntrack.Flow, p *Packet) bool {
+// beginsAnew reports whether a packet opens a new connection on the ports of an old one
+// that is over: it ended (is_new_conn_expected with conn_reuse_mode 1 in
+// net/netfilter/ipvs/ip_vs_core.c), or its server takes no connections any more. IPVS goes
+// on dropping the latter unless expire_nodest_conn is set; a client that comes back on the
+// same port within a minute of a failure would meet the dead server again.
+func (w *Worker) beginsAnew(flow *conntrack.Flow, p *Packet) bool {
 	if p.TCPFlags&wire.TCPSyn == 0 || flow.Dir() != conntrack.Original {
 		return false
 	}
 	s := flow.State()
-	return s == conntrack.TimeWait || s == conntrack.Close
+	if s == conntrack.TimeWait || s == conntrack.Close {
+		return true
+	}
+	d := w.engine.dests.get(flow.Server())
+	// An established flow of a quiesced server is alive; a forged SYN must not move it.
+	return d == nil || d.removed.Load() || d.weight.Load() == 0 && s != conntrack.Established
 }
 
 // schedule picks a server for a packet without a flow and makes the flow. After Forwarded,

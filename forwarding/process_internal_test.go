@@ -45,6 +45,7 @@ type nullPort struct {
 }
 
 func (p nullPort) Link() (int, wire.MAC) { return p.link, p.mac }
+func (p nullPort) Close() error          { return nil }
 
 func newSite(t testing.TB) *site {
 	t.Helper()
@@ -524,6 +525,9 @@ func TestRemovedServer(t *testing.T) {
 	if _, _, reason := s.process(outside, other.frame(t), nil); reason != DropNoServer {
 		t.Errorf("new connection without a server: %s, want %s", reason, DropNoServer)
 	}
+	if _, _, reason := s.process(outside, ack.frame(t), nil); reason != DropServerGone {
+		t.Errorf("the flow of a removed server: %s, want it kept and %s", reason, DropServerGone)
+	}
 	update(func(tx *Tx) error { return tx.AddServer(key, server, ServerSpec{Masq, 1}) })
 	if out, _, reason := s.process(outside, ack.frame(t), nil); out == nil {
 		t.Errorf("packet after the server's return: %s, want it forwarded", reason)
@@ -575,4 +579,48 @@ func TestPortReuseIsScheduledAnew(t *testing.T) {
 	if n := s.engine.Flows().Len(); n != 1 {
 		t.Errorf("%d flows, want 1", n)
 	}
+}
+
+// TestPortReuseAfterAFailure: a client that comes back on the port of a connection to a dead
+// server gets a living one, whether the dead one was removed or has weight 0. Its
+// established connections stay where they are.
+func TestPortReuseAfterAFailure(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		established bool
+		kill        func(*Tx, ServiceKey, netip.AddrPort) error
+		moves       bool
+	}{
+		{"half-open, removed", false, (*Tx).DeleteServer, true},
+		{"established, removed", true, (*Tx).DeleteServer, true},
+		{"half-open, weight 0", false, quiesce, true},
+		{"established, weight 0", true, quiesce, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t)
+			key := s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 2)
+			syn := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}
+			out, _, _ := s.process(outside, syn.frame(t), nil)
+			first := netip.AddrFrom4([4]byte(out.Data[30:34]))
+			if tt.established {
+				ack := syn
+				ack.flags = wire.TCPAck
+				s.process(outside, ack.frame(t), nil)
+			}
+			if err := s.engine.Update(func(tx *Tx) error { return tt.kill(tx, key, endpoint(first, 80)) }); err != nil {
+				t.Fatal(err)
+			}
+			out, _, reason := s.process(outside, syn.frame(t), nil)
+			if out == nil {
+				t.Fatalf("the new SYN was not forwarded: %s", reason)
+			}
+			if next := netip.AddrFrom4([4]byte(out.Data[30:34])); (next != first) != tt.moves {
+				t.Errorf("the new SYN went to %s after %s, want it moved: %t", next, first, tt.moves)
+			}
+		})
+	}
+}
+
+func quiesce(tx *Tx, k ServiceKey, server netip.AddrPort) error {
+	return tx.EditServer(k, server, ServerSpec{Masq, 0})
 }
