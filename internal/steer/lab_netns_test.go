@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -134,12 +133,12 @@ func programsOn(index int) (list []string, err error) {
 	return list, nil
 }
 
-// foreignProgram loads a program of someone else that lets everything pass.
-func foreignProgram(t testing.TB, name string) *ebpf.Program {
+// foreignProgram loads a program of someone else that ends with the verdict.
+func foreignProgram(t testing.TB, name string, verdict int32) *ebpf.Program {
 	t.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: name, Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXIngress, License: "Apache-2.0",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()},
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -153,9 +152,7 @@ func isRefused(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "connection refused")
 }
 
-// isSilent reports whether nobody answered at all.
-func isSilent(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) || isTimeout(err) }
-
+// isTimeout reports whether nobody answered at all.
 func isTimeout(err error) bool {
 	var n net.Error
 	return errors.As(err, &n) && n.Timeout()

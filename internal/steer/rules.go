@@ -20,7 +20,8 @@ type Match struct {
 	Proto uint8      // IP protocol number: 6 (TCP) or 17 (UDP)
 }
 
-// String returns the match as "192.0.2.1:80/tcp", with "*" for every port.
+// String returns the match as "192.0.2.1:80/tcp" or "[2001:db8::1]:*/udp", where "*" is
+// every port.
 func (m Match) String() string {
 	port := "*"
 	if m.Port != 0 {

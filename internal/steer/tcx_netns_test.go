@@ -17,10 +17,11 @@ import (
 	"uvs/internal/steer"
 )
 
-// Verdicts of a program that BPF_PROG_TEST_RUN returns.
+// Verdicts of a tcx program.
 const (
-	verdictPass = 1<<32 - 1 // TCX_NEXT, -1
-	verdictDrop = 2
+	tcxNext = -1
+	tcxPass = 0
+	tcxDrop = 2
 )
 
 // steeringProgram applies rules on a new host and returns the program that is attached
@@ -106,7 +107,7 @@ func TestTCXProgramIsRulesDrops(t *testing.T) {
 				if err != nil {
 					t.Fatalf("frame %d: % x: %v", i, frame.Data, err)
 				}
-				if got != verdictPass && got != verdictDrop || (got == verdictDrop) != want {
+				if int32(got) != tcxNext && got != tcxDrop || (got == tcxDrop) != want {
 					t.Fatalf("seed %d, frame %d: verdict %d, want drop %v: % x", seed, i, int32(got), want, frame.Data)
 				}
 				if want {

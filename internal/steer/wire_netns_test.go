@@ -98,7 +98,7 @@ func (w *wire) passed(t testing.TB, last uint32) map[uint32]bool {
 	for {
 		n, _, err := w.out.ReadFrom(b)
 		if err != nil {
-			t.Fatalf("wait for frame %d: %v", last, err)
+			t.Fatalf("frame %d did not come through, after %d others: %v", last, len(numbers), err)
 		}
 		if n < 14 {
 			continue
