@@ -170,7 +170,7 @@ func (p *Process) WaitOutput(timeout time.Duration, substr string) error {
 		if strings.Contains(p.Stdout(), substr) || strings.Contains(p.Stderr(), substr) {
 			return nil
 		}
-		why := ""
+		var why string
 		select {
 		case <-out:
 			continue

@@ -123,7 +123,7 @@ func TestDoComesBack(t *testing.T) {
 		backInA = here()
 		return io.EOF
 	})
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		t.Errorf("Do = %v, want what f returned", err)
 	}
 	if inA == home || inB == home || inA == inB || backInA != inA || here() != home {

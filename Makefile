@@ -1,0 +1,92 @@
+# What there is to make:
+#
+#	build   bin/uvs, one static binary
+#	demo    the binary, and a whole site in network namespaces to see it work (root)
+#	check   everything that needs no root: format, vet, lint, race tests, other machines
+#	test    Debian packages, check, and the tests in network namespaces (root); CI runs it
+#	bench   the benchmarks
+#	fuzz    every fuzz target, for FUZZTIME each
+#	soak    what takes long: fuzzing and many seeds (root)
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+GO       ?= $(shell command -v go || echo /usr/local/go/bin/go)
+FUZZTIME ?= 60s
+ROUNDS   ?= 5
+
+# The go command is also run by scripts and tests.
+export PATH := $(dir $(GO)):$(PATH):/usr/sbin:/sbin
+
+# Sources that are not a git checkout, or someone else's, build all the same.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.release=$(VERSION)'
+
+# Packages with tests in network namespaces.
+NETNS = $(shell find . -name '*_netns_test.go' -printf '%h\n' | sort -u)
+# Machines that the code must build for: the usual other one, 32 bits, big-endian.
+CROSS := arm64 arm mips64
+
+LINT := .cache/golangci-lint
+GATE := .cache/skipgate
+
+.PHONY: build demo check format vet lint unit cross test packages root netns bench fuzz soak clean
+
+build:
+	$(GOBUILD) -o bin/uvs ./cmd/uvs
+
+demo: build
+	bin/uvs demo
+
+check: format vet cross unit lint
+
+format:
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt -w these:" $$files; exit 1; }
+
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags netns ./...
+
+# The linter has its own module; building it once takes minutes.
+$(LINT): tools/go.mod tools/go.sum
+	cd tools && CGO_ENABLED=0 $(GO) build -buildvcs=false -o ../$(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+lint: $(LINT)
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/lint $(LINT) run --build-tags netns ./...
+
+.PHONY: $(GATE)
+$(GATE):
+	@$(GO) build -buildvcs=false -o $(GATE) ./internal/skipgate
+
+# The race detector allocates, so allocations are counted without it.
+unit: $(GATE)
+	$(GO) test -json -race -shuffle=on ./... | $(GATE)
+	$(GO) test -run NoAllocs ./... | grep -v 'no test\( files\|s to run\)'
+
+cross:
+	for arch in $(CROSS); do echo "build for $$arch"; CGO_ENABLED=0 GOARCH=$$arch GOARM=5 $(GO) build -buildvcs=false ./...; done
+
+test: root packages check netns
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "make test needs root for network namespaces; make check does not"; exit 1; }
+
+packages:
+	scripts/packages.sh
+
+netns: root build $(GATE)
+	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -p 1 -timeout 5m $(NETNS) | $(GATE)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
+
+soak: root fuzz $(GATE) build
+	$(GO) test -json -race -shuffle=on -count=$(ROUNDS) -timeout 60m ./... | $(GATE)
+	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=$(ROUNDS) -p 1 -timeout 60m $(NETNS) | $(GATE)
+
+clean:
+	rm -rf bin .cache

@@ -1,0 +1,116 @@
+// Package archtest keeps the promises about the code's shape that the compiler does not:
+// which package may import which, where unsafe and system calls live, that everything
+// exported is documented, and that no package has state of its own.
+//
+// The promises are data ([Packages], [Restrictions]); a test holds the tree to them and
+// holds ARCHITECTURE.md to the table as [Render] prints it.
+package archtest
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Package is a row of the import table.
+type Package struct {
+	Path string   // below the module
+	Job  string   // what it does, in half a sentence
+	Uses []string // packages of the module that it may import, and no others
+}
+
+// Packages returns the import table, a row for each package of the module. Test files
+// may import more.
+func Packages() []Package {
+	return []Package{
+		{"cmd/uvs", "command line: words, flags, signals; no logic", []string{
+			"config", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/netlab", "internal/steer"}},
+		{"config", "keepalived.conf: text to typed model, with diagnostics", nil},
+		{"conntrack", "flow table, protocol states, timing wheel; knows no services", []string{"internal/mono"}},
+		{"control", "control API on a Unix socket, and its client", nil},
+		{"control/ipvsadm", "ipvsadm's command line and listings", []string{"control"}},
+		{"control/statusview", "tables for people: status, connections", []string{"control"}},
+		{"e2e", "tests of whole sites with the real binary", nil},
+		{"forwarding", "data plane: decode, service table, process, rewrite, workers", []string{
+			"conntrack", "forwarding/sched", "internal/mono", "internal/wire"}},
+		{"forwarding/afpacket", "port on AF_PACKET rings", []string{"forwarding", "internal/wire"}},
+		{"forwarding/porttest", "port in memory, for tests", []string{"forwarding", "internal/wire"}},
+		{"forwarding/sched", "schedulers", nil},
+		{"health", "checkers, thresholds and the set that runs them", []string{"internal/mono"}},
+		{"internal/announce", "gratuitous ARP and unsolicited NA", []string{"internal/wire"}},
+		{"internal/archtest", "this table", nil},
+		{"internal/daemon", "composition: the only one that knows several engines", []string{
+			"config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
+			"internal/announce", "internal/hostnet", "internal/mono", "internal/steer", "internal/wire"}},
+		{"internal/hostnet", "links, addresses, neighbours and routes as snapshots", []string{"internal/mono"}},
+		{"internal/mono", "monotonic time in eight bytes", nil},
+		{"internal/netlab", "sites of network namespaces", nil},
+		{"internal/netlab/capture", "packet captures in a site, for tests and benchmarks", []string{"internal/netlab"}},
+		{"internal/netlab/labtest", "sites with a test's lifetime", []string{"internal/netlab", "internal/netlab/capture"}},
+		{"internal/skipgate", "go test -json: a skipped test is a failure unless allowed", nil},
+		{"internal/steer", "keeps the kernel's stack off our packets", nil},
+		{"internal/wire", "header views and checksums", nil},
+	}
+}
+
+// A Restriction says where a library may be imported. Test files are free.
+type Restriction struct {
+	Import   string   // import path; what is below it is meant too
+	Files    string   // pattern for file names; empty for any
+	Packages []string // of the module; nil for any, empty for none
+	Why      string
+}
+
+// Restrictions returns what is not everybody's to import.
+func Restrictions() []Restriction {
+	return []Restriction{
+		{"C", "", []string{}, "one static binary"},
+		{"unsafe", "*_unsafe*.go", nil, "pointer work is found by its file name"},
+		{"golang.org/x/sys/unix", "*_linux.go", nil, "system calls are found by their file name"},
+		{"golang.org/x/net/bpf", "", []string{"forwarding/afpacket", "internal/announce"}, "socket filters belong to who owns the socket"},
+		{"github.com/cilium/ebpf", "", []string{"internal/steer"}, "bpf(2) has one owner"},
+		{"github.com/google/gopacket", "", []string{"internal/netlab/capture"}, "7 MB of memory: tests and benchmarks only"},
+		{"github.com/google/nftables", "", []string{"internal/steer"}, "other software's rules are not touched"},
+		{"github.com/mdlayher/netlink", "", []string{"internal/steer"}, "nftables speaks it"},
+		{"github.com/mdlayher/packet", "", []string{"internal/announce"}, "rings are afpacket's own code"},
+		{"github.com/vishvananda/netlink", "", []string{"internal/hostnet", "internal/netlab", "internal/steer"}, "the rest gets snapshots"},
+		{"github.com/vishvananda/netns", "", []string{"internal/netlab"}, "the product stays in its namespace"},
+		{"github.com/spf13/cobra", "", []string{"cmd/uvs"}, "words and flags are the command line's"},
+		{"encoding/json", "", []string{"cmd/uvs", "control", "internal/daemon", "internal/skipgate"}, "not in the data plane"},
+		{"net/http", "", []string{"cmd/uvs", "control", "health", "internal/daemon"}, "not in the data plane"},
+		{"os/exec", "", []string{"cmd/uvs", "internal/netlab", "internal/netlab/labtest", "internal/steer"}, "not in the data plane"},
+		{"log/slog", "", []string{"cmd/uvs", "internal/daemon"}, "libraries return errors or events"},
+		{"log", "", []string{"cmd/uvs", "control", "internal/daemon"}, "libraries return errors or events; net/http in control needs one to be silent"},
+		{"testing", "", []string{"internal/netlab/labtest"}, "not linked into the product"},
+	}
+}
+
+// The lines of ARCHITECTURE.md between which the rendered tables stand.
+const (
+	MarkerBegin = "<!-- import table: begin; written by go test ./internal/archtest -update -->"
+	MarkerEnd   = "<!-- import table: end -->"
+)
+
+// Render returns the tables as Markdown.
+func Render(packages []Package, restrictions []Restriction) string {
+	var b strings.Builder
+	b.WriteString("| Package | Job | May import |\n|---|---|---|\n")
+	for _, p := range packages {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", p.Path, p.Job, codes(p.Uses))
+	}
+	b.WriteString("\n| Library | Only in | Why |\n|---|---|---|\n")
+	for _, r := range restrictions {
+		where := codes(r.Packages)
+		if r.Files != "" {
+			where = codes([]string{r.Files})
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Import, where, r.Why)
+	}
+	return b.String()
+}
+
+func codes(words []string) string {
+	if len(words) == 0 {
+		return "–"
+	}
+	return "`" + strings.Join(words, "` `") + "`"
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# packages.sh installs the Debian packages that the tests run beside uvs, as far as their
+# programs are missing. It needs root only then.
+set -eu
+
+# program:package
+programs=(
+	arping:iputils-arping
+	bpftool:bpftool
+	curl:curl
+	ethtool:ethtool
+	gcc:gcc
+	haproxy:haproxy
+	ip:iproute2
+	iperf3:iperf3
+	iptables:iptables
+	keepalived:keepalived
+	nft:nftables
+	nginx:nginx-light
+	ping:iputils-ping
+	ps:procps
+	tcpdump:tcpdump
+)
+
+PATH="$PATH:/usr/sbin:/sbin"
+missing=()
+for p in "${programs[@]}"; do
+	command -v "${p%%:*}" >/dev/null || missing+=("${p##*:}")
+done
+# gcc without the C library's headers cannot link the race detector.
+[ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+echo "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+# No daemon of these starts: the tests start their own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+	trap 'rm -f "$policy"' EXIT
+fi
+apt-get update -q
+apt-get install -q -y --no-install-recommends "${missing[@]}"
