@@ -38,7 +38,7 @@ func (w *weightedRoundRobin) Update(list []Server) {
 }
 
 // Pick goes on behind the server chosen last. It gives up when all servers were tried with
-// threshold 1, or with one below the step, which admits as many.
+// the threshold of the last pass.
 func (w *weightedRoundRobin) Pick() int {
 	if w.top == 0 {
 		return none
@@ -47,10 +47,14 @@ func (w *weightedRoundRobin) Pick() int {
 	stop := none // give up behind this one
 	lastPass, restarted := false, false
 	for {
+		whole, greatest := w.last == none, 0 // whether this pass sees the whole list, and what it sees
 		for w.last++; w.last < len(w.list); w.last++ {
-			s := w.list[w.last]
-			if s.Weight() >= w.threshold && !s.Overloaded() {
-				return w.last
+			if s := w.list[w.last]; !s.Overloaded() {
+				weight := s.Weight()
+				if weight >= w.threshold {
+					return w.last
+				}
+				greatest = max(greatest, weight)
 			}
 			if w.last == stop {
 				return none
@@ -58,6 +62,9 @@ func (w *weightedRoundRobin) Pick() int {
 		}
 		w.last = none
 		w.threshold -= w.step
+		if whole {
+			w.skipTo(greatest)
+		}
 		if w.threshold <= 0 {
 			w.threshold = w.top
 			if lastPass || begin == none {
@@ -67,9 +74,17 @@ func (w *weightedRoundRobin) Pick() int {
 		}
 		lastPass = w.threshold <= w.step
 		if lastPass && restarted {
-			// The first pass tried only the servers behind begin with threshold 1.
+			// The first pass tried only the servers behind begin with that threshold.
 			stop = begin
 		}
+	}
+}
+
+// skipTo leaves out passes that are in vain because no server has more than weight, except
+// the last one. The kernel goes through them all: up to 65535 if weights differ that much.
+func (w *weightedRoundRobin) skipTo(weight int) {
+	if above := w.threshold - max(1, weight); above > 0 {
+		w.threshold -= (above + w.step - 1) / w.step * w.step
 	}
 }
 
