@@ -198,10 +198,10 @@ func TestWeightedRoundRobinWhenEdited(t *testing.T) {
 
 	l = weighted(7, 4)
 	s = newSite(t, "wrr", l...)
-	s.expect("fresh", "AAAABA") // threshold 3
+	s.expect("fresh", "AAAA") // threshold 4
 	l[0].weight = 8
-	s.update(l...) // step 4: 3 becomes 1 of 5, 1
-	s.expect("greater step", "AB"+"AAB"+"AAB")
+	s.update(l...) // step 4: 4 becomes 5 of 5, 1
+	s.expect("greater step", "AAB"+"AAB")
 
 	l = weighted(0, 0)
 	s = newSite(t, "wrr", l...)
@@ -228,6 +228,26 @@ func TestWeightedRoundRobinWhenOverloaded(t *testing.T) {
 	s.expect("all overloaded", "---")
 	l[0].overloaded = false
 	s.expect("first back", "AAA")
+
+	l = weighted(3, 2)
+	s = newSite(t, "wrr", l...)
+	s.expect("fresh", "A") // threshold 3
+	l[0].overloaded, l[1].overloaded = true, true
+	s.expect("all overloaded", "-")
+	l[0].overloaded, l[1].overloaded = false, false
+	s.expect("all back: a new cycle", "AABAB")
+
+	l = weighted(1, 1, 1)
+	s = newSite(t, "wrr", l...)
+	s.expect("fresh", "A") // in the last pass
+	for _, o := range l {
+		o.overloaded = true
+	}
+	s.expect("all overloaded", "-")
+	for _, o := range l {
+		o.overloaded = false
+	}
+	s.expect("all back: on from the last chosen", "BCA")
 
 	// In the last pass, behind B: A is found although only the servers behind B are left
 	// with that threshold.
