@@ -47,6 +47,23 @@ func told() actions {
 		}
 		return nil
 	}
+	a.check = func(file string) (verdict, error) {
+		v := verdict{
+			addresses: []control.Address{{Address: netip.MustParsePrefix("192.0.2.10/32"), Interface: "eth0"}},
+			services:  []control.Service{fake{}.service()},
+		}
+		switch file {
+		case "noted.conf":
+			v.diagnostics = []string{"noted.conf:2:1: note: sorry_server is not served yet"}
+		case "bad.conf":
+			v.diagnostics, v.errors = []string{"bad.conf:1:1: first", "bad.conf:2:1: second"}, 2
+		case "refused.conf":
+			return verdict{diagnostics: []string{"refused.conf:1:1: unclosed block"}, errors: 1, refused: true}, nil
+		case "empty.conf":
+			return verdict{}, nil
+		}
+		return v, nil
+	}
 	a.cleanup = func(_ context.Context, runDir string) ([]string, error) {
 		switch filepath.Base(runDir) {
 		case "clean":

@@ -1,5 +1,5 @@
 // Package statusview prints a director's Status for people: what `uvs status`
-// shows. The service table has the words and the order of columns that users of
+// shows, and what `uvs check` shows of a director that does not run yet. The service table has the words and the order of columns that users of
 // ipvsadm know, with health and next hop beside them.
 package statusview
 
@@ -34,6 +34,29 @@ func Render(s control.Status) string {
 		}
 	}
 	return b.String()
+}
+
+// RenderPlan returns what a configuration asks for as text that ends in a newline,
+// empty if it asks for nothing: addresses and services before they have a state.
+func RenderPlan(addresses []control.Address, list []control.Service) string {
+	var b bytes.Buffer
+	section(&b, "Address\tInterface", addresses, func(a control.Address) []any { return []any{a.Address, a.Interface} })
+	serviceTable(&b, list, "Forward\tWeight\tChecks",
+		func(r control.Server) []any { return []any{method(r.Method), r.Weight, checkKinds(r.Checks)} },
+		func(control.Server) {})
+	return strings.TrimPrefix(b.String(), "\n")
+}
+
+// checkKinds names the checks of a server.
+func checkKinds(checks []control.Check) string {
+	if len(checks) == 0 {
+		return "none"
+	}
+	kinds := make([]string, 0, len(checks))
+	for _, c := range checks {
+		kinds = append(kinds, c.Kind)
+	}
+	return strings.Join(kinds, ", ")
 }
 
 // head writes the lines that say what runs.
@@ -93,36 +116,48 @@ func addressRow(a control.Address) []any {
 	return []any{a.Address, a.Interface, state}
 }
 
-// services writes the table of all services. All servers share the columns, so that
-// they stay comparable across services.
+// services writes the table of all services with their state.
 func services(b *bytes.Buffer, s *control.Status) {
-	if len(s.Services) == 0 {
+	now := s.Started.Add(s.Uptime.Duration())
+	serviceTable(b, s.Services, "Forward\tState\tWeight\tActiveConn\tInActConn\tConns\tNextHop",
+		func(r control.Server) []any {
+			return []any{method(r.Method), r.State, weight(r), r.Active, r.Inactive, r.Counters.Conns, nextHop(r.NextHop)}
+		},
+		func(r control.Server) {
+			for _, c := range r.Checks {
+				checkRemark(b, c, now)
+			}
+		})
+}
+
+// serviceTable writes a line for each service and the servers under it, each
+// followed by its remarks. All servers share the columns, so that they stay
+// comparable across services.
+func serviceTable(b *bytes.Buffer, list []control.Service, title string, row func(control.Server) []any, remarks func(control.Server)) {
+	if len(list) == 0 {
 		return
 	}
-	now := s.Started.Add(s.Uptime.Duration())
-	var rows bytes.Buffer
-	w := tabwriter.NewWriter(&rows, 0, 8, 1, ' ', 0)
-	fmt.Fprintln(w, "  -> RemoteAddress:Port\tForward\tState\tWeight\tActiveConn\tInActConn\tConns\tNextHop")
-	for _, v := range s.Services {
+	// The service lines and the remarks do not take part in the alignment.
+	var aligned bytes.Buffer
+	w := tabwriter.NewWriter(&aligned, 0, 8, 1, ' ', 0)
+	fmt.Fprintf(w, "  -> RemoteAddress:Port\t%s\n", title)
+	for _, v := range list {
 		for _, r := range v.Servers {
-			fmt.Fprintf(w, "  -> %s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n",
-				netip.AddrPortFrom(r.Address, r.Port), method(r.Method), r.State, weight(r), r.Active, r.Inactive, r.Counters.Conns, nextHop(r.NextHop))
+			cells := append([]any{netip.AddrPortFrom(r.Address, r.Port)}, row(r)...)
+			fmt.Fprintf(w, "  -> "+strings.Repeat("%v\t", len(cells)-1)+"%v\n", cells...)
 		}
 	}
 	w.Flush()
+	lines := strings.SplitAfter(aligned.String(), "\n")
 
-	// The service lines and the remarks do not take part in the alignment.
-	lines := strings.SplitAfter(rows.String(), "\n")
 	fmt.Fprint(b, "\nProt LocalAddress:Port Scheduler\n", lines[0])
 	lines = lines[1:]
-	for _, v := range s.Services {
+	for _, v := range list {
 		fmt.Fprintf(b, "%-4s %s %s\n", strings.ToUpper(string(v.Protocol)), netip.AddrPortFrom(v.Address, v.Port), v.Scheduler)
 		for _, r := range v.Servers {
 			b.WriteString(lines[0])
 			lines = lines[1:]
-			for _, c := range r.Checks {
-				checkRemark(b, c, now)
-			}
+			remarks(r)
 		}
 	}
 }

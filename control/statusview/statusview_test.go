@@ -78,32 +78,34 @@ func busy() control.Status {
 }
 
 func TestRender(t *testing.T) {
-	tests := []struct {
-		golden string
-		status control.Status
-	}{
-		{"busy", busy()},
-		{"empty", control.Status{
-			Version: "0.2.0", PID: 1, State: control.StateStarting, Started: started, RunDir: "/run/uvs",
-			Config: control.Config{File: "keepalived.conf"}, Steering: control.Steering{Backend: "tcx"}, Flows: control.Flows{Max: 1 << 20},
-		}},
+	golden(t, "busy", statusview.Render(busy()))
+	golden(t, "empty", statusview.Render(control.Status{
+		Version: "0.2.0", PID: 1, State: control.StateStarting, Started: started, RunDir: "/run/uvs",
+		Config: control.Config{File: "keepalived.conf"}, Steering: control.Steering{Backend: "tcx"}, Flows: control.Flows{Max: 1 << 20},
+	}))
+}
+
+func TestRenderPlan(t *testing.T) {
+	golden(t, "plan", statusview.RenderPlan(busy().Addresses, busy().Services))
+	if got := statusview.RenderPlan(nil, nil); got != "" {
+		t.Errorf("an empty plan gives %q, want nothing", got)
 	}
-	for _, tt := range tests {
-		t.Run(tt.golden, func(t *testing.T) {
-			got := statusview.Render(tt.status)
-			file := filepath.Join("testdata", tt.golden+".golden")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", file, diff)
-			}
-		})
+}
+
+// golden compares got with testdata/name.golden.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
 	}
 }
