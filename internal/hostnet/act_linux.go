@@ -94,7 +94,9 @@ func familyOf(a netip.Addr) int {
 
 // Resolve asks the kernel to find out or to confirm the MAC of a neighbour, as if it had a
 // packet to send there. The entry is made if it is missing; one that is reachable stays as
-// it is. Resolve does not wait for the outcome, which the next snapshots show.
+// it is, and one that is stale is used on for delay_first_probe_time (a sysctl, 5 s) before
+// the kernel probes it. Resolve does not wait for the outcome, which the next snapshots
+// show.
 func (w *Watcher) Resolve(link int, addr netip.Addr) error {
 	addr = addr.Unmap()
 	req := nl.NewNetlinkRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_ACK)

@@ -116,6 +116,10 @@ func TestCapturePoints(t *testing.T) {
 			"VIP on lo beside a VRF", []hostnet.Link{loopback(), under(eth(2, "eth0"), 4, "vrf"), eth(3, "eth1"), ofKind(eth(4, "red"), "vrf")},
 			slices.Concat(on(1, vip4+"/32"), on(2, "198.51.100.1/24"), on(3, "192.0.2.1/24")), nil, addrs(vip4), nil, []int{3},
 		},
+		{
+			"VIP on lo beside a VRF with an address", []hostnet.Link{loopback(), eth(3, "eth1"), ofKind(eth(4, "red"), "vrf")},
+			slices.Concat(on(1, vip4+"/32"), on(4, "10.9.9.9/32"), on(3, "192.0.2.1/24")), nil, addrs(vip4), nil, []int{3},
+		},
 
 		{"device without carrier", []hostnet.Link{loopback(), of(eth(2, "eth0"), down)}, on(2, vip4+"/32"), nil, addrs(vip4), nil, nil},
 		{"tunnel", []hostnet.Link{loopback(), of(eth(2, "wg0"), func(l *hostnet.Link) { l.Ethernet = false })}, on(2, vip4+"/32"), nil, addrs(vip4), nil, nil},

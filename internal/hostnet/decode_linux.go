@@ -199,6 +199,9 @@ func decodeAddress(kind uint16, b []byte) event {
 	return addressChanged{a}
 }
 
+// broadcast is the Ethernet broadcast address.
+var broadcast = [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
 func decodeNeighbour(kind uint16, b []byte) event {
 	if len(b) < unix.SizeofNdMsg || !isIP(b[0]) || b[10]&unix.NTF_PROXY != 0 {
 		return nil
@@ -218,7 +221,9 @@ func decodeNeighbour(kind uint16, b []byte) event {
 			}
 		}
 	}
-	if !n.Addr.IsValid() {
+	// For a group or a broadcast the kernel makes an entry of its own when it sends there,
+	// and tells nobody.
+	if !n.Addr.IsValid() || n.Addr.IsMulticast() || n.MAC == broadcast {
 		return nil
 	}
 	n.Usable = hasMAC && n.State&valid != 0

@@ -121,6 +121,7 @@ func TestDecode(t *testing.T) {
 			message(neighHeader(unix.AF_INET6, 2, uint16(Failed), 0), attrAddr(unix.NDA_DST, "fe80::9")),
 			newNeighbour(Neighbour{Link: 2, Addr: netip.MustParseAddr("fe80::9"), State: Failed}),
 		},
+		{"multicast group", unix.RTM_NEWNEIGH, 0, message(neighHeader(unix.AF_INET6, 2, uint16(NoARP), 0), attrAddr(unix.NDA_DST, "ff02::16"), attr(unix.NDA_LLADDR, 0x33, 0x33, 0, 0, 0, 22)), nil},
 		{"proxy entry", unix.RTM_NEWNEIGH, 0, message(neighHeader(unix.AF_INET, 2, 0, unix.NTF_PROXY), attrAddr(unix.NDA_DST, "192.0.2.9")), nil},
 		{"bridge's forwarding table", unix.RTM_NEWNEIGH, 0, message(neighHeader(unix.AF_BRIDGE, 2, 0x80, 0), attr(unix.NDA_LLADDR, mac[:]...)), nil},
 

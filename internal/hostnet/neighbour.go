@@ -91,7 +91,8 @@ type neighbourChange struct {
 }
 
 // merged returns ns with the changes carried out, as a new slice. It takes one pass over
-// ns, however many changes there are: 5 000 neighbours cost some tens of microseconds.
+// ns, however many changes there are: about 0.2 ms for 5 000 neighbours, nearly all of it
+// the copying.
 func (ns neighbours) merged(changes map[neighbourKey]neighbourChange) neighbours {
 	keys := make([]neighbourKey, 0, len(changes))
 	for k := range changes {

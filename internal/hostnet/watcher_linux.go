@@ -21,6 +21,7 @@ type Watcher struct {
 	acts    *requestSocket // by everyone else: a long dump holds nobody up
 	state   *state         // owned by Open, then by Run
 	current atomic.Pointer[Snapshot]
+	closed  atomic.Bool
 }
 
 // Open reads the network of the calling thread's namespace and prepares to follow it. The
@@ -61,6 +62,7 @@ const everything Parts = 1<<partCount - 1
 // Close releases the descriptors. A Run under way returns net.ErrClosed. Close is
 // idempotent.
 func (w *Watcher) Close() error {
+	w.closed.Store(true) // a read that this interrupts has no error to tell it by
 	var errs []error
 	if w.events != nil {
 		errs = append(errs, w.events.close())
@@ -91,7 +93,7 @@ func (w *Watcher) Run(ctx context.Context, changed func(*Snapshot)) error {
 	for {
 		if err := r.wait(ctx); ctx.Err() != nil {
 			return nil
-		} else if errors.Is(err, os.ErrClosed) {
+		} else if err != nil && w.closed.Load() {
 			return net.ErrClosed
 		} else if err != nil {
 			return fmt.Errorf("watch the network: %w", err)
