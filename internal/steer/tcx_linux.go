@@ -296,6 +296,6 @@ func detach(p *ebpf.Program, index int) error {
 // closeAll closes programs that were only looked at.
 func closeAll(list []*ebpf.Program) {
 	for _, p := range list {
-		p.Close() // nothing is lost when a descriptor of a query cannot be closed
+		_ = p.Close() // nothing is lost when a descriptor of a query cannot be closed
 	}
 }

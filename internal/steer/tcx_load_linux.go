@@ -77,7 +77,7 @@ func descriptor(m *ebpf.Map) int {
 // closeMaps closes the maps that there are.
 func closeMaps(maps ...*ebpf.Map) {
 	for _, m := range maps {
-		m.Close() // also of nil; the kernel frees a map with its last user
+		_ = m.Close() // also of nil; the kernel frees a map with its last user
 	}
 }
 
