@@ -16,7 +16,7 @@ import (
 )
 
 // TestMain lets the scripts run uvs, also by ipvsadm's name, with actions that need
-// no root and tell what they were asked for.
+// no root and tell what they were asked for. Check is the real one.
 func TestMain(m *testing.M) {
 	uvs := func() {
 		os.Exit(start(process{args: os.Args, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}, told()))
@@ -46,23 +46,6 @@ func told() actions {
 			select {}
 		}
 		return nil
-	}
-	a.check = func(file string) (verdict, error) {
-		v := verdict{
-			addresses: []control.Address{{Address: netip.MustParsePrefix("192.0.2.10/32"), Interface: "eth0"}},
-			services:  []control.Service{fake{}.service()},
-		}
-		switch file {
-		case "noted.conf":
-			v.diagnostics = []string{"noted.conf:2:1: note: sorry_server is not served yet"}
-		case "bad.conf":
-			v.diagnostics, v.errors = []string{"bad.conf:1:1: first", "bad.conf:2:1: second"}, 2
-		case "refused.conf":
-			return verdict{diagnostics: []string{"refused.conf:1:1: unclosed block"}, errors: 1, refused: true}, nil
-		case "empty.conf":
-			return verdict{}, nil
-		}
-		return v, nil
 	}
 	a.cleanup = func(_ context.Context, runDir string) ([]string, error) {
 		switch filepath.Base(runDir) {
