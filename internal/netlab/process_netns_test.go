@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,6 +38,38 @@ func TestProcessSeesItsHost(t *testing.T) {
 	}
 	// /proc is the site's: its own process is there under the PID it sees itself.
 	labtest.Run(t, a, "sh", "-c", `test "$(cat /proc/$$/comm)" = sh`)
+}
+
+func TestDescribeOpensAShell(t *testing.T) {
+	netlab.Require(t)
+	site := labtest.New(t)
+	a, b := labtest.Host(t, site, "a"), labtest.Host(t, site, "b")
+	if err := site.Connect(a, "left", b, "right"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.AddAddr("right", netip.MustParsePrefix("192.0.2.7/24")); err != nil {
+		t.Fatal(err)
+	}
+	text := site.Describe()
+	if !strings.Contains(text, "192.0.2.7/24") {
+		t.Errorf("no address of b in:\n%s", text)
+	}
+	var shells []string
+	for line := range strings.Lines(text) {
+		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "shell: "); ok {
+			shells = append(shells, command)
+		}
+	}
+	if len(shells) != 2 {
+		t.Fatalf("%d shells for two hosts:\n%s", len(shells), text)
+	}
+	for i, want := range []string{"left\nlo\n", "lo\nright\n"} {
+		args := append(strings.Fields(shells[i]), "ls", "/sys/class/net")
+		out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput()
+		if err != nil || string(out) != want {
+			t.Errorf("%s: %q, %v; want %q", args, out, err, want)
+		}
+	}
 }
 
 func TestProcessSignalsAndOutput(t *testing.T) {
