@@ -70,7 +70,7 @@ func (a *api) serve(ctx context.Context, l *Listener) error {
 			hs.Close()
 		}
 		cancel()
-		<-served
+		<-served //nolint:errcheck // http.ErrServerClosed
 	case err = <-served:
 		hs.Close()
 	}

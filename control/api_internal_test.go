@@ -33,7 +33,12 @@ func TestAuthorize(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- a.serve(ctx, l) }()
-			defer func() { cancel(); <-done }()
+			defer func() {
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}()
 
 			got := ""
 			if err := Dial(runDirOf(l)).Connections(ctx, func(Connection) error { return nil }); err != nil {

@@ -299,7 +299,12 @@ func BenchmarkConnections(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	go func() { done <- control.Serve(ctx, l, fake{connections: b.N}) }()
-	defer func() { cancel(); <-done }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}()
 	b.ReportAllocs()
 	b.ResetTimer()
 	if err := control.Dial(filepath.Dir(l.Path())).Connections(ctx, func(control.Connection) error { return nil }); err != nil {

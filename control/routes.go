@@ -64,14 +64,14 @@ func answer[T any](w http.ResponseWriter, r *http.Request, ask func(context.Cont
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(v) // an error here is the client's hanging up
+	json.NewEncoder(w).Encode(v) //nolint:errcheck // the client hung up
 }
 
 // refuse writes the JSON error.
 func refuse(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(errorBody{Error: message})
+	json.NewEncoder(w).Encode(errorBody{Error: message}) //nolint:errcheck // the client hung up
 }
 
 // connections streams every connection on a line of its own. An error after the
@@ -83,7 +83,7 @@ func (a *api) connections(w http.ResponseWriter, r *http.Request) {
 	enc := json.NewEncoder(out)
 	err := a.director.Connections(r.Context(), func(c Connection) error { return enc.Encode(c) })
 	if err != nil {
-		enc.Encode(errorBody{Error: err.Error()})
+		enc.Encode(errorBody{Error: err.Error()}) //nolint:errcheck // perhaps that is the error
 	}
 	out.Flush()
 }

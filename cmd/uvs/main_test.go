@@ -81,7 +81,12 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- control.Serve(ctx, l, fake{}) }()
-	ts.Defer(func() { cancel(); <-done })
+	ts.Defer(func() {
+		cancel()
+		if err := <-done; err != nil {
+			ts.Logf("serve: %v", err)
+		}
+	})
 }
 
 // await FILE waits until a background command has made FILE.
