@@ -69,7 +69,7 @@ type ServiceSpec struct {
 // A ServerSpec is what can be configured of a real server.
 type ServerSpec struct {
 	Method Method
-	Weight int // 0 to 65535; 0 keeps connections and takes no new ones
+	Weight int // 0 to MaxWeight; 0 keeps connections and takes no new ones
 }
 
 // wireKey is a ServiceKey as packets have it.

@@ -3,6 +3,7 @@ package forwarding
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -21,8 +22,9 @@ var (
 	ErrTooMany       = errors.New("too many real servers")      // more than the server id space holds
 )
 
-// MaxWeight is the largest weight that IPVS takes.
-const MaxWeight = 65535
+// MaxWeight is the largest weight that IPVS takes (ip_vs_add_dest checks the sign only;
+// ipvsadm itself stops at 65535).
+const MaxWeight = math.MaxInt32
 
 // A Tx collects changes to the services. It is valid only inside the function given to
 // Engine.Update, for one goroutine. After an error of any method the Tx may still be used,

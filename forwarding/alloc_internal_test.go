@@ -1,0 +1,131 @@
+//go:build !race
+
+package forwarding
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+
+	"uvs/internal/wire"
+)
+
+// TestNoAllocs: no way through Process allocates: hit, miss, reply, hold, and every drop.
+func TestNoAllocs(t *testing.T) {
+	syn := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}
+	answer := segment{src: endpoint(server4(0), 80), dst: endpoint(client4, 40000), protocol: wire.ProtoTCP, flags: wire.TCPSyn | wire.TCPAck}
+	with := func(change func(b []byte)) []byte {
+		b := syn.frame(t)
+		change(b)
+		return b
+	}
+	onVIP := func(port uint16) netip.AddrPort { return endpoint(vip4, port) }
+	for _, tt := range []struct {
+		name  string
+		port  int
+		frame []byte
+		each  func(*site, []byte) // before each run
+		want  Reason
+	}{
+		{"hit", outside, segment{src: syn.src, dst: syn.dst, protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, Forwarded},
+		{"reply", inside, answer.frame(t), nil, Forwarded},
+		{"miss", outside, syn.frame(t), func(_ *site, b []byte) { // another client each time
+			b[34]++
+			b[35] += b[34]
+		}, Forwarded},
+		{"ipv6 hit", outside, segment{src: endpoint(client6, 40000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil, Forwarded},
+		{"udp hit", outside, segment{src: endpoint(client4, 40000), dst: onVIP(53), protocol: wire.ProtoUDP}.frame(t), nil, Forwarded},
+		{"held", outside, segment{src: endpoint(client4, 40000), dst: onVIP(81), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), func(s *site, _ []byte) { s.worker.holder.used = 0 }, held},
+		{"truncated", outside, with(func([]byte) {})[:20], nil, DropTruncated},
+		{"bad IP header", outside, with(func(b []byte) { b[25]++ }), nil, DropIPHeader},
+		{"bad TCP header", outside, with(func(b []byte) { b[46] = 0 }), nil, DropTransport},
+		{"martian", outside, segment{src: netip.MustParseAddrPort("127.0.0.1:5"), dst: onVIP(80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil, DropMartian},
+		{"ttl", outside, segment{src: syn.src, dst: syn.dst, protocol: wire.ProtoTCP, flags: wire.TCPSyn, ttl: 1}.frame(t), nil, DropTTL},
+		{"no flow", outside, segment{src: endpoint(client4, 5), dst: onVIP(80), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, DropNoFlow},
+		{"no server", outside, segment{src: endpoint(client4, 5), dst: onVIP(82), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil, DropNoServer},
+		{"not served", outside, segment{src: endpoint(client4, 5), dst: onVIP(9999), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil, PassNotServed},
+		{"not IP", outside, with(func(b []byte) { b[12] = 9 }), nil, PassNotIP},
+		{"not a router", inside, segment{src: endpoint(server4(0), 80), dst: netip.MustParseAddrPort("203.0.113.9:9"), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, DropNotRouter},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := allocSite(t)
+			s.process(outside, syn.frame(t), nil) // the flow of the hit and the reply
+			work := make([]byte, len(tt.frame))
+			before := s.reasons()
+			if allocs := testing.AllocsPerRun(200, func() {
+				if tt.each != nil {
+					tt.each(s, tt.frame)
+				}
+				copy(work, tt.frame)
+				s.worker.in[0] = Frame{Data: work, in: tt.port - 1}
+				s.worker.Process(s.worker.in[:1], s.now, &s.worker.out)
+				s.worker.out.reset(2)
+			}); allocs != 0 {
+				t.Errorf("%v allocations per frame, want 0", allocs)
+			}
+			if tt.want != held && s.reasons()[tt.want] == before[tt.want] {
+				t.Errorf("the frame did not end as %s", tt.want)
+			}
+		})
+	}
+}
+
+// allocSite has a server to forward to on port 80, one whose MAC is unknown on 81, none on 82.
+func allocSite(t testing.TB) *site {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+	s.serve(vip4, 53, wire.ProtoUDP, Masq, 53, 1)
+	s.serve(vip6, 80, wire.ProtoTCP, Masq, 80, 1)
+	s.serve(vip4, 82, wire.ProtoTCP, Masq, 80, 0)
+	k := s.serve(vip4, 81, wire.ProtoTCP, Masq, 80, 0)
+	if err := s.engine.Update(func(tx *Tx) error {
+		return tx.AddServer(k, netip.MustParseAddrPort("198.51.100.99:81"), ServerSpec{Masq, 1})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// BenchmarkProcess measures what a frame costs between Recv and Send, in batches of 64 as a
+// worker has them.
+func BenchmarkProcess(b *testing.B) {
+	for _, bb := range []struct {
+		name   string
+		method Method
+		reply  bool
+	}{{"nat", Masq, false}, {"nat reply", Masq, true}, {"dr", Route, false}} {
+		b.Run(bb.name, func(b *testing.B) {
+			s := newSite(b)
+			s.serve(vip4, 80, wire.ProtoTCP, bb.method, 80, 1)
+			pristine := make([][]byte, batchFrames)
+			for i := range pristine {
+				client := endpoint(client4, uint16(40000+i))
+				g := segment{src: client, dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}
+				s.process(outside, g.frame(b), nil)
+				g.flags = wire.TCPAck
+				if bb.reply {
+					g.src, g.dst = endpoint(server4(0), 80), client
+				}
+				pristine[i] = g.frame(b)
+			}
+			in := outside
+			if bb.reply {
+				in = inside
+			}
+			work := make([][]byte, batchFrames)
+			for i := range work {
+				work[i] = bytes.Clone(pristine[i])
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range work {
+					copy(work[i], pristine[i])
+					s.worker.in[i] = Frame{Data: work[i], in: in - 1}
+				}
+				s.worker.Process(s.worker.in, s.now, &s.worker.out)
+				s.worker.out.reset(2)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batchFrames, "ns/frame")
+		})
+	}
+}
