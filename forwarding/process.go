@@ -108,7 +108,11 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	}
 	method := Method(flow.Flags() & conntrack.FlagMethod)
 	d.moved(flow.Advance(conntrack.TCPFlags(p.TCPFlags), now))
-	w.from, w.to = flow.Virtual(), flow.Dest()
+	if direction == conntrack.Original {
+		w.end = flow.Dest()
+	} else {
+		w.end = flow.Virtual()
+	}
 	origin := station{mac: flow.MAC(), link: int(flow.Link())}
 	flow.Unlock()
 
@@ -125,7 +129,7 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	}
 	if direction == conntrack.Original {
 		if method == Masq {
-			p.setDestination(f, &w.to)
+			p.setDestination(f, &w.end)
 		}
 		hop := d.hop.Load()
 		if hop == nil {
@@ -134,7 +138,7 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 		return w.emit(f, hop, &d.target, p.Tuple.V6, now, out)
 	}
 	if method == Masq {
-		p.setSource(f, &w.from)
+		p.setSource(f, &w.end)
 	}
 	return w.toClient(f, p, origin, now, out)
 }

@@ -31,8 +31,7 @@ type Worker struct {
 	routes *Routes // of the current batch
 	packet Packet
 	flow   conntrack.Flow
-	from   conntrack.Endpoint // the current flow's virtual endpoint
-	to     conntrack.Endpoint // the current flow's server endpoint
+	end    conntrack.Endpoint // what NAT writes into the current packet
 }
 
 type portState struct {
