@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"uvs/internal/daemon"
 )
@@ -26,11 +25,17 @@ func wired() actions {
 				Workers:        o.workers,
 				MaxConnections: o.maxConnections,
 				Strict:         o.strict,
-				Version:        versionText(),
+				Version:        version(),
 				Log:            o.log,
 			})
 		},
-		check:   func(string) (verdict, error) { return verdict{}, errors.New("not wired to the configuration yet") },
+		check: func(file string) (verdict, error) {
+			r, err := daemon.Check(file)
+			return verdict{
+				diagnostics: r.Findings, errors: r.Errors, refused: r.Refused,
+				addresses: r.Addresses, services: r.Services,
+			}, err
+		},
 		cleanup: func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
 	}
 }

@@ -1,0 +1,276 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// A Host is what of the machine a configuration is checked against.
+type Host struct {
+	// Interfaces are the names of the interfaces that exist.
+	Interfaces []string
+	// AnyInterface switches the check of interface names off.
+	AnyInterface bool
+}
+
+// Load parses and binds in one step and returns the findings of both, sorted together.
+func Load(fsys fs.FS, name string, opts Options, host Host) (*Config, Diagnostics) {
+	f, parsed := Parse(fsys, name, opts)
+	c, bound := Bind(f, host)
+	return c, append(parsed, bound...).sorted(f.Files)
+}
+
+// Bind gives a parsed file its meaning: it checks every word against the inventory, fills in defaults, resolves
+// inheritance and falls back where keepalived does. The Config is never nil and holds what would run; the Diagnostics
+// say where that differs from what is written. Bind is pure.
+func Bind(f *File, host Host) (*Config, Diagnostics) {
+	b := &binder{host: host, config: &Config{}, noted: make(map[noteKey]*note)}
+	b.globals(f)
+	b.each("", f.Statements, func(k *keyword, s *Statement, vs values) {
+		switch k.canonical() {
+		case "global_defs":
+			b.globalDefs(s)
+		case "vrrp_instance":
+			b.instance(s, vs)
+		case "virtual_server":
+			b.virtualServer(s, vs)
+		default:
+			panic(unbound("", k))
+		}
+	})
+	b.checkInstances(f)
+	b.flushNotes()
+	return b.config, b.diags.sorted(f.Files)
+}
+
+// unbound is what a handler panics with for a keyword that the table marks as served and the handler does not know.
+func unbound(context string, k *keyword) string {
+	return fmt.Sprintf("config: %q of %q is served and not bound", k.name, context)
+}
+
+// A binder walks the tree once.
+type binder struct {
+	host   Host
+	config *Config
+	diags  Diagnostics
+
+	context string // of the statements being walked
+	quiet   bool   // inside a block that is not served: faults are reported, notes are not
+	noted   map[noteKey]*note
+	order   []noteKey
+
+	dynamicInterfaces bool
+	strict            bool // vrrp_strict
+	version           int  // vrrp_version
+	instances         []*instanceDraft
+}
+
+// each checks the statements of a block and gives those that are served to fn; fn may be nil. Words that the context
+// does not know are reported and skipped with their blocks.
+func (b *binder) each(context string, ss []*Statement, fn func(*keyword, *Statement, values)) {
+	outer := b.context
+	defer func() { b.context = outer }()
+	for _, s := range ss {
+		b.context = context
+		if s.Broken {
+			continue
+		}
+		k := lookup(context, s.Keyword)
+		if k == nil {
+			b.unknown(s)
+			continue
+		}
+		vs, ok := b.check(k, s)
+		if !b.blockFits(k, s) || !ok {
+			continue
+		}
+		b.note(k, s)
+		switch k.use {
+		case served, partly, deprecated:
+			if fn != nil {
+				fn(k, s, vs)
+			} else {
+				b.inner(k, s)
+			}
+		default:
+			b.inner(k, s)
+		}
+	}
+}
+
+// inner checks the block of a statement that is not served, without notes.
+func (b *binder) inner(k *keyword, s *Statement) {
+	if s.Block == nil || k.block == lines {
+		return
+	}
+	quiet := b.quiet
+	b.quiet = true
+	b.each(k.block, s.Block.Statements, nil)
+	b.quiet = quiet
+}
+
+// blockFits reports a block that is missing or in a wrong place, and whether the statement can be used.
+func (b *binder) blockFits(k *keyword, s *Statement) bool {
+	switch {
+	case k.block == "" && s.Block != nil:
+		b.diags.errorf(s.Block.Open, "{", `%s takes no block; what stands in its braces is ignored`, k.name)
+		return true
+	case k.block != "" && s.Block == nil:
+		b.diags.errorf(s.Pos, s.Keyword, `%s needs a block in braces after it; it is ignored`, title(s))
+		return false
+	}
+	return true
+}
+
+// unknown reports a word that does not stand in this context, and says where it belongs or what was meant.
+func (b *binder) unknown(s *Statement) {
+	where := "at the top level"
+	if b.context != "" {
+		where = "in " + b.context
+	}
+	skipped := ""
+	if s.Block != nil {
+		skipped = "; its block is ignored"
+	}
+	if strings.HasPrefix(s.Keyword, "$") && nameLen(s.Keyword[1:]) > 0 {
+		if len(s.Args) > 0 && strings.HasPrefix(s.Args[0].Text, "=") {
+			b.diags.errorf(s.Pos, s.Keyword, `%s is not defined here: no blank may stand before "="`, s.Keyword)
+		} else {
+			b.diags.errorf(s.Pos, s.Keyword, "%s is not defined%s", s.Keyword, skipped)
+		}
+		return
+	}
+	if strings.HasPrefix(s.Keyword, "include") && len(s.Args) == 0 && s.Block == nil {
+		b.diags.errorf(s.Pos, s.Keyword, "%s needs the name of a file after it", s.Keyword)
+		return
+	}
+	near := suggest(s.Keyword, names(b.context))
+	home, elsewhere := b.home(s.Keyword)
+	switch {
+	case near == "" && elsewhere:
+		b.diags.errorf(s.Pos, s.Keyword, "%q is not a keyword %s: it belongs %s%s", s.Keyword, where, home, skipped)
+	default:
+		b.diags.errorf(s.Pos, s.Keyword, "%q is not a keyword %s%s", s.Keyword, where, skipped).Suggestion = near
+	}
+}
+
+// home finds the context of a word that stands in the wrong place. The top level comes first, then the contexts in
+// the order of their keywords.
+func (b *binder) home(word string) (where string, ok bool) {
+	if lookup("", word) != nil {
+		return `at the top level (is a "}" missing above?)`, true
+	}
+	best := ""
+	for context := range keywords {
+		if lookup(context, word) != nil && (best == "" || context < best) {
+			best = context
+		}
+	}
+	return "in " + best, best != ""
+}
+
+// noteKey names a word in a context.
+type noteKey struct{ context, word string }
+
+// A note gathers all places of a word, so that each word is named once.
+type note struct {
+	keyword *keyword
+	places  []Pos
+}
+
+// note remembers a word that is not served, or deprecated.
+func (b *binder) note(k *keyword, s *Statement) {
+	if b.quiet || k.use == served || k.use == checked {
+		return
+	}
+	key := noteKey{b.context, k.name}
+	n := b.noted[key]
+	if n == nil {
+		n = &note{keyword: k}
+		b.noted[key] = n
+		b.order = append(b.order, key)
+	}
+	n.places = append(n.places, s.Pos)
+}
+
+// flushNotes turns the remembered words into diagnostics at their first places.
+func (b *binder) flushNotes() {
+	for _, key := range b.order {
+		n := b.noted[key]
+		msg := ""
+		switch n.keyword.use {
+		case inert:
+			msg = fmt.Sprintf("%s is accepted and ignored: %s", key.word, n.keyword.why)
+		case partly:
+			msg = fmt.Sprintf("%s is served in part: %s", key.word, n.keyword.why)
+		case deprecated:
+			msg = fmt.Sprintf("%s is deprecated: write %s", key.word, n.keyword.as)
+		default:
+			msg = fmt.Sprintf("%s is not served yet: %s", key.word, unservedWhy(n.keyword))
+		}
+		b.diags.notef(n.places[0], key.word, "%s%s", msg, also(n.places))
+	}
+}
+
+// unservedWhy says what becomes of a word that is not served.
+func unservedWhy(k *keyword) string {
+	switch {
+	case k.why != "":
+		return k.why
+	case k.block != "":
+		return "the block is ignored"
+	}
+	return "it is ignored"
+}
+
+// also names the further places of a note, the first few of them.
+func also(places []Pos) string {
+	const most = 4
+	if len(places) < 2 {
+		return ""
+	}
+	var at []string
+	for i, p := range places[1:] {
+		if i == most {
+			at = append(at, fmt.Sprintf("and %d more", len(places)-1-most))
+			break
+		}
+		at = append(at, p.from(places[0]))
+	}
+	return " (also " + strings.Join(at, ", ") + ")"
+}
+
+// globals looks ahead for the words of global_defs that change how the rest is checked.
+func (b *binder) globals(f *File) {
+	b.version = 2
+	for _, s := range f.Statements {
+		if s.Keyword != "global_defs" || s.Block == nil {
+			continue
+		}
+		for _, g := range s.Block.Statements {
+			switch g.Keyword {
+			case "dynamic_interfaces":
+				b.dynamicInterfaces = true
+			case "vrrp_strict":
+				b.strict = true
+			case "vrrp_version":
+				if len(g.Args) == 1 && g.Args[0].Text == "3" {
+					b.version = 3
+				}
+			}
+		}
+	}
+}
+
+// globalDefs binds one global_defs block; later words win.
+func (b *binder) globalDefs(s *Statement) {
+	b.each("global_defs", s.Block.Statements, func(k *keyword, s *Statement, vs values) {
+		switch k.canonical() {
+		case "router_id":
+			b.config.RouterID = vs[0].word.Text
+		default:
+			panic(unbound("global_defs", k))
+		}
+	})
+}

@@ -1,0 +1,150 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Pos is a place in a configuration file as it was written. Line and Column count from 1, Column in bytes; text that
+// came out of a definition or a loop has the position of its use. Line 0 means the file as a whole.
+type Pos struct {
+	File         string
+	Line, Column int
+}
+
+// String returns the position as "file:line:column", or only the file where no line is known.
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// from returns the position as it reads at q: only the line within the same file.
+func (p Pos) from(q Pos) string {
+	if p.File == q.File {
+		return fmt.Sprintf("line %d", p.Line)
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// Severity says what a diagnostic means for the operator.
+type Severity uint8
+
+const (
+	// Error marks something that will not be run as it is written.
+	Error Severity = iota + 1
+	// Warning marks a value that was adjusted, or a default that was filled in, as keepalived does.
+	Warning
+	// Note marks a deprecated word, or a word that is known and not served yet.
+	Note
+)
+
+// String returns "error", "warning" or "note".
+func (s Severity) String() string {
+	switch s {
+	case Error:
+		return "error"
+	case Warning:
+		return "warning"
+	case Note:
+		return "note"
+	}
+	return fmt.Sprintf("Severity(%d)", uint8(s))
+}
+
+// A Diagnostic is one finding in a configuration. It is an error value whatever its severity.
+type Diagnostic struct {
+	Pos
+	Severity Severity
+	// Fatal marks the errors on which keepalived exits at once (on all others it goes on with a default), and those
+	// after which the rest of the configuration is unknown.
+	Fatal bool
+	// Message says in one line what was found and what was expected, without position and suggestion.
+	Message string
+	// Value is the offending word, "" where something is missing.
+	Value string
+	// Suggestion is what was probably meant, "" where nothing is near.
+	Suggestion string
+}
+
+// Error returns the whole line for the operator: position, severity unless it is an error, message, suggestion.
+func (d *Diagnostic) Error() string {
+	var b strings.Builder
+	b.WriteString(d.Pos.String())
+	b.WriteString(": ")
+	if d.Severity != Error {
+		b.WriteString(d.Severity.String() + ": ")
+	}
+	b.WriteString(d.Message)
+	if d.Suggestion != "" {
+		fmt.Fprintf(&b, "; did you mean %q?", d.Suggestion)
+	}
+	return b.String()
+}
+
+// Diagnostics are the findings of one run, sorted by position: files in the order in which they were first read, then
+// line, then column. The slice belongs to the caller.
+type Diagnostics []Diagnostic
+
+// HasErrors reports whether something in the configuration will not be run as written.
+func (ds Diagnostics) HasErrors() bool { return ds.Count(Error) > 0 }
+
+// HasFatal reports whether keepalived would exit on this configuration.
+func (ds Diagnostics) HasFatal() bool {
+	return slices.ContainsFunc(ds, func(d Diagnostic) bool { return d.Fatal })
+}
+
+// Count returns the number of findings of one severity.
+func (ds Diagnostics) Count(s Severity) int {
+	n := 0
+	for i := range ds {
+		if ds[i].Severity == s {
+			n++
+		}
+	}
+	return n
+}
+
+// sorted orders ds by position, with files ranked as in files, and removes findings that say the same twice (a
+// definition that is used in a loop repeats its faults).
+func (ds Diagnostics) sorted(files []string) Diagnostics {
+	rank := make(map[string]int, len(files))
+	for i, f := range files {
+		rank[f] = i
+	}
+	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
+		return cmp.Or(
+			cmp.Compare(rank[a.File], rank[b.File]),
+			cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Column, b.Column),
+			cmp.Compare(a.Severity, b.Severity),
+		)
+	})
+	seen := make(map[Diagnostic]bool, len(ds))
+	return slices.DeleteFunc(ds, func(d Diagnostic) bool {
+		again := seen[d]
+		seen[d] = true
+		return again
+	})
+}
+
+// errorf, warnf and notef append one finding.
+func (ds *Diagnostics) errorf(p Pos, value, format string, args ...any) *Diagnostic {
+	return ds.add(p, Error, value, format, args...)
+}
+
+func (ds *Diagnostics) warnf(p Pos, value, format string, args ...any) *Diagnostic {
+	return ds.add(p, Warning, value, format, args...)
+}
+
+func (ds *Diagnostics) notef(p Pos, value, format string, args ...any) *Diagnostic {
+	return ds.add(p, Note, value, format, args...)
+}
+
+func (ds *Diagnostics) add(p Pos, s Severity, value, format string, args ...any) *Diagnostic {
+	*ds = append(*ds, Diagnostic{Pos: p, Severity: s, Message: fmt.Sprintf(format, args...), Value: value})
+	return &(*ds)[len(*ds)-1]
+}

@@ -1,0 +1,184 @@
+package config_test
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"uvs/config"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// site is the host that the acceptance configurations are written for.
+var site = config.Host{Interfaces: []string{"lo", "eth0", "eth1", "eth2", "bond0.2", "bond0.10", "ens3"}}
+
+// TestKeepalivedConfigurations loads every acceptance configuration and compares findings and model with its golden
+// file.
+func TestKeepalivedConfigurations(t *testing.T) {
+	fsys := os.DirFS("testdata/keepalived")
+	for _, name := range configurations(t, fsys, "*.conf", "bad/*.conf") {
+		t.Run(name, func(t *testing.T) {
+			c, diags := config.Load(fsys, name, config.Options{ConfigID: "main"}, site)
+			compare(t, filepath.Join("testdata/golden", name), describe(c, diags))
+			if !strings.HasPrefix(name, "bad/") && diags.HasErrors() {
+				t.Errorf("a valid file has errors: %v", diags)
+			}
+		})
+	}
+}
+
+// TestLanguage does the same for our own cases, one rule of the language each.
+func TestLanguage(t *testing.T) {
+	fsys := os.DirFS("testdata/language")
+	for _, name := range configurations(t, fsys, "*.conf") {
+		t.Run(name, func(t *testing.T) {
+			env := map[string]string{"VIP": "192.0.2.80"}
+			c, diags := config.Load(fsys, name, config.Options{
+				ConfigID:  "main",
+				LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+				MaxLines:  2000,
+			}, site)
+			compare(t, filepath.Join("testdata/language", name), describe(c, diags))
+		})
+	}
+}
+
+func configurations(t *testing.T, fsys fs.FS, patterns ...string) (names []string) {
+	t.Helper()
+	for _, p := range patterns {
+		found, err := fs.Glob(fsys, p)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no file matches %s (%v)", p, err)
+		}
+		names = append(names, found...)
+	}
+	return names
+}
+
+// compare checks got against file with the ending .golden.
+func compare(t *testing.T, file, got string) {
+	t.Helper()
+	file = strings.TrimSuffix(file, path.Ext(file)) + ".golden"
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v (go test -update writes it)", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs.\ngot:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+// describe writes findings and model as text.
+func describe(c *config.Config, diags config.Diagnostics) string {
+	var b strings.Builder
+	for i := range diags {
+		fatal := ""
+		if diags[i].Fatal {
+			fatal = " [fatal]"
+		}
+		fmt.Fprintf(&b, "%s%s\n", diags[i].Error(), fatal)
+	}
+	fmt.Fprintf(&b, "---\nrouter_id %q\n", c.RouterID)
+	for _, i := range c.Instances {
+		fmt.Fprintf(&b, "vrrp_instance %s line %d: interface %s, vrid %d, priority %d, master %t, advert %s\n",
+			i.Name, i.Pos.Line, i.Interface, i.VRID, i.Priority, i.Master, i.AdvertInterval)
+		describeAddresses(&b, "address", i.Addresses)
+		describeAddresses(&b, "excluded", i.Excluded)
+	}
+	for _, v := range c.VirtualServers {
+		fmt.Fprintf(&b, "virtual_server %s %s line %d: %s %s\n", v.Addr, v.Protocol, v.Pos.Line, v.Scheduler, v.Method)
+		for _, r := range v.RealServers {
+			fmt.Fprintf(&b, "  real_server %s line %d: %s, weight %d, inhibit %t\n", r.Addr, r.Pos.Line, r.Method, r.Weight, r.InhibitOnFailure)
+			for _, k := range r.Checkers {
+				describeChecker(&b, k)
+			}
+		}
+	}
+	for _, u := range c.Unserved {
+		fmt.Fprintf(&b, "not run: %s line %d: %s\n", u.Name, u.Pos.Line, strings.Join(u.Reasons, "; "))
+	}
+	return b.String()
+}
+
+func describeAddresses(b *strings.Builder, what string, as []config.Address) {
+	for _, a := range as {
+		fmt.Fprintf(b, "  %s %s line %d: dev %s", what, a.Prefix, a.Pos.Line, a.Device)
+		if a.Broadcast.IsValid() {
+			fmt.Fprintf(b, " brd %s", a.Broadcast)
+		}
+		if a.Label != "" {
+			fmt.Fprintf(b, " label %s", a.Label)
+		}
+		if a.Scope != 0 {
+			fmt.Fprintf(b, " scope %d", a.Scope)
+		}
+		b.WriteString("\n")
+	}
+}
+
+func describeChecker(b *strings.Builder, k config.Checker) {
+	o := k.Common()
+	fmt.Fprintf(b, "    %T line %d: to %s", k, o.Pos.Line, o.Connect)
+	if o.BindAddr.IsValid() || o.BindPort != 0 || o.BindInterface != "" {
+		fmt.Fprintf(b, " from %s port %d dev %q", o.BindAddr, o.BindPort, o.BindInterface)
+	}
+	fmt.Fprintf(b, ", timeout %s, every %s, retry %d after %s, warmup %s, alpha %t", o.ConnectTimeout, o.DelayLoop, o.Retry, o.DelayBeforeRetry, o.Warmup, o.Alpha)
+	h, ok := k.(config.HTTPGet)
+	if !ok {
+		b.WriteString("\n")
+		return
+	}
+	fmt.Fprintf(b, ", HTTP %s, fast %t\n", h.Version, h.FastRecovery)
+	for _, u := range h.URLs {
+		fmt.Fprintf(b, "      url %s host %q statuses %v", u.Path, u.Host, u.Statuses)
+		if u.HasDigest {
+			fmt.Fprintf(b, " digest %x", u.Digest)
+		}
+		b.WriteString("\n")
+	}
+}
+
+// TestBadConfigurations holds that each faulty acceptance file is named at the lines that its first comment lists.
+func TestBadConfigurations(t *testing.T) {
+	fsys := os.DirFS("testdata/keepalived")
+	listed := regexp.MustCompile(`^# WRONG on line ([0-9, ]+):`)
+	for _, name := range configurations(t, fsys, "bad/*.conf") {
+		t.Run(name, func(t *testing.T) {
+			text, err := fs.ReadFile(fsys, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := listed.FindStringSubmatch(string(text))
+			if m == nil {
+				t.Fatal("the first line lists no line numbers")
+			}
+			_, diags := config.Load(fsys, name, config.Options{}, site)
+			for _, want := range strings.Split(m[1], ", ") {
+				if !slices.ContainsFunc(diags, func(d config.Diagnostic) bool { return fmt.Sprint(d.Line) == want }) {
+					t.Errorf("nothing is reported on line %s: %v", want, diags)
+				}
+			}
+			fatal := name == "bad/23-missing-parameter.conf"
+			if diags.HasFatal() != fatal {
+				t.Errorf("fatal is %t, want %t", diags.HasFatal(), fatal)
+			}
+		})
+	}
+}

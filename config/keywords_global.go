@@ -1,0 +1,136 @@
+package config
+
+import "time"
+
+const (
+	cProcess = "it tunes keepalived's own processes"
+	cKernel  = "it tunes the kernel's IPVS or firewall, which take no part here"
+	cAgent   = "there is no such agent here"
+)
+
+// globalKeywords are the words of global_defs.
+var globalKeywords = join([]keyword{
+	{name: "router_id", tier: 'A', use: served, args: str(), lax: true},
+	{name: "notification_email", tier: 'A', block: lines},
+	{name: "notification_email_from", tier: 'A', args: some(), lax: true},
+	{name: "smtp_server", tier: 'A', args: one(arg{}, opt(num(1, 65535)))},
+	{name: "smtp_connect_timeout", tier: 'A', args: one(num(0, maxUint32))},
+	{name: "smtp_helo_name", tier: 'B', args: str(), lax: true},
+	{name: "smtp_alert", tier: 'B', args: onOff()},
+	{name: "smtp_alert_vrrp", tier: 'B', args: onOff()},
+	{name: "smtp_alert_checker", tier: 'B', args: onOff()},
+	{name: "no_email_faults", tier: 'C'},
+	{name: "no_checker_emails", tier: 'C'},
+	{name: "checker_log_all_failures", tier: 'B', args: onOff()},
+	{name: "enable_script_security", tier: 'A', use: unserved, why: "no script is run"},
+	{name: "script_user", tier: 'A', args: one(arg{}, opt(arg{})), why: "no script is run", lax: true},
+	{name: "dynamic_interfaces", tier: 'B', use: checked, args: one(opt(enum("allow_if_changes")))},
+	{name: "default_interface", tier: 'C', args: link(), lax: true},
+	{name: "startup_script", tier: 'C', args: some(), shell: true, lax: true},
+	{name: "shutdown_script", tier: 'C', args: some(), shell: true, lax: true},
+	{name: "startup_script_timeout", tier: 'C', args: one(num(1, 1000)), lax: true},
+	{name: "shutdown_script_timeout", tier: 'C', args: one(num(1, 1000)), lax: true},
+	{name: "lvs_timeouts", tier: 'B', args: some(), lax: true},
+	{name: "lvs_flush", tier: 'B'},
+	{name: "lvs_flush_on_stop", tier: 'B', args: one(opt(enum("VS")))},
+	{name: "lvs_flush_onstop", tier: 'B', use: unserved, args: one(opt(enum("VS")))},
+	{name: "lvs_sync_daemon", tier: 'B', args: some(), lax: true},
+	{name: "notify_fifo", tier: 'B', args: some(), lax: true},
+	{name: "vrrp_notify_fifo", tier: 'B', args: some(), lax: true},
+	{name: "lvs_notify_fifo", tier: 'B', args: some(), lax: true},
+	{name: "notify_fifo_script", tier: 'B', args: some(), shell: true, lax: true},
+	{name: "vrrp_notify_fifo_script", tier: 'B', args: some(), shell: true, lax: true},
+	{name: "lvs_notify_fifo_script", tier: 'B', args: some(), shell: true, lax: true},
+	{name: "fifo_write_vrrp_states_on_reload", tier: 'C'},
+	{name: "rs_init_notifies", tier: 'C'},
+	{name: "use_symlink_paths", tier: 'C', args: onOff()},
+	{name: "set_supplementary_groups", tier: 'C', args: onOff()},
+	{name: "umask", tier: 'C', args: some()},
+	{name: "random_seed", tier: 'C', args: one(num(0, maxUint32))},
+	{name: "reload_check_config", tier: 'B', args: one(opt(arg{}))},
+	{name: "reload_time_file", tier: 'C', args: str(), lax: true},
+	{name: "reload_repeat", tier: 'C', args: onOff()},
+	{name: "reload_file", tier: 'C', args: one(opt(arg{}))},
+	{name: "include_check", tier: 'C', args: some(), lax: true},
+	{name: "data_use_instance", tier: 'C', args: onOff()},
+	{name: "state_dump_file", tier: 'C', args: str()},
+	{name: "stats_dump_file", tier: 'C', args: str()},
+	{name: "json_dump_file", tier: 'C', args: str()},
+	{name: "state_dump_file_location", tier: 'C', args: str()},
+	{name: "stats_dump_file_location", tier: 'C', args: str()},
+	{name: "json_dump_file_location", tier: 'C', args: str()},
+	{name: "json_version", tier: 'C', args: one(enum("1", "2"))},
+}, globalVRRPKeywords, globalInertKeywords)
+
+// globalVRRPKeywords are the defaults of the VRRP instances.
+var globalVRRPKeywords = []keyword{
+	{name: "vrrp_skip_check_adv_addr", tier: 'A', args: onOff()},
+	{name: "vrrp_strict", tier: 'A'},
+	{name: "vrrp_garp_interval", tier: 'A', args: anyTimer()},
+	{name: "vrrp_gna_interval", tier: 'A', args: anyTimer()},
+	{name: "vrrp_version", tier: 'B', args: one(enum("2", "3"))},
+	{name: "vrrp_mcast_group4", tier: 'C', args: addr()},
+	{name: "vrrp_mcast_group6", tier: 'C', args: addr()},
+	{name: "vrrp_garp_master_delay", tier: 'B', args: one(num(0, maxUint32))},
+	{name: "vrrp_garp_master_repeat", tier: 'B', args: one(num(1, maxUint32))},
+	{name: "vrrp_garp_master_refresh", tier: 'B', args: one(num(0, maxUint32))},
+	{name: "vrrp_garp_master_refresh_repeat", tier: 'C', args: one(num(1, maxUint32))},
+	{name: "vrrp_garp_lower_prio_delay", tier: 'C', args: one(num(0, maxUint32))},
+	{name: "vrrp_garp_lower_prio_repeat", tier: 'C', args: one(num(0, maxUint32))},
+	{name: "vrrp_min_garp", tier: 'C', args: onOff()},
+	{name: "vrrp_garp_extra_if", tier: 'C', args: some(), lax: true},
+	{name: "vrrp_vmac_garp_intvl", tier: 'C', args: some(), lax: true},
+	{name: "vrrp_down_timer_adverts", tier: 'C', args: one(num(1, 100))},
+	{name: "vrrp_lower_prio_no_advert", tier: 'C', args: onOff()},
+	{name: "vrrp_higher_prio_send_advert", tier: 'C', args: onOff()},
+	{name: "vrrp_check_unicast_src", tier: 'B'},
+	{name: "vrrp_startup_delay", tier: 'C', args: one(timer(time.Millisecond, time.Duration(longest)))},
+	{name: "vrrp_delay_after_boot", tier: 'C', args: anyTimer()},
+	{name: "vrrp_owner_ignore_adverts", tier: 'C', args: onOff()},
+	{name: "v3_checksum_as_v2", tier: 'C', args: onOff()},
+	{name: "log_unknown_vrids", tier: 'C'},
+	{name: "vrrp_notify_priority_changes", tier: 'B', args: onOff()},
+	{name: "vmac_prefix", tier: 'C', args: str()},
+	{name: "vmac_addr_prefix", tier: 'C', args: str()},
+}
+
+// globalInertKeywords mean nothing outside keepalived's own processes.
+var globalInertKeywords = join(
+	inertWords(cKernel, rest,
+		"vrrp_iptables", "vrrp_ipsets", "nftables", "nftables_ifindex", "nftables_counters", "nftables_ipvs", "disable_local_igmp"),
+	inertWords(cKernel, some,
+		"nftables_priority", "nftables_ipvs_priority", "nftables_ipvs_start_fwmark"),
+	inertWords(cProcess, some,
+		"vrrp_rlimit_rttime", "checker_rlimit_rttime", "bfd_rlimit_rttime",
+		"vrrp_rlimit_rtime", "checker_rlimit_rtime", "bfd_rlimit_rtime",
+		"process_name", "vrrp_process_name", "checker_process_name", "lvs_process_name", "bfd_process_name",
+		"config_save_dir"),
+	inertWords(cProcess, rest,
+		"vrrp_priority", "checker_priority", "bfd_priority",
+		"vrrp_rt_priority", "checker_rt_priority", "bfd_rt_priority",
+		"vrrp_no_swap", "checker_no_swap", "bfd_no_swap",
+		"vrrp_cpu_affinity", "checker_cpu_affinity", "bfd_cpu_affinity",
+		"max_auto_priority", "min_auto_priority_delay",
+		"process_names",
+		"vrrp_netlink_cmd_rcv_bufs", "vrrp_netlink_cmd_rcv_bufs_force",
+		"vrrp_netlink_monitor_rcv_bufs", "vrrp_netlink_monitor_rcv_bufs_force",
+		"lvs_netlink_cmd_rcv_bufs", "lvs_netlink_cmd_rcv_bufs_force",
+		"lvs_netlink_monitor_rcv_bufs", "lvs_netlink_monitor_rcv_bufs_force",
+		"process_monitor_rcv_bufs", "process_monitor_rcv_bufs_force",
+		"vrrp_rx_bufs_policy", "vrrp_rx_bufs_multiplier",
+		"tmp_config_directory", "iproute_usr_dir", "iproute_etc_dir"),
+	inertWords(cAgent, rest,
+		"snmp_socket", "enable_traps", "enable_snmp_vrrp", "enable_snmp_keepalived", "enable_snmp_checker",
+		"enable_snmp_rfc", "enable_snmp_rfcv2", "enable_snmp_rfcv3",
+		"snmp_vs_stats_update_interval", "snmp_rs_stats_update_interval",
+		"enable_dbus", "dbus_service_name", "dbus_no_interface_name"),
+)
+
+// inertWords makes rows of tier N that share their reason.
+func inertWords(why string, args func() []arg, words ...string) []keyword {
+	out := make([]keyword, len(words))
+	for i, w := range words {
+		out[i] = keyword{name: w, tier: 'N', use: inert, args: args(), why: why}
+	}
+	return out
+}

@@ -1,0 +1,253 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Options are what a configuration may depend on beside its files. The zero value serves.
+type Options struct {
+	// ConfigID decides lines that begin with @id, and is ${_INSTANCE}. keepalived takes it from -i, else the first
+	// label of the host name.
+	ConfigID string
+	// LookupEnv resolves ${_ENV NAME}; nil means that no variable is set.
+	LookupEnv func(name string) (value string, ok bool)
+	// Seed makes ${_RANDOM} repeatable.
+	Seed uint64
+	// Root stands before each file name in positions and in ${_PWD}: "/" where fsys is the whole file system.
+	Root string
+	// MaxLines bounds the lines that the files, definitions and loops together give; 0 means DefaultMaxLines.
+	MaxLines int
+}
+
+const (
+	// DefaultMaxLines is the bound on lines after expansion where Options names none.
+	DefaultMaxLines = 1 << 20
+
+	maxFileSize = 64 << 20 // bytes of one file
+	maxDepth    = 64       // definitions, loops and includes inside each other
+)
+
+// A reader turns files into logical lines: it takes off comments, follows includes, keeps definitions and runs
+// loops. Each line that is left goes to emit.
+type reader struct {
+	fsys  fs.FS
+	opts  Options
+	rng   *rand.Rand
+	diags *Diagnostics
+	emit  func(text)
+
+	defs  map[string]definition
+	files []string // as displayed, in order of first use
+	open  []string // fs names of the files being read, outermost first
+	lines int
+	depth int
+	using []string // definitions of several lines whose lines are being read
+	stop  bool     // the line bound was reached and reported
+}
+
+func newReader(fsys fs.FS, opts Options, diags *Diagnostics, emit func(text)) *reader {
+	if opts.MaxLines <= 0 {
+		opts.MaxLines = DefaultMaxLines
+	}
+	return &reader{
+		fsys: fsys, opts: opts, diags: diags, emit: emit,
+		rng:  rand.New(rand.NewPCG(opts.Seed, 0)),
+		defs: make(map[string]definition),
+	}
+}
+
+// display returns the name of a file as the operator knows it.
+func (r *reader) display(name string) string { return r.opts.Root + name }
+
+// file reads one file whose content is known to be wanted; load reports why not.
+func (r *reader) file(name string, data []byte) {
+	display := r.display(name)
+	if !slices.Contains(r.files, display) {
+		r.files = append(r.files, display)
+	}
+	r.open = append(r.open, name)
+	defer func() { r.open = r.open[:len(r.open)-1] }()
+
+	var multi *definitionLines // a definition whose lines are being collected
+	rest := string(data)
+	for n := 1; rest != "" && !r.stop; n++ {
+		var raw string
+		raw, rest, _ = strings.Cut(rest, "\n")
+		raw = strings.TrimRight(raw, "\r")
+		t := text{file: display, line: n, s: raw, base: 1}
+		if !r.spend(t.pos(0)) || !r.checkRaw(t) {
+			continue
+		}
+		more := strings.HasSuffix(strings.TrimRight(raw, blanks), `\`)
+		t = uncomment(t).trim()
+		if multi != nil {
+			multi.add(t)
+			if !more {
+				r.define(multi)
+				multi = nil
+			}
+			continue
+		}
+		if more {
+			if multi = r.beginDefinition(t); multi != nil {
+				continue
+			}
+		}
+		r.line(t)
+	}
+	if multi != nil {
+		r.define(multi)
+	}
+}
+
+// checkRaw reports a line that keepalived cannot hold.
+func (r *reader) checkRaw(t text) bool {
+	if i := strings.IndexByte(t.s, 0); i >= 0 {
+		r.diags.errorf(t.pos(i), "", "the line holds a NUL byte and is ignored")
+		return false
+	}
+	if len(t.s) > maxLine {
+		r.diags.errorf(t.pos(maxLine), "", "the line is %d bytes long (at most %d) and is ignored", len(t.s), maxLine)
+		return false
+	}
+	return true
+}
+
+// spend counts one line and reports whether the bound still holds.
+func (r *reader) spend(p Pos) bool {
+	if r.stop {
+		return false
+	}
+	r.lines++
+	if r.lines > r.opts.MaxLines {
+		r.stop = true
+		r.diags.errorf(p, "", "the configuration expands to more than %d lines; the rest is ignored", r.opts.MaxLines).Fatal = true
+	}
+	return !r.stop
+}
+
+// line takes one logical line without its comment: an include, a conditional line, a definition, a loop, or a text
+// whose definitions are replaced and which is then a statement.
+func (r *reader) line(t text) {
+	if r.depth++; r.depth > maxDepth {
+		r.diags.errorf(t.pos(0), t.s, "definitions, loops and includes stand more than %d deep here", maxDepth)
+		r.depth--
+		return
+	}
+	defer func() { r.depth-- }()
+
+	for used := []string(nil); ; {
+		t = t.trim()
+		if t.s == "" || r.stop {
+			return
+		}
+		if kind, pattern, ok := includeLine(t); ok {
+			r.include(kind, pattern)
+			return
+		}
+		if t.s[0] == '@' {
+			if t, used = r.conditional(t), nil; t.s == "" {
+				return
+			}
+			continue
+		}
+		if name, value, ok := definitionLine(t); ok {
+			r.defs[name] = definition{lines: []string{value.s}}
+			return
+		}
+		if isLoop(t.s) {
+			r.loop(t)
+			return
+		}
+		// A definition at the head may bring any of the above.
+		ref, ok := r.reference(t, 0)
+		if !ok {
+			break
+		}
+		if slices.Contains(used, ref.name) {
+			r.diags.errorf(t.pos(0), ref.name, "the definition $%s expands itself", ref.name)
+			return
+		}
+		used = append(used, ref.name)
+		if len(ref.lines) != 1 {
+			if t.slice(ref.end, len(t.s)).trim().s == "" {
+				r.multiLine(t, ref)
+				return
+			}
+			break // expand reports it
+		}
+		var b textBuilder
+		b.add(t.at(0, ref.lines[0]))
+		b.add(t.slice(ref.end, len(t.s)))
+		t = b.text(t)
+		if !r.fits(t) {
+			return
+		}
+	}
+	if t, ok := r.expand(t, nil); ok && r.fits(t) {
+		if t = t.trim(); t.s != "" {
+			r.emit(t)
+		}
+	}
+}
+
+// fits reports a line that grew too long by its definitions.
+func (r *reader) fits(t text) bool {
+	if len(t.s) <= maxLine {
+		return true
+	}
+	r.diags.errorf(t.pos(0), "", "the line is %d bytes long after its definitions are replaced (at most %d) and is ignored", len(t.s), maxLine)
+	return false
+}
+
+// conditional takes "@id " or "@^id " off the line, and returns an empty text if the line is for others.
+func (r *reader) conditional(t text) text {
+	end := strings.IndexAny(t.s, blanks)
+	if end < 0 {
+		end = len(t.s)
+	}
+	id, differ := strings.CutPrefix(t.s[1:end], "^")
+	if (id == r.opts.ConfigID) == differ {
+		return text{}
+	}
+	return t.slice(end, len(t.s)).trim()
+}
+
+// load returns the content of a file that may be part of a configuration. The error says in full what is wrong.
+func (r *reader) load(name string) ([]byte, error) {
+	f, err := r.fsys.Open(name)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("cannot read %s: %w", r.display(name), err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read %s: %w", r.display(name), err)
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a directory, not a file", r.display(name))
+	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 != 0:
+		return nil, fmt.Errorf("%s is not a regular non-executable file", r.display(name))
+	case info.Size() > maxFileSize:
+		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", r.display(name), info.Size(), maxFileSize)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFileSize))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", r.display(name), err)
+	}
+	return data, nil
+}
+
+// dir returns the directory of the file being read, as an fs name.
+func (r *reader) dir() string { return path.Dir(r.open[len(r.open)-1]) }

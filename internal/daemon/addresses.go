@@ -1,0 +1,211 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"uvs/control"
+	"uvs/internal/announce"
+	"uvs/internal/hostnet"
+)
+
+// addressChanger is what of hostnet.Watcher adds and removes addresses.
+type addressChanger interface {
+	AddAddress(hostnet.Address) error
+	DeleteAddress(hostnet.Address) error
+}
+
+// addresses look after the virtual addresses of a run: probe, add and announce at start,
+// remove at the end. What was added is on disk before it is on the interface.
+type addresses struct {
+	log  *slog.Logger
+	host addressChanger
+	dir  runDir
+
+	mu    sync.Mutex // guards what follows
+	owned []ownedAddress
+	state []control.Address
+}
+
+// recall loads what the last run left, to be adopted or removed.
+func (a *addresses) recall() error {
+	owned, err := a.dir.ownedAddresses()
+	if err != nil {
+		return err
+	}
+	a.owned = owned
+	return nil
+}
+
+// bring puts the planned addresses on their interfaces. Each is probed first, all at the
+// same time; one that another host answers for is left alone. An address that was there
+// before and is not ours stays as it is.
+func (a *addresses) bring(ctx context.Context, s *hostnet.Snapshot, plans []addressPlan) error {
+	if err := a.dropStale(s, plans); err != nil {
+		return err
+	}
+	results := make([]control.Address, len(plans))
+	var wg sync.WaitGroup
+	for i, p := range plans {
+		wg.Go(func() { results[i] = a.bringOne(ctx, s, p) })
+	}
+	wg.Wait()
+	a.mu.Lock()
+	a.state = results
+	a.mu.Unlock()
+	return ctx.Err()
+}
+
+func (a *addresses) bringOne(ctx context.Context, s *hostnet.Snapshot, p addressPlan) control.Address {
+	status := control.Address{Address: p.prefix, Interface: p.device, State: control.AddressFailed}
+	link, ok := s.LinkByName(p.device)
+	if !ok {
+		status.Detail = fmt.Sprintf("interface %s does not exist", p.device)
+		a.log.Error("virtual address not added", "instance", p.instance, "address", p.prefix, "reason", status.Detail, "config", p.position)
+		return status
+	}
+	if present(s, link.Index, p.prefix) {
+		status.State = control.AddressPresent
+		if a.owns(p) {
+			status.State = control.AddressAdded
+			a.announce(ctx, link, p)
+		}
+		return status
+	}
+	if !link.Loopback {
+		owner, found, err := announce.Probe(ctx, announceLink(link), p.prefix.Addr(), announce.ProbeOptions{Own: macsOf(s)})
+		switch {
+		case err != nil && ctx.Err() == nil:
+			a.log.Warn("virtual address could not be probed; it is added all the same", "address", p.prefix, "interface", p.device, "error", err)
+		case found:
+			status.State, status.ConflictMAC = control.AddressForeign, owner.String()
+			a.log.Error("virtual address not added: another host answers for it", "instance", p.instance, "address", p.prefix, "interface", p.device, "mac", owner.String())
+			return status
+		}
+	}
+	if ctx.Err() != nil {
+		return status
+	}
+	if err := a.add(link, p); err != nil {
+		status.Detail = err.Error()
+		a.log.Error("virtual address not added", "instance", p.instance, "address", p.prefix, "interface", p.device, "error", err)
+		return status
+	}
+	a.log.Info(fmt.Sprintf("(%s) adding VIP %s on %s", p.instance, p.prefix, p.device))
+	status.State = control.AddressAdded
+	a.announce(ctx, link, p)
+	return status
+}
+
+func (a *addresses) add(link hostnet.Link, p addressPlan) error {
+	a.mu.Lock()
+	a.owned = append(a.owned, ownedAddress{p.device, p.prefix})
+	err := a.dir.writeOwnedAddresses(a.owned)
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return a.host.AddAddress(hostnet.Address{
+		Link: link.Index, Prefix: p.prefix, Broadcast: p.broadcast, Label: p.label, Scope: p.scope,
+		// The kernel prefers the newest IPv6 address as source. Checks that start from the
+		// VIP never come back from a DR server, which has the VIP itself. keepalived does
+		// this for /128 only.
+		Flags: hostnet.FlagDeprecated,
+	})
+}
+
+func (a *addresses) announce(ctx context.Context, link hostnet.Link, p addressPlan) {
+	if link.Loopback {
+		return
+	}
+	if err := announce.Announce(ctx, announceLink(link), p.prefix.Addr(), announce.Options{}); err != nil && ctx.Err() == nil {
+		a.log.Warn("virtual address could not be announced", "address", p.prefix, "interface", p.device, "error", err)
+	}
+}
+
+func (a *addresses) owns(p addressPlan) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Contains(a.owned, ownedAddress{p.device, p.prefix})
+}
+
+// dropStale removes addresses that the last run added and this one does not have.
+func (a *addresses) dropStale(s *hostnet.Snapshot, plans []addressPlan) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var keep []ownedAddress
+	for _, o := range a.owned {
+		planned := slices.ContainsFunc(plans, func(p addressPlan) bool { return p.device == o.Interface && p.prefix == o.Prefix })
+		if planned {
+			keep = append(keep, o)
+			continue
+		}
+		if err := deleteOwned(a.host, s, o); err != nil {
+			return err
+		}
+		a.log.Info("removed an address that an earlier run left", "address", o.Prefix, "interface", o.Interface)
+	}
+	a.owned = keep
+	return a.dir.writeOwnedAddresses(keep)
+}
+
+// remove takes away what was added, the last one first.
+func (a *addresses) remove(s *hostnet.Snapshot) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var errs []error
+	for _, o := range slices.Backward(a.owned) {
+		if err := deleteOwned(a.host, s, o); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		a.log.Info(fmt.Sprintf("removing VIP %s from %s", o.Prefix, o.Interface))
+	}
+	a.owned, a.state = nil, nil
+	return errors.Join(errs...)
+}
+
+// list returns copies of the states, for status.
+func (a *addresses) list() []control.Address {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.state)
+}
+
+// deleteOwned removes an address of ours; one that is gone already is no error.
+func deleteOwned(host addressChanger, s *hostnet.Snapshot, o ownedAddress) error {
+	link, ok := s.LinkByName(o.Interface)
+	if !ok {
+		return nil
+	}
+	err := host.DeleteAddress(hostnet.Address{Link: link.Index, Prefix: o.Prefix})
+	if err != nil && !errors.Is(err, hostnet.ErrNoAddress) {
+		return fmt.Errorf("remove %s from %s: %w", o.Prefix, o.Interface, err)
+	}
+	return nil
+}
+
+func present(s *hostnet.Snapshot, link int, p netip.Prefix) bool {
+	return slices.ContainsFunc(s.AddressesOf(link), func(a hostnet.Address) bool { return a.Prefix.Addr() == p.Addr() })
+}
+
+func announceLink(l hostnet.Link) announce.Link {
+	return announce.Link{Index: l.Index, Name: l.Name, MAC: l.MAC}
+}
+
+// macsOf lists the hardware addresses of this host, so that two interfaces of it on one
+// Ethernet do not take each other for a stranger.
+func macsOf(s *hostnet.Snapshot) [][6]byte {
+	var macs [][6]byte
+	for _, l := range s.Links {
+		if l.Ethernet {
+			macs = append(macs, l.MAC)
+		}
+	}
+	return macs
+}

@@ -1,0 +1,289 @@
+// Package daemon composes the engines to a director. It is the only package that knows
+// several of them: it translates the configuration into their terms, starts and stops them
+// in order, and carries what one learns to the other.
+//
+// # Order
+//
+// Adding goes steering → capture → service table → address and announcement, so that no
+// packet reaches the kernel's stack between two steps; removing goes the other way. A
+// failed step takes back what was done. A crash leaves steering and addresses in place on
+// purpose (the stack stays silent instead of resetting connections); the next run adopts
+// both, and Cleanup removes them.
+//
+// # Goroutines
+//
+// Run owns all of them and waits for each: the engine's workers, the network watcher,
+// which is also the reconciler (it alone changes steering, ports and routes once the
+// director runs), the health checks, whose events change the service table, the neighbour
+// keeper, and the control API.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"uvs/conntrack"
+	"uvs/control"
+	"uvs/forwarding"
+	"uvs/health"
+	"uvs/internal/hostnet"
+	"uvs/internal/steer"
+)
+
+// Options are the daemon-level settings of a run, from flags and environment.
+type Options struct {
+	ConfigFile     string // path of keepalived.conf
+	RunDir         string // where the control socket and the state for the next run live
+	Steer          string // steering backend: "auto", "tcx" or "nft"
+	Workers        int    // forwarding threads; 0: one for each usable CPU
+	MaxConnections int    // bound of the flow table; 0: DefaultMaxConnections
+	Strict         bool   // refuse a configuration with any error
+	Version        string // as `uvs version` prints it
+	Log            *slog.Logger
+}
+
+// DefaultMaxConnections is the bound of the flow table when none is given: some 80 MB
+// when full, and memory is taken only as flows come.
+const DefaultMaxConnections = 1 << 20
+
+// A director is one run. Its fields are set while it starts and do not change afterwards,
+// but for what says so.
+type director struct {
+	opts    Options
+	log     *slog.Logger
+	started time.Time
+	config  loaded
+	plan    plan
+	planned []hostnet.Address // the plan's addresses, on interfaces that exist
+
+	network   *hostnet.Watcher
+	steer     *steer.Steerer // the reconciler's once it runs
+	engine    *forwarding.Engine
+	capture   *capture
+	health    *health.Set
+	addresses *addresses
+	verdicts  verdicts
+
+	state atomic.Value      // control.State
+	seen  *hostnet.Snapshot // the reconciler's: the last snapshot it applied
+}
+
+// Run runs a director until ctx is cancelled, then takes away all it added and returns
+// nil. An error means that it did not come up, or had to give up; nothing is left then
+// either.
+func Run(ctx context.Context, o Options) (err error) {
+	d := &director{opts: o, log: o.Log, started: time.Now()}
+	d.state.Store(control.StateStarting)
+	var undo undoList
+	defer func() { err = errors.Join(err, undo.run()) }()
+
+	listener, err := d.claim(&undo)
+	if err != nil {
+		return err
+	}
+	if err := d.open(&undo); err != nil {
+		return err
+	}
+	// The engines run under contexts of their own: they end in the order of undo, not all
+	// at once with ctx.
+	fail := make(chan error, 8)
+	if err := d.forward(&undo, fail); err != nil {
+		return err
+	}
+	if err := d.bringUp(ctx, &undo, fail); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped while starting
+		}
+		return err
+	}
+	d.state.Store(control.StateRunning)
+	undo.add(func() error { d.state.Store(control.StateStopping); return nil })
+	d.serve(listener, &undo, fail)
+	d.log.Info("uvs is ready", "version", o.Version, "services", len(d.plan.services), "workers", len(d.engine.Workers()), "steering", string(d.steer.Backend()))
+	select {
+	case <-ctx.Done():
+		d.log.Info("stopping")
+		return nil
+	case err := <-fail:
+		return err
+	}
+}
+
+// claim makes this run the only one of its run directory and network namespace.
+func (d *director) claim(undo *undoList) (*control.Listener, error) {
+	listener, err := control.Listen(d.opts.RunDir)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(func() error { return ignoreClosed(listener.Close()) })
+	dir := runDir(d.opts.RunDir)
+	lock, err := lockNamespace()
+	if err != nil {
+		return nil, err
+	}
+	undo.add(lock.Close)
+	pid, err := otherKeepalived("/proc")
+	if err != nil {
+		return nil, err
+	}
+	if pid != 0 {
+		return nil, fmt.Errorf("keepalived (pid %d) runs in this network namespace and would fight for the same addresses; stop it first", pid)
+	}
+	if err := dir.writePID(os.Getpid()); err != nil {
+		return nil, fmt.Errorf("run directory: %w", err)
+	}
+	undo.add(dir.remove)
+	return listener, nil
+}
+
+// open reads the network and the configuration and opens what does not touch either yet.
+func (d *director) open(undo *undoList) error {
+	network, err := hostnet.Open()
+	if err != nil {
+		return err
+	}
+	undo.add(network.Close)
+	d.network = network
+	if err := d.load(network.Snapshot()); err != nil {
+		return err
+	}
+	d.addresses = &addresses{log: d.log, host: network, dir: runDir(d.opts.RunDir)}
+	if err := d.addresses.recall(); err != nil {
+		return err
+	}
+	d.steer, err = steer.Open(steer.Backend(d.opts.Steer))
+	if err != nil {
+		return err
+	}
+	undo.add(d.steer.Close)
+
+	cpus := usableCPUs()
+	workers := d.opts.Workers
+	if workers <= 0 {
+		workers = max(len(cpus), 1)
+	}
+	// A worker may spend a millisecond in one system call; the control plane needs
+	// threads of its own meanwhile.
+	runtime.GOMAXPROCS(max(len(cpus), 1) + workers)
+	flows := conntrack.Config{MaxFlows: d.opts.MaxConnections}
+	if flows.MaxFlows <= 0 {
+		flows.MaxFlows = DefaultMaxConnections
+	}
+	rand.Read(flows.Secret[:]) //nolint:errcheck // never fails (crypto/rand)
+	if workers > len(cpus) {
+		cpus = nil // more threads than CPUs: leave it to the scheduler
+	}
+	d.engine, err = forwarding.New(forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows})
+	if err != nil {
+		return err
+	}
+	undo.add(d.engine.Close)
+	d.capture = newCapture(d.engine, memoryBytes())
+	d.verdicts = newVerdicts(&d.plan)
+	d.health = health.NewSet(health.Options{OnEvent: d.onHealth})
+	return nil
+}
+
+// forward starts forwarding: steering, ports, routes, services, in this order.
+func (d *director) forward(undo *undoList, fail chan<- error) error {
+	// Whatever goes wrong from here on, steering of ours must not stay: without a data
+	// plane it would only keep packets from the stack.
+	undo.add(d.steer.Remove)
+	if err := d.reconcile(d.network.Snapshot()); err != nil {
+		return err
+	}
+	if err := d.engine.Update(func(tx *forwarding.Tx) error { return d.plan.apply(tx, d.verdicts.alive) }); err != nil {
+		return err
+	}
+	undo.start(fail, "forwarding", d.engine.Run)
+	return nil
+}
+
+// bringUp starts the checks and the reconciler, then adds the addresses.
+func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- error) error {
+	undo.start(fail, "network", func(ctx context.Context) error { return d.network.Run(ctx, d.networkChanged) })
+	undo.start(fail, "neighbours", d.keepNeighbours)
+	undo.add(func() error { return d.addresses.remove(d.network.Snapshot()) })
+	if err := d.addresses.bring(ctx, d.network.Snapshot(), d.plan.addresses); err != nil {
+		return err
+	}
+	d.health.Apply(d.plan.checks())
+	undo.start(fail, "health", d.health.Run)
+	return nil
+}
+
+func (d *director) serve(l *control.Listener, undo *undoList, fail chan<- error) {
+	undo.start(fail, "control", func(ctx context.Context) error { return control.Serve(ctx, l, d) })
+}
+
+// reconcile brings steering, ports and routes in line with the network. It belongs to one
+// goroutine at a time.
+func (d *director) reconcile(s *hostnet.Snapshot) error {
+	changed := s.Changed(d.seen)
+	if changed&^hostnet.PartNeighbours != 0 {
+		planned := s.WithAddresses(d.planned...)
+		vips := d.plan.vips()
+		ports := portsFor(planned, vips, d.plan.natServerAddrs())
+		rules := steer.Rules{Links: ports.captured, Locals: planned.LocalAddrs()}
+		rules.Services, rules.Servers = d.plan.steering()
+		if err := d.steer.Apply(rules); err != nil {
+			return err
+		}
+		if err := d.capture.apply(ports, s, vips); err != nil {
+			return err
+		}
+	}
+	d.engine.SetRoutes(forwarding.NewRoutes(networkOf(s)))
+	d.seen = s
+	return nil
+}
+
+// networkChanged is the reconciler. What fails now is tried again at the next change.
+func (d *director) networkChanged(s *hostnet.Snapshot) {
+	if err := d.reconcile(s); err != nil {
+		d.log.Error("the network changed and not all could be followed", "error", err)
+	}
+}
+
+// An undoList takes back what a start did, the last step first.
+type undoList struct{ steps []func() error }
+
+func (u *undoList) add(step func() error) { u.steps = append(u.steps, step) }
+
+// start runs f in a goroutine; undoing it is to cancel f and to wait for it. An error
+// that ends f early goes to fail.
+func (u *undoList) start(fail chan<- error, name string, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			fail <- fmt.Errorf("%s: %w", name, err)
+		}
+	})
+	u.add(func() error { cancel(); wg.Wait(); return nil })
+}
+
+func (u *undoList) run() error {
+	var errs []error
+	for i := len(u.steps) - 1; i >= 0; i-- {
+		errs = append(errs, u.steps[i]())
+	}
+	u.steps = nil
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,144 @@
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"uvs/config"
+	"uvs/control"
+	"uvs/internal/hostnet"
+)
+
+// loaded is what came of the configuration file.
+type loaded struct {
+	file     string
+	read     time.Time
+	findings config.Diagnostics
+	notes    []string // for status: what is not run, or not as written
+}
+
+func (l *loaded) status() control.Config {
+	errors := l.findings.Count(config.Error)
+	return control.Config{File: l.file, Loaded: l.read, Errors: errors, Notes: len(l.findings) - errors}
+}
+
+// load reads the configuration for a run. It refuses what keepalived exits on, and with
+// --strict any error; otherwise it logs each finding and goes on with what is left.
+func (d *director) load(s *hostnet.Snapshot) error {
+	names := make([]string, len(s.Links))
+	for i, l := range s.Links {
+		names[i] = l.Name
+	}
+	c, findings, err := readConfig(d.opts.ConfigFile, names)
+	if err != nil {
+		return err
+	}
+	d.config = loaded{file: d.opts.ConfigFile, read: time.Now(), findings: findings}
+	for i := range findings {
+		f := &findings[i]
+		d.log.Log(nil, levelOf(f.Severity), f.Error()) //nolint:staticcheck // slog ignores the context here
+		if f.Severity != config.Warning {
+			d.config.notes = append(d.config.notes, f.Error())
+		}
+	}
+	if err := refuse(d.opts.ConfigFile, findings, d.opts.Strict); err != nil {
+		return err
+	}
+	d.plan = translate(c)
+	for _, a := range d.plan.addresses {
+		if l, ok := s.LinkByName(a.device); ok {
+			d.planned = append(d.planned, hostnet.Address{Link: l.Index, Prefix: a.prefix})
+		}
+	}
+	return nil
+}
+
+// refuse says whether findings keep a configuration from being run at all.
+func refuse(file string, findings config.Diagnostics, strict bool) error {
+	if !findings.HasFatal() && (!strict || !findings.HasErrors()) {
+		return nil
+	}
+	for i := range findings {
+		if f := &findings[i]; f.Fatal || strict && f.Severity == config.Error {
+			return fmt.Errorf("%s is not run: %s in it (first: line %d)", file, plural(findings.Count(config.Error), "error"), f.Line)
+		}
+	}
+	return nil
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+func levelOf(s config.Severity) slog.Level {
+	switch s {
+	case config.Error:
+		return slog.LevelError
+	case config.Warning:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// readConfig parses and binds a file of this machine's file system.
+func readConfig(file string, interfaces []string) (*config.Config, config.Diagnostics, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("configuration %s: %w", file, err)
+	}
+	name, _ := os.Hostname() // without one no @id line matches, as in keepalived
+	label, _, _ := strings.Cut(name, ".")
+	c, findings := config.Load(os.DirFS("/"), strings.TrimPrefix(abs, "/"), config.Options{
+		ConfigID:  label,
+		LookupEnv: os.LookupEnv,
+		Seed:      uint64(time.Now().UnixNano()),
+		Root:      "/",
+	}, config.Host{Interfaces: interfaces})
+	return c, findings, nil
+}
+
+// A CheckResult is what Check found out about a configuration.
+type CheckResult struct {
+	Findings []string // one line each, in the order of the file
+	Errors   int      // how many of them will not run as written
+	Refused  bool     // Run would not start with this file
+
+	// What would run. States, counters and next hops say nothing.
+	Addresses []control.Address
+	Services  []control.Service
+}
+
+// Check reads a configuration as Run would, against this machine's interfaces, and changes
+// nothing. The error is that the file cannot be looked at, never one in the file.
+func Check(file string) (CheckResult, error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return CheckResult{}, fmt.Errorf("list interfaces: %w", err)
+	}
+	names := make([]string, len(interfaces))
+	for i, x := range interfaces {
+		names[i] = x.Name
+	}
+	c, findings, err := readConfig(file, names)
+	if err != nil {
+		return CheckResult{}, err
+	}
+	result := CheckResult{Errors: findings.Count(config.Error)}
+	for i := range findings {
+		result.Findings = append(result.Findings, findings[i].Error())
+	}
+	result.Refused = findings.HasFatal()
+	if !result.Refused {
+		p := translate(c)
+		result.Addresses, result.Services = p.describe()
+	}
+	return result, nil
+}

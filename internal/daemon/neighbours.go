@@ -1,0 +1,62 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"uvs/forwarding"
+)
+
+const (
+	// refreshEvery is how often neighbours in use are confirmed. The kernel takes one for
+	// reachable for 15 to 45 s (base_reachable_time_ms) and would never learn that our
+	// frames, which bypass it, still go there.
+	refreshEvery = 10 * time.Second
+	// seekEvery is how often the MAC of a server that has none is asked for.
+	seekEvery = time.Second
+)
+
+// keepNeighbours asks the kernel for neighbours that packets wait for, keeps those of the
+// servers fresh, and looks for those that are missing.
+func (d *director) keepNeighbours(ctx context.Context) error {
+	refresh, seek := time.NewTicker(refreshEvery), time.NewTicker(seekEvery)
+	defer refresh.Stop()
+	defer seek.Stop()
+	d.resolveServers(true)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case w := <-d.engine.Wants():
+			d.resolve(w)
+		case <-refresh.C:
+			d.resolveServers(true)
+		case <-seek.C:
+			d.resolveServers(false)
+		}
+	}
+}
+
+// resolveServers asks for the next hops of all servers, or only for those without a MAC.
+func (d *director) resolveServers(all bool) {
+	asked := make(map[forwarding.Want]bool)
+	for _, s := range d.engine.Services() {
+		for _, r := range s.Servers {
+			if r.Hop == nil || r.Hop.Resolved() && !all {
+				continue
+			}
+			w := forwarding.Want{Link: r.Hop.Link, Addr: r.Hop.Addr}
+			if !asked[w] {
+				asked[w] = true
+				d.resolve(w)
+			}
+		}
+	}
+}
+
+func (d *director) resolve(w forwarding.Want) {
+	if err := d.network.Resolve(w.Link, w.Addr); err != nil {
+		// The interface may just have gone; the next packet asks again.
+		d.log.Debug("neighbour not resolved", "address", w.Addr, "error", err)
+	}
+}

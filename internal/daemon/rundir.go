@@ -1,0 +1,86 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Files of the run directory.
+const (
+	pidFile       = "uvs.pid"
+	addressesFile = "addresses.json"
+)
+
+// A runDir is the directory where a run keeps what the next one, or `uvs cleanup`, must
+// find after a crash.
+type runDir string
+
+// writePID notes the process id.
+func (d runDir) writePID(pid int) error {
+	return d.replace(pidFile, []byte(strconv.Itoa(pid)+"\n"))
+}
+
+// An ownedAddress is an address that a run put on an interface and has to take away.
+type ownedAddress struct {
+	Interface string       `json:"interface"`
+	Prefix    netip.Prefix `json:"prefix"`
+}
+
+// ownedAddresses reads the list that the last run left; none if there is no list.
+func (d runDir) ownedAddresses() ([]ownedAddress, error) {
+	b, err := os.ReadFile(filepath.Join(string(d), addressesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []ownedAddress
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w; remove it after a look at the addresses it names", filepath.Join(string(d), addressesFile), err)
+	}
+	return list, nil
+}
+
+// writeOwnedAddresses replaces the list. It is written before an address is added, so that
+// a crash between the two leaves nothing unknown.
+func (d runDir) writeOwnedAddresses(list []ownedAddress) error {
+	b, err := json.MarshalIndent(list, "", "  ")
+	if err != nil {
+		return err
+	}
+	return d.replace(addressesFile, append(b, '\n'))
+}
+
+// remove deletes what a run writes; other files stay, and so does a directory that holds any.
+func (d runDir) remove() error {
+	var errs []error
+	for _, name := range []string{pidFile, addressesFile} {
+		if err := os.Remove(filepath.Join(string(d), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// replace writes a file whole or not at all.
+func (d runDir) replace(name string, content []byte) error {
+	tmp, err := os.CreateTemp(string(d), name+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	if _, err := tmp.Write(content); err != nil {
+		return errors.Join(err, tmp.Close())
+	}
+	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), filepath.Join(string(d), name))
+}
