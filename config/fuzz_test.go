@@ -1,0 +1,154 @@
+package config_test
+
+import (
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"uvs/config"
+)
+
+// seeds adds every configuration of testdata.
+func seeds(f *testing.F) {
+	f.Helper()
+	for _, dir := range []string{"testdata/keepalived", "testdata/language"} {
+		fsys := os.DirFS(dir)
+		for _, pattern := range []string{"*.conf", "bad/*.conf", "sub/*.conf"} {
+			names, err := fs.Glob(fsys, pattern)
+			if err != nil {
+				f.Fatal(err)
+			}
+			for _, name := range names {
+				data, err := fs.ReadFile(fsys, name)
+				if err != nil {
+					f.Fatal(err)
+				}
+				f.Add(string(data))
+			}
+		}
+	}
+}
+
+// fuzzFiles is a file system whose main file is text, with files to include beside it.
+func fuzzFiles(text string) fstest.MapFS {
+	return fstest.MapFS{
+		"etc/main.conf":  {Data: []byte(text)},
+		"etc/a.conf":     {Data: []byte("$A=1\n~SEQ(I, 1, 3) weight $I\ninclude sub/*\n")},
+		"etc/sub/b.conf": {Data: []byte("include ../main.conf\n}\n")},
+	}
+}
+
+// checkDiagnostics holds that findings are sorted and stand inside their files.
+func checkDiagnostics(t *testing.T, fsys fs.FS, files []string, diags config.Diagnostics) {
+	t.Helper()
+	for i, d := range diags {
+		if d.Severity < config.Error || d.Severity > config.Note || d.Message == "" {
+			t.Errorf("incomplete finding %#v", d)
+		}
+		data, err := fs.ReadFile(fsys, d.File)
+		if err != nil {
+			t.Fatalf("%v: %v", d.Error(), err)
+		}
+		lines := strings.Split(string(data), "\n")
+		if d.Line < 0 || d.Line > len(lines) || d.Line > 0 && (d.Column < 1 || d.Column > len(lines[d.Line-1])+1) {
+			t.Errorf("%s is outside its file", d.Error())
+		}
+		if i == 0 {
+			continue
+		}
+		p := diags[i-1]
+		a, b := slices.Index(files, p.File), slices.Index(files, d.File)
+		if a > b || a == b && (p.Line > d.Line || p.Line == d.Line && p.Column > d.Column) {
+			t.Errorf("not sorted: %s before %s", p.Error(), d.Error())
+		}
+	}
+}
+
+var fuzzOptions = config.Options{
+	ConfigID:  "main",
+	LookupEnv: func(name string) (string, bool) { return name, name != "NOPE" },
+	MaxLines:  2000,
+}
+
+// FuzzParse holds that no text makes Parse panic or hang, and that its tree and findings stay inside the files.
+func FuzzParse(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		fsys := fuzzFiles(text)
+		file, diags := config.Parse(fsys, "etc/main.conf", fuzzOptions)
+		checkDiagnostics(t, fsys, file.Files, diags)
+		if n := count(file.Statements); n > 2000*1100 {
+			t.Errorf("%d statements of at most 2000 lines", n)
+		}
+	})
+}
+
+func count(ss []*config.Statement) int {
+	n := len(ss)
+	for _, s := range ss {
+		if s.Block != nil {
+			n += count(s.Block.Statements)
+		}
+	}
+	return n
+}
+
+// FuzzBind holds that whatever was parsed binds without panic, and that the model keeps its promises.
+func FuzzBind(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		fsys := fuzzFiles(text)
+		file, _ := config.Parse(fsys, "etc/main.conf", fuzzOptions)
+		c, diags := config.Bind(file, site)
+		checkDiagnostics(t, fsys, file.Files, diags)
+		for _, v := range c.VirtualServers {
+			if !v.Addr.IsValid() || v.Addr.Port() == 0 || len(v.RealServers) == 0 || v.Method == config.TUN || v.Protocol == 0 {
+				t.Errorf("a service that cannot run: %+v", v)
+			}
+			if !slices.Contains([]string{"rr", "wrr", "lc", "wlc"}, v.Scheduler) {
+				t.Errorf("scheduler %q", v.Scheduler)
+			}
+			for _, r := range v.RealServers {
+				checkServer(t, v, r)
+			}
+		}
+		for _, i := range c.Instances {
+			if i.VRID == 0 || i.Priority == 0 || i.Interface == "" || i.AdvertInterval <= 0 {
+				t.Errorf("an instance that cannot run: %+v", i)
+			}
+			for _, a := range append(slices.Clone(i.Addresses), i.Excluded...) {
+				if !a.Prefix.IsValid() || a.Device == "" {
+					t.Errorf("an address that cannot be set: %+v", a)
+				}
+			}
+		}
+	})
+}
+
+func checkServer(t *testing.T, v config.VirtualServer, r config.RealServer) {
+	t.Helper()
+	if r.Addr.Addr().Is4() != v.Addr.Addr().Is4() || r.Addr.Port() == 0 || r.Weight < 0 || r.Method == 0 {
+		t.Errorf("a server that cannot run: %+v", r)
+	}
+	for _, k := range r.Checkers {
+		o := k.Common()
+		if !o.Connect.IsValid() || o.Connect.Port() == 0 || o.DelayLoop <= 0 || o.ConnectTimeout <= 0 || o.DelayBeforeRetry < 0 || o.Warmup < 0 {
+			t.Errorf("a check that cannot run: %+v", o)
+		}
+		h, ok := k.(config.HTTPGet)
+		if !ok {
+			continue
+		}
+		for _, u := range h.URLs {
+			if u.Path == "" || len(u.Statuses) == 0 {
+				t.Errorf("a url that cannot be probed: %+v", u)
+			}
+		}
+		if len(h.URLs) == 0 {
+			t.Error("HTTPGet without url")
+		}
+	}
+}
