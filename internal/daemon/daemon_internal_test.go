@@ -1,0 +1,236 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"uvs/conntrack"
+	"uvs/control"
+	"uvs/forwarding"
+	"uvs/forwarding/afpacket"
+	"uvs/health"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testPlan has one service with a server that is removed on failure and one that is inhibited.
+func testPlan() plan {
+	key := forwarding.ServiceKey{Addr: netip.MustParseAddr("192.0.2.10"), Port: 80, Protocol: 6}
+	server := func(n int, inhibit bool) serverPlan {
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(10 + n)}), 80)
+		return serverPlan{
+			addr: addr, spec: forwarding.ServerSpec{Method: forwarding.Masq, Weight: n}, inhibit: inhibit,
+			health: health.Server{
+				Key:    health.Key{Service: key.String(), Server: fmt.Sprintf("[%s]:tcp:80", addr.Addr())},
+				Checks: []health.Check{{Target: addr}},
+			},
+		}
+	}
+	return plan{services: []servicePlan{{
+		key: key, spec: forwarding.ServiceSpec{Scheduler: "rr"}, servers: []serverPlan{server(1, false), server(2, true)},
+	}}}
+}
+
+func newEngine(t *testing.T) *forwarding.Engine {
+	t.Helper()
+	e, err := forwarding.New(forwarding.Config{Workers: 1, Flows: conntrack.Config{MaxFlows: 100}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() }) //nolint:errcheck // the test is over
+	return e
+}
+
+// tableOf lists the engine's servers as "address weight".
+func tableOf(e *forwarding.Engine) string {
+	var rows []string
+	for _, s := range e.Services() {
+		for _, r := range s.Servers {
+			rows = append(rows, fmt.Sprintf("%s %d", r.Addr, r.Spec.Weight))
+		}
+	}
+	return strings.Join(rows, ", ")
+}
+
+func TestVerdictsEnterTheTable(t *testing.T) {
+	p := testPlan()
+	v := newVerdicts(&p)
+	e := newEngine(t)
+	if err := e.Update(func(tx *forwarding.Tx) error { return p.apply(tx, v.alive) }); err != nil {
+		t.Fatal(err)
+	}
+	removed, inhibited := p.services[0].servers[0].health.Key, p.services[0].servers[1].health.Key
+	for _, step := range []struct {
+		name  string
+		key   health.Key
+		alive bool
+		news  bool
+		log   string
+		want  string
+	}{
+		{"up at the start is no news", removed, true, false, "", "198.51.100.12:80 2, 198.51.100.11:80 1"},
+		{"down removes", removed, false, true, "Removing service [198.51.100.11]:tcp:80 from VS [192.0.2.10]:tcp:80", "198.51.100.12:80 2"},
+		{"down again is no news", removed, false, false, "", "198.51.100.12:80 2"},
+		{"down inhibits", inhibited, false, true, "Disabling service [198.51.100.12]:tcp:80 of VS [192.0.2.10]:tcp:80", "198.51.100.12:80 0"},
+		{"up adds at the head", removed, true, true, "Adding service [198.51.100.11]:tcp:80 to VS [192.0.2.10]:tcp:80", "198.51.100.11:80 1, 198.51.100.12:80 0"},
+		{"up enables in place", inhibited, true, true, "Enabling service [198.51.100.12]:tcp:80 of VS [192.0.2.10]:tcp:80", "198.51.100.11:80 1, 198.51.100.12:80 2"},
+		{"a stranger is no news", health.Key{Service: "x", Server: "y"}, false, false, "", "198.51.100.11:80 1, 198.51.100.12:80 2"},
+	} {
+		c, news := v.set(step.key, !step.alive)
+		if news != step.news {
+			t.Errorf("%s: news %t, want %t", step.name, news, step.news)
+		}
+		if news {
+			if got := tableMessage(c.plan.inhibit, step.alive, step.key); got != step.log {
+				t.Errorf("%s: logged %q, want %q", step.name, got, step.log)
+			}
+			if err := e.Update(func(tx *forwarding.Tx) error { return enterVerdict(tx, c, step.alive) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := tableOf(e); got != step.want {
+			t.Errorf("%s: table %q, want %q", step.name, got, step.want)
+		}
+	}
+}
+
+// TestAlphaServersStartOutside: they are not in the table, or there with weight 0, until a
+// check succeeds.
+func TestAlphaServersStartOutside(t *testing.T) {
+	p := testPlan()
+	for i := range p.services[0].servers {
+		p.services[0].servers[i].health.Checks[0].Alpha = true
+	}
+	v := newVerdicts(&p)
+	e := newEngine(t)
+	if err := e.Update(func(tx *forwarding.Tx) error { return p.apply(tx, v.alive) }); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := tableOf(e), "198.51.100.12:80 0"; got != want {
+		t.Errorf("table %q, want %q", got, want)
+	}
+}
+
+func TestRingSlotsStayWithinTheBudget(t *testing.T) {
+	for _, tt := range []struct {
+		memory              uint64
+		interfaces, workers int
+		least, most         int
+	}{
+		{24 << 30, 2, 2, 700, 960},
+		{24 << 30, 1, 1, 960, 960},
+		{1 << 30, 2, 4, ringLeast, 130},
+		{64 << 20, 2, 1, ringLeast, ringLeast}, // an appliance gets the least that works
+		{0, 2, 2, 700, 960},                    // memory unknown: the fixed bound
+		{24 << 30, 100, 16, ringLeast, ringLeast},
+	} {
+		slots := ringSlots(tt.memory, tt.interfaces, tt.workers)
+		if slots < tt.least || slots > tt.most {
+			t.Errorf("%d MiB, %d interfaces, %d workers: %d slots, want %d to %d", tt.memory>>20, tt.interfaces, tt.workers, slots, tt.least, tt.most)
+		}
+		total := afpacket.RingBytes(slots) * tt.interfaces * tt.workers
+		if slots > ringLeast && total > ringBudget {
+			t.Errorf("%d interfaces, %d workers: rings of %d MiB, the budget is %d", tt.interfaces, tt.workers, total>>20, ringBudget>>20)
+		}
+	}
+}
+
+func TestOwnedAddressesSurviveACrash(t *testing.T) {
+	dir := runDir(t.TempDir())
+	if got, err := dir.ownedAddresses(); err != nil || got != nil {
+		t.Fatalf("a new run directory has %v (%v)", got, err)
+	}
+	want := []ownedAddress{{"eth0", netip.MustParsePrefix("192.0.2.10/24")}, {"eth0", netip.MustParsePrefix("2001:db8::10/128")}}
+	if err := dir.writeOwnedAddresses(want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := dir.ownedAddresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+	if err := os.WriteFile(filepath.Join(string(dir), addressesFile), []byte("{half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.ownedAddresses(); err == nil || !strings.Contains(err.Error(), addressesFile) {
+		t.Errorf("a damaged list gives %v, want an error that names the file", err)
+	}
+	if err := dir.remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(string(dir)); len(left) != 0 {
+		t.Errorf("%v is left in the run directory", left)
+	}
+}
+
+// TestOtherKeepalived looks through a made-up /proc.
+func TestOtherKeepalived(t *testing.T) {
+	proc := t.TempDir()
+	add := func(pid, comm, ns string) {
+		dir := filepath.Join(proc, pid)
+		if err := os.MkdirAll(filepath.Join(dir, "ns"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(
+			os.WriteFile(filepath.Join(dir, "comm"), []byte(comm+"\n"), 0o644),
+			os.Symlink("net:["+ns+"]", filepath.Join(dir, "ns", "net")),
+		); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("self", "uvs", "1")
+	add("10", "keepalived", "2")
+	add("11", "keepalived_x", "1")
+	if pid, err := otherKeepalived(proc); pid != 0 || err != nil {
+		t.Errorf("found keepalived %d (%v), want none in this namespace", pid, err)
+	}
+	add("12", "keepalived", "1")
+	if pid, err := otherKeepalived(proc); pid != 12 || err != nil {
+		t.Errorf("found keepalived %d (%v), want 12", pid, err)
+	}
+}
+
+func TestUndoRunsBackwardsAndKeepsErrors(t *testing.T) {
+	var undo undoList
+	var order []string
+	broken := errors.New("broken")
+	for i := range 3 {
+		undo.add(func() error {
+			order = append(order, strconv.Itoa(i))
+			if i == 1 {
+				return broken
+			}
+			return nil
+		})
+	}
+	if err := undo.run(); !errors.Is(err, broken) {
+		t.Errorf("undo returned %v, want %v", err, broken)
+	}
+	if got := strings.Join(order, ""); got != "210" {
+		t.Errorf("undone in the order %s, want 210", got)
+	}
+}
+
+func TestDescribeListsWhatWouldRun(t *testing.T) {
+	p := testPlan()
+	_, services := p.describe()
+	var got []string
+	for _, r := range services[0].Servers {
+		got = append(got, fmt.Sprintf("%s:%d %s %d %s", r.Address, r.Port, r.Method, r.Weight, r.Checks[0].Kind))
+	}
+	want := []string{"198.51.100.12:80 nat 2 TCP_CHECK", "198.51.100.11:80 nat 1 TCP_CHECK"}
+	if diff := cmp.Diff(want, got); diff != "" || services[0].Protocol != control.TCP {
+		t.Errorf("%s %s", services[0].Protocol, diff)
+	}
+}

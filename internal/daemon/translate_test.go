@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"uvs/config"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestTranslate holds the way from a configuration to the engines' terms by golden files.
+// Those of config hold the way from the file to the model.
+func TestTranslate(t *testing.T) {
+	files, err := filepath.Glob("testdata/translate/*.conf")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no configurations to translate: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".conf"), func(t *testing.T) {
+			c, findings := config.Load(os.DirFS("testdata/translate"), filepath.Base(file), config.Options{}, config.Host{AnyInterface: true})
+			if findings.HasErrors() {
+				t.Fatalf("the configuration has errors: %v", findings)
+			}
+			got := dump(translate(c))
+			golden := strings.TrimSuffix(file, ".conf") + ".golden"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("plan differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// dump writes all of a plan, a line for each thing.
+func dump(p plan) string {
+	var b strings.Builder
+	for _, a := range p.addresses {
+		fmt.Fprintf(&b, "address %s on %s of %s, broadcast %s, label %q, scope %d, from %s\n",
+			a.prefix, a.device, a.instance, a.broadcast, a.label, a.scope, a.position)
+	}
+	for _, s := range p.services {
+		fmt.Fprintf(&b, "service %s %+v\n", s.key, s.spec)
+		for _, r := range s.servers {
+			fmt.Fprintf(&b, "  server %s %+v inhibit %t, key %+v\n", r.addr, r.spec, r.inhibit, r.health.Key)
+			for _, c := range r.health.Checks {
+				fmt.Fprintf(&b, "    check %+v\n", c)
+			}
+		}
+	}
+	services, servers := p.steering()
+	fmt.Fprintf(&b, "steer services %v\nsteer servers %v\nvips %v\nservers by NAT %v\n", services, servers, p.vips(), p.natServerAddrs())
+	return b.String()
+}
