@@ -72,8 +72,8 @@ func announce(ctx context.Context, link Link, addr netip.Addr, o Options) error 
 // announcement returns the frame that tells of addr.
 func announcement(link Link, addr netip.Addr, router bool) []byte {
 	if addr.Is4() {
-		return link.frame(broadcast, wire.EtherTypeARP, arpAnnouncement(link.MAC, addr).appendTo(nil))
+		return link.frame(broadcast, wire.EtherTypeARP, arpAnnouncement(link.MAC, addr).bytes())
 	}
 	n := ndAnnouncement(link.MAC, addr, router)
-	return link.frame(groupMAC(n.dst), wire.EtherTypeIPv6, n.appendTo(nil))
+	return link.frame(groupMAC(n.dst), wire.EtherTypeIPv6, n.bytes())
 }

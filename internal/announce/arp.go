@@ -32,12 +32,11 @@ const arpLen = 28
 // addresses of 6 and 4 bytes.
 const arpStart = 0x0001_0800_0604
 
-// appendTo appends the packet's bytes to b.
-func (a arp) appendTo(b []byte) []byte {
+// bytes returns the packet as it stands behind an Ethernet header.
+func (a arp) bytes() []byte {
 	sender, target := a.senderIP.As4(), a.targetIP.As4()
-	var start [8]byte
-	binary.BigEndian.PutUint64(start[:], arpStart<<16|uint64(a.operation))
-	b = append(b, start[:]...)
+	b := make([]byte, 8, arpLen)
+	binary.BigEndian.PutUint64(b, arpStart<<16|uint64(a.operation))
 	b = append(b, a.senderMAC[:]...)
 	b = append(b, sender[:]...)
 	b = append(b, a.targetMAC[:]...)

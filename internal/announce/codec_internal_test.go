@@ -49,7 +49,7 @@ func TestARPBytes(t *testing.T) {
 			tc.want.AddrType, tc.want.Protocol, tc.want.Operation = layers.LinkTypeEthernet, layers.EthernetTypeIPv4, layers.ARPRequest
 			tc.want.SourceHwAddress = ourMAC[:]
 			want := serialize(t, &tc.want)
-			got := tc.arp.appendTo(nil)
+			got := tc.arp.bytes()
 			if !bytes.Equal(got, want) {
 				t.Errorf("got  % x\nwant % x", got, want)
 			}
@@ -102,7 +102,7 @@ func TestNDBytes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			want := serialize(t, ndLayers(tc.nd)...)
-			got := tc.nd.appendTo(nil)
+			got := tc.nd.bytes()
 			if !bytes.Equal(got, want) {
 				t.Errorf("got  % x\nwant % x", got, want)
 			}
@@ -114,7 +114,7 @@ func TestNDBytes(t *testing.T) {
 }
 
 func TestNDRefusesInvalid(t *testing.T) {
-	good := ndAnnouncement(ourMAC, vip6, false).appendTo(nil)
+	good := ndAnnouncement(ourMAC, vip6, false).bytes()
 	for _, tc := range []struct {
 		name  string
 		spoil func(b []byte) []byte
@@ -161,8 +161,8 @@ func TestAnswer(t *testing.T) {
 	}
 	other := Link{Index: 1, MAC: otherMAC}
 	viaSwitch := Link{Index: 1, MAC: wire.MAC{2, 0, 0, 0, 0, 9}} // a sender that hides the owner
-	arpFrame := func(l Link, a arp) []byte { return l.frame(broadcast, wire.EtherTypeARP, a.appendTo(nil)) }
-	ndFrame := func(l Link, n nd) []byte { return l.frame(groupMAC(n.dst), wire.EtherTypeIPv6, n.appendTo(nil)) }
+	arpFrame := func(l Link, a arp) []byte { return l.frame(broadcast, wire.EtherTypeARP, a.bytes()) }
+	ndFrame := func(l Link, n nd) []byte { return l.frame(groupMAC(n.dst), wire.EtherTypeIPv6, n.bytes()) }
 	peer4 := netip.MustParseAddr("198.51.100.101")
 
 	for _, tc := range []struct {
@@ -209,15 +209,15 @@ func TestAnswer(t *testing.T) {
 }
 
 func FuzzARP(f *testing.F) {
-	f.Add(arpProbe(ourMAC, vip4).appendTo(nil))
-	f.Add(arpAnnouncement(ourMAC, vip4).appendTo(nil))
+	f.Add(arpProbe(ourMAC, vip4).bytes())
+	f.Add(arpAnnouncement(ourMAC, vip4).bytes())
 	f.Add([]byte{0, 1, 8, 0, 6, 4})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, ok := parseARP(b)
 		if !ok {
 			return
 		}
-		if got := a.appendTo(nil); !bytes.Equal(got, b[:arpLen]) {
+		if got := a.bytes(); !bytes.Equal(got, b[:arpLen]) {
 			t.Errorf("parsed and made again\n% x\nfrom\n% x", got, b[:arpLen])
 		}
 		var ref layers.ARP
@@ -231,8 +231,8 @@ func FuzzARP(f *testing.F) {
 }
 
 func FuzzND(f *testing.F) {
-	f.Add(ndProbe(vip6, nonce{1}).appendTo(nil))
-	f.Add(ndAnnouncement(ourMAC, vip6, true).appendTo(nil))
+	f.Add(ndProbe(vip6, nonce{1}).bytes())
+	f.Add(ndAnnouncement(ourMAC, vip6, true).bytes())
 	f.Add(make([]byte, wire.IPv6Len+ndLen))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// A random checksum is never right: take what follows the header as the message.
@@ -249,7 +249,7 @@ func FuzzND(f *testing.F) {
 		if !ok {
 			return
 		}
-		again, ok := parseND(n.appendTo(nil))
+		again, ok := parseND(n.bytes())
 		if !ok || again != n {
 			t.Errorf("%+v became %+v", n, again)
 		}

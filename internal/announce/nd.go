@@ -50,24 +50,22 @@ const ndLen = 24
 // ndHopLimit is the only hop limit of a valid message: it cannot have passed a router.
 const ndHopLimit = 255
 
-// appendTo appends the packet's bytes to b.
-func (n nd) appendTo(b []byte) []byte {
-	start := len(b)
-	b = append(b, make([]byte, wire.IPv6Len+ndLen)...)
+// bytes returns the packet as it stands behind an Ethernet header.
+func (n nd) bytes() []byte {
+	ip := make([]byte, wire.IPv6Len+ndLen, wire.IPv6Len+ndLen+16)
 	target := n.target.As16()
-	copy(b[start+wire.IPv6Len+8:], target[:])
+	copy(ip[wire.IPv6Len+8:], target[:])
 	if n.mac != (wire.MAC{}) {
 		option := byte(ndSourceMAC)
 		if n.kind == ndAdvertisement {
 			option = ndTargetMAC
 		}
-		b = append(append(b, option, 1), n.mac[:]...)
+		ip = append(append(ip, option, 1), n.mac[:]...)
 	}
 	if n.nonce != (nonce{}) {
-		b = append(append(b, ndNonce, 1), n.nonce[:]...)
+		ip = append(append(ip, ndNonce, 1), n.nonce[:]...)
 	}
 
-	ip := b[start:]
 	src, dst := n.src.As16(), n.dst.As16()
 	message := ip[wire.IPv6Len:]
 	ip[0] = 6 << 4
@@ -78,7 +76,7 @@ func (n nd) appendTo(b []byte) []byte {
 
 	message[0], message[4] = n.kind, n.flags
 	binary.BigEndian.PutUint16(message[2:], ndChecksum(ip, message))
-	return b
+	return ip
 }
 
 // ndChecksum is the checksum for an ICMPv6 message whose checksum field is zero, and zero

@@ -88,7 +88,7 @@ func newQuestion(link Link, addr netip.Addr) question {
 	if addr.Is4() {
 		return question{
 			etherType: wire.EtherTypeARP,
-			frame:     link.frame(broadcast, wire.EtherTypeARP, arpProbe(link.MAC, addr).appendTo(nil)),
+			frame:     link.frame(broadcast, wire.EtherTypeARP, arpProbe(link.MAC, addr).bytes()),
 			own:       link.MAC,
 			claim: func(packet []byte, _ wire.MAC) (wire.MAC, bool) {
 				a, ok := parseARP(packet)
@@ -103,7 +103,7 @@ func newQuestion(link Link, addr netip.Addr) question {
 	group := groupMAC(solicitedNode(addr))
 	return question{
 		etherType: wire.EtherTypeIPv6,
-		frame:     link.frame(group, wire.EtherTypeIPv6, ndProbe(addr, once).appendTo(nil)),
+		frame:     link.frame(group, wire.EtherTypeIPv6, ndProbe(addr, once).bytes()),
 		groups:    []wire.MAC{group, groupMAC(netip.IPv6LinkLocalAllNodes())},
 		own:       link.MAC,
 		claim: func(packet []byte, ether wire.MAC) (wire.MAC, bool) {

@@ -98,6 +98,25 @@ func (s *eventSocket) receive(each func(kind, flags uint16, payload []byte)) err
 	return nil
 }
 
+// drainMost bounds a drain: more datagrams than the buffer holds.
+const drainMost = 1 << 16
+
+// drain throws away what waits to be received. It reports false when more kept coming
+// than the buffer holds.
+func (s *eventSocket) drain() (empty bool, err error) {
+	err = s.raw.Control(func(fd uintptr) {
+		for range drainMost {
+			_, _, errn := unix.Recvfrom(int(fd), s.buf, unix.MSG_DONTWAIT)
+			// ENOBUFS tells of another loss, behind what was drained so far.
+			if errn != nil && errn != unix.ENOBUFS && errn != unix.EINTR {
+				empty = true
+				return
+			}
+		}
+	})
+	return empty, err
+}
+
 func (s *eventSocket) close() error { return s.file.Close() }
 
 // A requestSocket asks the kernel and waits for its answers. Safe for use by many
@@ -126,7 +145,4 @@ func (s *requestSocket) execute(req *nl.NetlinkRequest, kind uint16) ([][]byte, 
 	return req.Execute(unix.NETLINK_ROUTE, kind)
 }
 
-func (s *requestSocket) close() error {
-	s.handle.Socket.Close()
-	return nil
-}
+func (s *requestSocket) close() { s.handle.Socket.Close() }

@@ -62,14 +62,14 @@ func (n *node) set(k key, length uint8, routes []Route) *node {
 		return &node{key: k, len: length, routes: routes}
 	}
 	switch common := n.key.common(k, min(n.len, length)); {
-	case common == n.len && common == length:
-		c := *n
-		c.routes = routes
-		return c.compact()
 	case common == n.len:
 		c := *n
-		side := k.bit(n.len)
-		c.child[side] = n.child[side].set(k, length, routes)
+		if length == n.len {
+			c.routes = routes
+		} else {
+			side := k.bit(n.len)
+			c.child[side] = n.child[side].set(k, length, routes)
+		}
 		return c.compact()
 	case len(routes) == 0:
 		return n // nothing to remove

@@ -63,16 +63,15 @@ const everything Parts = 1<<partCount - 1
 // idempotent.
 func (w *Watcher) Close() error {
 	w.closed.Store(true) // a read that this interrupts has no error to tell it by
-	var errs []error
-	if w.events != nil {
-		errs = append(errs, w.events.close())
-	}
 	for _, s := range []*requestSocket{w.dumps, w.acts} {
 		if s != nil {
-			errs = append(errs, s.close())
+			s.close()
 		}
 	}
-	if err := errors.Join(errs...); err != nil && !errors.Is(err, os.ErrClosed) {
+	if w.events == nil {
+		return nil
+	}
+	if err := w.events.close(); !errors.Is(err, os.ErrClosed) {
 		return err
 	}
 	return nil
@@ -109,6 +108,9 @@ type run struct {
 	w       *Watcher
 	changed func(*Snapshot)
 	pace    pace
+	// lost says that the kernel dropped events behind those that still wait. These must
+	// not be applied after a dump: what they say may have been taken back by a lost one.
+	lost bool
 }
 
 // wait takes in one datagram of events, or returns when something is due.
@@ -133,7 +135,7 @@ func (r *run) wait(ctx context.Context) error {
 	})
 	switch {
 	case errors.Is(err, errOverrun):
-		st.stale = everything
+		st.stale, r.lost = everything, true
 	case errors.Is(err, errTimeout):
 	case err != nil:
 		return err
@@ -157,10 +159,20 @@ func (r *run) act(now mono.Time) error {
 	if !r.pace.publishing(now) {
 		return nil
 	}
+	if r.lost {
+		empty, err := r.w.events.drain()
+		if err != nil {
+			return err
+		}
+		r.lost = !empty
+	}
 	if st.stale != 0 {
 		if err := r.w.dump(st, st.stale); err != nil {
 			return err
 		}
+	}
+	if r.lost {
+		st.stale = everything
 	}
 	if s := st.snapshot(); s != r.w.current.Load() {
 		r.w.current.Store(s)
