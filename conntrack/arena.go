@@ -20,6 +20,9 @@ type arena[T any] struct {
 	size    uintptr         // of an entry
 	taken   atomic.Int64    // entries in chunks that shards have
 	owners  []atomic.Uint32 // by chunk: number of its shard + 1; 0 until it is known
+
+	// Prepare's alone.
+	seen, ready uintptr // bytes taken at its last call, and made ready
 }
 
 // newArena maps an arena for at least n entries of size bytes.
@@ -33,9 +36,7 @@ func newArena[T any](n int, size uintptr) (*arena[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	// The first 2 MiB have small pages, as most tables are small.
 	mem.adviseSmall()
-	mem.adviseHuge(hugePage, hugePage)
 	return &arena[T]{
 		entries: view[T](mem, n),
 		mem:     mem,
@@ -56,10 +57,6 @@ func (a *arena[T]) take(shard int) (first int, ok bool) {
 		return 0, false
 	}
 	a.owners[first/chunk].Store(uint32(shard) + 1)
-	// The advice is given one huge page ahead of the use.
-	if from, to := uintptr(first)*a.size/hugePage, uintptr(end)*a.size/hugePage; from != to {
-		a.mem.adviseHuge((to+1)*hugePage, hugePage)
-	}
 	return first, true
 }
 

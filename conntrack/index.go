@@ -50,34 +50,40 @@ type indexes struct {
 	shards int
 }
 
-// hugeIndex is the least size in bytes of an index that gets huge pages. Smaller ones are
-// those of tables that may stay small.
-const hugeIndex = 32 << 10
-
 // create returns an empty index for the shard of that number. A shard asks for each size
 // once.
 func (m *indexes) create(shard int, bits uint8) (*index, error) {
+	all, err := m.region(bits)
+	if err != nil {
+		return nil, err
+	}
+	mem := m.part(all, shard)
+	return &index{slots: view[slot](mem, 1<<bits+spill), mem: mem, bits: bits, shift: 32 - bits}, nil
+}
+
+// region returns the region for all indexes of that size.
+func (m *indexes) region(bits uint8) (region, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if bits > maxIndexBits {
-		return nil, errIndexSize
+		return region{}, errIndexSize
 	}
-	n := 1<<bits + spill
-	size := pages(uintptr(n) * 8)
-	all := &m.bySize[bits]
-	if all.size == 0 {
-		mem, err := reserve(size * uintptr(m.shards))
-		if err != nil {
-			return nil, err
-		}
-		mem.adviseSmall()
-		if size >= hugeIndex {
-			mem.adviseHuge(0, mem.size)
-		}
-		*all = mem
+	if all := m.bySize[bits]; all.size != 0 {
+		return all, nil
 	}
-	mem := all.part(uintptr(shard)*size, size)
-	return &index{slots: view[slot](mem, n), mem: mem, bits: bits, shift: 32 - bits}, nil
+	all, err := reserve(pages((1<<bits+spill)*8) * uintptr(m.shards))
+	if err != nil {
+		return region{}, err
+	}
+	all.adviseSmall()
+	m.bySize[bits] = all
+	return all, nil
+}
+
+// part returns a shard's share of the region.
+func (m *indexes) part(all region, shard int) region {
+	size := all.size / uintptr(m.shards)
+	return all.part(uintptr(shard)*size, size)
 }
 
 func (m *indexes) close() error {

@@ -46,21 +46,22 @@ func (r *region) unmap() error {
 	return unmap(base, size)
 }
 
-// Advice is only that: a kernel without transparent huge pages refuses it, harmlessly.
+// Advice is only that: a kernel that knows no huge pages, or is older than 5.14 and cannot
+// populate, refuses it harmlessly.
 
-// adviseSmall asks for small pages, so that a touch costs one of them, in the whole region.
-func (r region) adviseSmall() { r.advise(0, r.size, unix.MADV_NOHUGEPAGE) }
+// adviseSmall asks for small pages in the whole region: a touch then costs one of them, in
+// time and in memory.
+func (r region) adviseSmall() { r.advise(unix.MADV_NOHUGEPAGE) }
 
-// adviseHuge asks for huge pages from off on, for a user about to fill size bytes.
-func (r region) adviseHuge(off, size uintptr) {
-	if off < r.size {
-		r.advise(off, min(size, r.size-off), unix.MADV_HUGEPAGE)
-	}
-}
+// adviseHuge asks for huge pages in the whole region.
+func (r region) adviseHuge() { r.advise(unix.MADV_HUGEPAGE) }
+
+// populate gets the region's memory as if it were written to.
+func (r region) populate() { r.advise(unix.MADV_POPULATE_WRITE) }
 
 // discard gives the memory back and keeps the addresses, which then read as zeros.
-func (r region) discard() { r.advise(0, r.size, unix.MADV_DONTNEED) }
+func (r region) discard() { r.advise(unix.MADV_DONTNEED) }
 
-func (r region) advise(off, size uintptr, advice int) {
-	_ = unix.Madvise(unsafe.Slice((*byte)(unsafe.Add(r.base, off)), size), advice)
+func (r region) advise(advice int) {
+	_ = unix.Madvise(unsafe.Slice((*byte)(r.base), r.size), advice)
 }

@@ -15,6 +15,7 @@ func (r *region) unmap() error {
 	return nil
 }
 
-func (r region) adviseSmall()            {}
-func (r region) adviseHuge(_, _ uintptr) {}
-func (r region) discard()                {}
+func (r region) adviseSmall() {}
+func (r region) adviseHuge()  {}
+func (r region) populate()    {}
+func (r region) discard()     {}

@@ -25,6 +25,7 @@ type shard struct {
 	v6           []entry6
 	pool4, pool6 pool
 	wheel        wheel
+	prepared     uint8 // bits of the index that Prepare made ready; Prepare's alone
 	_            [64]byte
 }
 

@@ -153,3 +153,51 @@ func mapped(t *testing.T, r region) bool {
 	}
 	return false
 }
+
+// TestPrepareLooksAhead fills a table and wants memory ready beyond what flows use, but
+// none for few flows.
+func TestPrepareLooksAhead(t *testing.T) {
+	const shards = 4
+	table, err := New(Config{MaxFlows: 200_000, Shards: shards})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	var f Flow
+	tuple := func(i int) *Tuple {
+		return &Tuple{Src: [16]byte{10, byte(i >> 16)}, SrcPort: uint16(i), Proto: protoTCP}
+	}
+	for i := range 60_000 {
+		if table.Insert(tuple(i), &Spec{Link: int32(i)}, 0, &f) != Inserted {
+			t.Fatal("not inserted")
+		}
+		f.Unlock()
+		if i%1000 != 0 {
+			continue
+		}
+		table.Prepare()
+		used := uintptr(table.arena4.taken.Load()) * size4
+		if ready := table.arena4.ready; i < 10_000 && ready != 0 || i > 20_000 && ready < used+hugePage/2 {
+			t.Fatalf("%d flows use %d KiB: %d KiB ready", i, used>>10, ready>>10)
+		}
+	}
+	if table.arena6.ready != 0 {
+		t.Error("memory ready for IPv6 without a flow")
+	}
+	for i := range table.shards {
+		// 15 000 flows each have grown the index from 2^13 to 2^14, or to 2^15.
+		s := &table.shards[i]
+		if bits := s.index.Load().bits; s.prepared < bits {
+			t.Errorf("an index of 2^%d slots was not ready, only 2^%d", bits, s.prepared)
+		}
+	}
+	for i := range 60_000 {
+		if !table.Find(tuple(i), &f) {
+			t.Fatalf("flow %d lost", i)
+		}
+		if f.Link() != int32(i) {
+			t.Errorf("flow %d is %d", i, f.Link())
+		}
+		f.Unlock()
+	}
+}

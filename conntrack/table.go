@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -39,6 +40,7 @@ type Table struct {
 	arena4     *arena[entry4]
 	arena6     *arena[entry6]
 	indexes    indexes
+	preparing  sync.Mutex // Prepare is running; taken outside a shard's lock
 
 	_       [64]byte // what follows is written by all workers
 	credits credits

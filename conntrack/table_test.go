@@ -268,6 +268,7 @@ func TestManyWorkers(t *testing.T) {
 				return
 			default:
 			}
+			table.Prepare()
 			seen := map[netip.AddrPort]int{}
 			table.Each(mono.Time(clock.Load()), func(e *conntrack.Entry) bool {
 				seen[e.Client]++
