@@ -151,7 +151,7 @@ func (b *binder) unknown(s *Statement) {
 	case near == "" && elsewhere:
 		b.diags.errorf(s.Pos, s.Keyword, "%q is not a keyword %s: it belongs %s%s", s.Keyword, where, home, skipped)
 	default:
-		b.diags.errorf(s.Pos, s.Keyword, "%q is not a keyword %s%s", s.Keyword, where, skipped).Suggestion = near
+		b.diags.errorf(s.Pos, s.Keyword, "%q is not a keyword %s%s", s.Keyword, where, skipped).suggest(near)
 	}
 }
 
@@ -198,7 +198,7 @@ func (b *binder) note(k *keyword, s *Statement) {
 func (b *binder) flushNotes() {
 	for _, key := range b.order {
 		n := b.noted[key]
-		msg := ""
+		var msg string
 		switch n.keyword.use {
 		case inert:
 			msg = fmt.Sprintf("%s is accepted and ignored: %s", key.word, n.keyword.why)

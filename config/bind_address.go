@@ -70,7 +70,7 @@ func (b *binder) address(s *Statement) (a Address, ok bool) {
 			i += after
 		default:
 			d := b.diags.errorf(w.Pos, w.Text, "%q is not an option of an address; it is ignored", w.Text)
-			d.Suggestion = suggest(w.Text, []string{"brd", "dev", "scope", "label", "noprefixroute", "no_track", "preferred_lft", "home", "peer"})
+			d.suggest(suggest(w.Text, []string{"brd", "dev", "scope", "label", "noprefixroute", "no_track", "preferred_lft", "home", "peer"}))
 		}
 	}
 	return a, true
@@ -119,7 +119,7 @@ func (b *binder) addressOption(a *Address, option string, w Word) bool {
 			v, err := strconv.ParseUint(w.Text, 0, 8)
 			if err != nil {
 				d := b.diags.errorf(w.Pos, w.Text, "scope %q is not a scope (have: global, host, link, nowhere, site, 0 to 255); it is ignored", w.Text)
-				d.Suggestion = suggest(w.Text, []string{"global", "host", "link", "nowhere", "site"})
+				d.suggest(suggest(w.Text, []string{"global", "host", "link", "nowhere", "site"}))
 				return true
 			}
 			n = uint8(v)

@@ -56,7 +56,7 @@ func (b *binder) checker(k *keyword, s *Statement) *checkDraft {
 				d.urls = append(d.urls, u)
 			}
 		default:
-			if !d.level.bind(k.canonical(), vs) {
+			if !d.bind(k.canonical(), vs) {
 				panic(unbound(d.keyword, k))
 			}
 		}

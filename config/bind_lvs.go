@@ -100,7 +100,7 @@ func (b *binder) virtualServer(s *Statement, vs values) {
 				d.servers = append(d.servers, r)
 			}
 		default:
-			if !d.level.bind(k.canonical(), vs) {
+			if !d.bind(k.canonical(), vs) {
 				panic(unbound("virtual_server", k))
 			}
 		}
@@ -143,9 +143,9 @@ func (b *binder) endpoint(keyword string, vs values, loss string) (netip.AddrPor
 	if !ok || masked && length != fmt.Sprint(addr.BitLen()) {
 		d := b.diags.errorf(w.Pos, w.Text, "%s %q is not an IPv4 or IPv6 address; %s is ignored", keyword, w.Text, loss)
 		if ap, err := netip.ParseAddrPort(w.Text); err == nil {
-			d.Suggestion = fmt.Sprintf("%s %d", ap.Addr(), ap.Port())
+			d.suggest(fmt.Sprintf("%s %d", ap.Addr(), ap.Port()))
 		} else if a, ok := parseAddr(strings.Trim(w.Text, "[]")); ok {
-			d.Suggestion = a.String()
+			d.suggest(a.String())
 		}
 		return netip.AddrPort{}, false
 	}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"strings"
 )
 
 // A serverDraft is a real_server being read.
@@ -38,7 +37,7 @@ func (b *binder) realServer(s *Statement, vs values) *serverDraft {
 		case "TCP_CHECK", "HTTP_GET":
 			d.checkers = append(d.checkers, b.checker(k, s))
 		default:
-			if !d.level.bind(k.canonical(), vs) {
+			if !d.bind(k.canonical(), vs) {
 				panic(unbound("real_server", k))
 			}
 		}
@@ -88,11 +87,11 @@ func (b *binder) method(k *keyword, s *Statement) (Method, bool) {
 	switch {
 	case !ok:
 		d := b.diags.errorf(w.Pos, w.Text, "%s %q is not a forwarding method (have: DR, NAT, TUN)", k.name, w.Text)
-		d.Suggestion = suggest(w.Text, []string{"DR", "NAT", "TUN"})
+		d.suggest(suggest(w.Text, []string{"DR", "NAT", "TUN"}))
 	case m == TUN:
 		b.tunnel(k, s)
 	case len(s.Args) > 1:
-		b.extra(k, s, s.Args[1:])
+		b.extra(k, s.Args[1:])
 	}
 	return m, ok
 }
@@ -117,13 +116,13 @@ func (b *binder) tunnel(k *keyword, s *Statement) {
 		case "nocsum", "csum", "remcsum":
 			sum = w.Text
 		default:
-			b.diags.errorf(w.Pos, w.Text, "%q is not an option of a tunnel; it is ignored", w.Text).Suggestion = suggest(w.Text,
-				[]string{"type", "port", "nocsum", "csum", "remcsum"})
+			b.diags.errorf(w.Pos, w.Text, "%q is not an option of a tunnel; it is ignored", w.Text).
+				suggest(suggest(w.Text, []string{"type", "port", "nocsum", "csum", "remcsum"}))
 		}
 	}
 	fault := ""
 	switch {
-	case !strings.Contains(" ipip gue gre ", " "+kind+" "):
+	case kind != "ipip" && kind != "gue" && kind != "gre":
 		fault = `type "` + kind + `" is not a kind of tunnel (have: gre, gue, ipip)`
 	case kind == "gue" && port == "":
 		fault = "type gue needs port N"

@@ -204,7 +204,7 @@ func (b *binder) checkName(f *File, pos Pos, name, where, kind string) {
 	if slices.Contains(have, name) {
 		return
 	}
-	b.diags.errorf(pos, name, "%s names %q, and there is no %s of that name; it is ignored", where, name, kind).Suggestion = suggest(name, have)
+	b.diags.errorf(pos, name, "%s names %q, and there is no %s of that name; it is ignored", where, name, kind).suggest(suggest(name, have))
 }
 
 // sameFamily reports whether both addresses are IPv4 or both IPv6, as keepalived sees them: IPv4 in IPv6 is IPv6.

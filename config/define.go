@@ -96,7 +96,8 @@ func (r *reader) reference(t text, i int) (ref, bool) {
 	if len(s) < 2 || s[0] != '$' {
 		return ref{}, false
 	}
-	name, end := "", 0
+	var name string
+	var end int
 	if s[1] == '{' {
 		j := strings.IndexByte(s, '}')
 		if j < 0 {
@@ -227,18 +228,19 @@ func (r *reader) unreplaced(t text, i int, quoted bool) bool {
 		if j < 0 {
 			return true
 		}
-		name := s[1:j]
-		d := r.diags.errorf(t.pos(i), name, "${%s} is not defined", name)
+		name, loss := s[1:j], ""
+		if !quoted {
+			loss = "; the line is ignored"
+		}
+		d := r.diags.errorf(t.pos(i), name, "${%s} is not defined%s", name, loss)
 		if near := suggest(name, r.defined()); near != "" {
-			d.Suggestion = "${" + near + "}"
+			d.suggest("${" + near + "}")
 		}
 		if quoted {
 			// Inside quotes keepalived leaves it as it stands, and a shell may know it.
-			d.Severity = Warning
-			return true
+			d.warning()
 		}
-		d.Message += "; the line is ignored"
-		return false
+		return quoted
 	}
 	n := nameLen(s)
 	if _, known := r.defs[s[:n]]; known && n < len(s) {

@@ -55,7 +55,8 @@ func (s Severity) String() string {
 	return fmt.Sprintf("Severity(%d)", uint8(s))
 }
 
-// A Diagnostic is one finding in a configuration. It is an error value whatever its severity.
+// A Diagnostic is one finding in a configuration. It is an error whatever its severity; errors.As finds a *Diagnostic
+// where one was wrapped.
 type Diagnostic struct {
 	Pos
 	Severity Severity
@@ -70,8 +71,11 @@ type Diagnostic struct {
 	Suggestion string
 }
 
+// String returns the same as Error.
+func (d Diagnostic) String() string { return d.Error() }
+
 // Error returns the whole line for the operator: position, severity unless it is an error, message, suggestion.
-func (d *Diagnostic) Error() string {
+func (d Diagnostic) Error() string {
 	var b strings.Builder
 	b.WriteString(d.Pos.String())
 	b.WriteString(": ")
@@ -132,19 +136,26 @@ func (ds Diagnostics) sorted(files []string) Diagnostics {
 }
 
 // errorf, warnf and notef append one finding.
-func (ds *Diagnostics) errorf(p Pos, value, format string, args ...any) *Diagnostic {
+func (ds *Diagnostics) errorf(p Pos, value, format string, args ...any) finding {
 	return ds.add(p, Error, value, format, args...)
 }
 
-func (ds *Diagnostics) warnf(p Pos, value, format string, args ...any) *Diagnostic {
-	return ds.add(p, Warning, value, format, args...)
+func (ds *Diagnostics) warnf(p Pos, value, format string, args ...any) {
+	ds.add(p, Warning, value, format, args...)
 }
 
-func (ds *Diagnostics) notef(p Pos, value, format string, args ...any) *Diagnostic {
-	return ds.add(p, Note, value, format, args...)
+func (ds *Diagnostics) notef(p Pos, value, format string, args ...any) {
+	ds.add(p, Note, value, format, args...)
 }
 
-func (ds *Diagnostics) add(p Pos, s Severity, value, format string, args ...any) *Diagnostic {
+func (ds *Diagnostics) add(p Pos, s Severity, value, format string, args ...any) finding {
 	*ds = append(*ds, Diagnostic{Pos: p, Severity: s, Message: fmt.Sprintf(format, args...), Value: value})
-	return &(*ds)[len(*ds)-1]
+	return finding{&(*ds)[len(*ds)-1]}
 }
+
+// A finding completes a diagnostic that was just appended. It is valid until the next one.
+type finding struct{ d *Diagnostic }
+
+func (f finding) suggest(s string) { f.d.Suggestion = s }
+func (f finding) fatal()           { f.d.Fatal = true }
+func (f finding) warning()         { f.d.Severity = Warning }

@@ -48,7 +48,7 @@ func (r *reader) include(kind includeKind, t text) {
 		return
 	}
 	if strings.HasPrefix(t.s, `"`) {
-		r.diags.errorf(t.pos(0), t.s, "include takes a bare name, without quotes").Suggestion = strings.Trim(t.s, `"`)
+		r.diags.errorf(t.pos(0), t.s, "include takes a bare name, without quotes").suggest(strings.Trim(t.s, `"`))
 		return
 	}
 	const maxAlternatives = 1024
@@ -73,7 +73,7 @@ func (r *reader) include(kind includeKind, t text) {
 	case len(missing) > 0:
 		d := r.diags.errorf(t.pos(0), t.s, "include %s: no such file", t.s)
 		if !kind.strict('r') {
-			d.Severity = Warning
+			d.warning()
 		}
 	case found == 0 && kind.strict('w'):
 		r.diags.errorf(t.pos(0), t.s, "include %s: no file matches", t.s)
@@ -146,7 +146,7 @@ func (r *reader) includeFile(kind includeKind, t text, name string, matched bool
 	if err != nil {
 		d := r.diags.errorf(t.pos(0), t.s, "include: %v", err)
 		if matched && !kind.strict('r') {
-			d.Severity = Warning
+			d.warning()
 		}
 		return
 	}

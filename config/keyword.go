@@ -25,8 +25,6 @@ type keyword struct {
 	use   use
 	args  []arg
 	block string // context of the block that must follow; "" if none may
-	// opt says that the block may be left out.
-	opt bool
 	// as is the canonical word of a synonym or deprecated word.
 	as string
 	// why completes the note of a word that is not served.
@@ -121,14 +119,12 @@ func opt(a arg) arg                  { a.optional = true; return a }
 func one(as ...arg) []arg            { return as }
 
 // word groups that many keywords share; functions, so that no row can change another's.
-func flag() []arg   { return nil }
-func onOff() []arg  { return []arg{opt(arg{kind: argBool})} }
-func onOff1() []arg { return []arg{{kind: argBool}} }
-func str() []arg    { return []arg{{kind: argText}} }
-func rest() []arg   { return []arg{{kind: argRest, optional: true}} }
-func some() []arg   { return []arg{{kind: argText}, {kind: argRest, optional: true}} }
-func addr() []arg   { return []arg{{kind: argAddr}} }
-func link() []arg   { return []arg{{kind: argLink}} }
+func onOff() []arg { return []arg{opt(arg{kind: argBool})} }
+func str() []arg   { return []arg{{kind: argText}} }
+func rest() []arg  { return []arg{{kind: argRest, optional: true}} }
+func some() []arg  { return []arg{{kind: argText}, {kind: argRest, optional: true}} }
+func addr() []arg  { return []arg{{kind: argAddr}} }
+func link() []arg  { return []arg{{kind: argLink}} }
 func posTimer() []arg {
 	return []arg{timer(time.Microsecond, time.Duration(longest))}
 }

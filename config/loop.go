@@ -22,7 +22,7 @@ func (r *reader) loop(t text) {
 	word := strings.TrimRight(t.s[:open], blanks)
 	if word != "~SEQ" && word != "~SEQx" && word != "~LST" {
 		d := r.diags.errorf(t.pos(0), word, "%q is not a loop (have: ~LST, ~SEQ, ~SEQx)", word)
-		d.Suggestion = suggest(word, []string{"~LST", "~SEQ", "~SEQx"})
+		d.suggest(suggest(word, []string{"~LST", "~SEQ", "~SEQx"}))
 		return
 	}
 	params, ok := r.expand(t.slice(open+1, end), nil)

@@ -18,7 +18,7 @@ func Parse(fsys fs.FS, name string, opts Options) (*File, Diagnostics) {
 
 	data, err := r.load(name)
 	if err != nil {
-		diags.errorf(Pos{File: r.display(name)}, "", "%v", err).Fatal = true
+		diags.errorf(Pos{File: r.display(name)}, "", "%v", err).fatal()
 	} else {
 		r.file(name, data)
 	}

@@ -128,7 +128,7 @@ func (r *reader) spend(p Pos) bool {
 	r.lines++
 	if r.lines > r.opts.MaxLines {
 		r.stop = true
-		r.diags.errorf(p, "", "the configuration expands to more than %d lines; the rest is ignored", r.opts.MaxLines).Fatal = true
+		r.diags.errorf(p, "", "the configuration expands to more than %d lines; the rest is ignored", r.opts.MaxLines).fatal()
 	}
 	return !r.stop
 }

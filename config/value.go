@@ -30,7 +30,7 @@ func (b *binder) check(k *keyword, s *Statement) (vs values, ok bool) {
 		return nil, false
 	}
 	if most >= 0 && len(s.Args) > most {
-		b.extra(k, s, s.Args[most:])
+		b.extra(k, s.Args[most:])
 	}
 	vs = make(values, len(k.args))
 	ok = true
@@ -56,12 +56,15 @@ func (b *binder) missing(k *keyword, s *Statement, least int) {
 			what = expected(a)
 		}
 	}
-	b.diags.errorf(s.Pos, "", "%s needs %s after it", k.name, what).Fatal = !k.lax
+	d := b.diags.errorf(s.Pos, "", "%s needs %s after it", k.name, what)
+	if !k.lax {
+		d.fatal()
+	}
 }
 
 // extra reports words after the last that a keyword takes. keepalived drops them without a word; where they are
 // keywords themselves, somebody wrote several statements on one line.
-func (b *binder) extra(k *keyword, s *Statement, ws []Word) {
+func (b *binder) extra(k *keyword, ws []Word) {
 	var all, known []string
 	for _, w := range ws {
 		all = append(all, w.Text)
@@ -152,7 +155,7 @@ func (b *binder) enum(k *keyword, a arg, v value) (value, bool) {
 	ws := slices.Clone(a.words)
 	slices.Sort(ws)
 	d := b.diags.errorf(v.word.Pos, v.word.Text, "%s %q is not %s (have: %s)", k.name, v.word.Text, enumName(k.canonical()), strings.Join(ws, ", "))
-	d.Suggestion = suggest(v.word.Text, ws)
+	d.suggest(suggest(v.word.Text, ws))
 	return v, false
 }
 
@@ -179,9 +182,9 @@ func (b *binder) link(what string, w Word) bool {
 		return true
 	}
 	d := b.diags.errorf(w.Pos, w.Text, "%s %q does not exist on this host", what, w.Text)
-	d.Suggestion = suggest(w.Text, b.host.Interfaces)
+	d.suggest(suggest(w.Text, b.host.Interfaces))
 	if b.dynamicInterfaces {
-		d.Severity = Warning
+		d.warning()
 		return true
 	}
 	return false

@@ -1,0 +1,161 @@
+package config_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"uvs/config"
+)
+
+// load reads text as keepalived.conf on the test host.
+func load(text string) (*config.Config, config.Diagnostics) {
+	fsys := fstest.MapFS{"keepalived.conf": {Data: []byte(text)}}
+	return config.Load(fsys, "keepalived.conf", config.Options{}, site)
+}
+
+// TestDiagnosticSaysWhereWhatAndInstead holds the form that an operator reads.
+func TestDiagnosticSaysWhereWhatAndInstead(t *testing.T) {
+	tests := []struct {
+		name, line string // line is the second of a virtual_server
+		want       string
+	}{
+		{"misspelt scheduler", "    lb_algo wrx",
+			`keepalived.conf:2:13: lb_algo "wrx" is not a scheduler (have: dh, fo, lblc, lblcr, lc, mh, nq, ovf, rr, sed, sh, twos, wlc, wrr); did you mean "wrr"?`},
+		{"number with a letter", "    weight 12x",
+			`keepalived.conf:2:12: weight "12x" is not a whole number from 1 to 2147483647; it is ignored`},
+		{"misspelt keyword", "\tlb_alg rr", `keepalived.conf:2:2: "lb_alg" is not a keyword in virtual_server; did you mean "lb_algo"?`},
+		{"words after the last", "lb_algo rr weight 3",
+			`keepalived.conf:2:12: lb_algo is followed by "weight 3", which is ignored: a line holds one statement, and here also weight`},
+		{"word that is not served", "  ops", `keepalived.conf:2:3: note: ops is not served yet: it is ignored`},
+		{"value that is missing", "  retry", `keepalived.conf:2:3: retry needs a whole number from 1 to 4294967295 after it`},
+		{"column after a definition", "${_BANG}${_HASH} x", `keepalived.conf:2:1: "!#" is not a keyword in virtual_server`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, diags := load("virtual_server 192.0.2.1 80 {\n" + tt.line + "\nprotocol UDP\n}\n")
+			var got []string
+			for i := range diags {
+				got = append(got, diags[i].Error())
+			}
+			if !strings.Contains("\n"+strings.Join(got, "\n")+"\n", "\n"+tt.want+"\n") {
+				t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), tt.want)
+			}
+		})
+	}
+}
+
+// TestDiagnosticIsAnError holds that callers can take a finding out of an error chain.
+func TestDiagnosticIsAnError(t *testing.T) {
+	_, diags := load("nonsense\n")
+	err := fmt.Errorf("reload: %w", error(&diags[0]))
+	var d *config.Diagnostic
+	if !errors.As(err, &d) || d.Value != "nonsense" || d.Severity != config.Error || d.Pos.String() != "keepalived.conf:1:1" {
+		t.Errorf("got %#v", d)
+	}
+}
+
+// TestMainFileThatCannotBeRead is fatal, and still gives a model.
+func TestMainFileThatCannotBeRead(t *testing.T) {
+	fsys := fstest.MapFS{
+		"dir/x":    {},
+		"script":   {Data: []byte("x"), Mode: 0o755},
+		"fifo":     {Mode: 0o644 | fs.ModeNamedPipe},
+		"fine.cfg": {},
+	}
+	tests := []struct{ name, want string }{
+		{"none", "/none: cannot read /none: file does not exist"},
+		{"dir", "/dir: /dir is a directory, not a file"},
+		{"script", "/script: /script is not a regular non-executable file"},
+		{"fifo", "/fifo: /fifo is not a regular non-executable file"},
+		{"fine.cfg", ""},
+	}
+	for _, tt := range tests {
+		c, diags := config.Load(fsys, tt.name, config.Options{Root: "/"}, site)
+		if c == nil {
+			t.Fatalf("%s: no model", tt.name)
+		}
+		switch {
+		case tt.want == "" && len(diags) == 0:
+		case len(diags) != 1 || diags[0].Error() != tt.want || !diags.HasFatal() || !diags.HasErrors():
+			t.Errorf("%s: got %v, want %s", tt.name, diags, tt.want)
+		}
+	}
+}
+
+// TestRandomIsRepeatable holds that the seed decides ${_RANDOM}.
+func TestRandomIsRepeatable(t *testing.T) {
+	fsys := fstest.MapFS{"x": {Data: []byte("global_defs {\nrouter_id ${_RANDOM}-${_RANDOM 5}-${_RANDOM 7 9}\n}\n")}}
+	id := func(seed uint64) string {
+		c, _ := config.Load(fsys, "x", config.Options{Seed: seed}, site)
+		return c.RouterID
+	}
+	if a, b, c := id(1), id(1), id(2); a != b || a == c {
+		t.Errorf("seeds 1, 1, 2 give %s, %s, %s", a, b, c)
+	}
+	var a, b, c int
+	if n, _ := fmt.Sscanf(id(3), "%d-%d-%d", &a, &b, &c); n != 3 || a < 0 || a > 32767 || b < 5 || c < 7 || c > 9 {
+		t.Errorf("out of bounds: %s", id(3))
+	}
+}
+
+// TestInterfacesThatMayAppear holds that dynamic_interfaces makes a missing interface a warning, and that the check
+// can be switched off.
+func TestInterfacesThatMayAppear(t *testing.T) {
+	const text = "vrrp_instance A {\ninterface eth9\nvirtual_router_id 1\nvirtual_ipaddress { 192.0.2.1 }\n}\n"
+	if c, diags := load(text); len(c.Instances) != 0 || !diags.HasErrors() {
+		t.Errorf("eth9 is accepted: %v", diags)
+	}
+	if c, diags := load(text + "global_defs {\ndynamic_interfaces\n}\n"); len(c.Instances) != 1 || diags.HasErrors() || diags.Count(config.Warning) != 1 {
+		t.Errorf("dynamic_interfaces has no effect: %v", diags)
+	}
+	fsys := fstest.MapFS{"x": {Data: []byte(text)}}
+	if c, diags := config.Load(fsys, "x", config.Options{}, config.Host{AnyInterface: true}); len(c.Instances) != 1 || diags.HasErrors() {
+		t.Errorf("AnyInterface has no effect: %v", diags)
+	}
+}
+
+// TestInheritanceStopsAtTheFirstThatSpeaks sets one word at each level in turn.
+func TestInheritanceStopsAtTheFirstThatSpeaks(t *testing.T) {
+	const text = "virtual_server 192.0.2.1 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\n%s\nreal_server 192.0.2.2 80 {\n%s\nTCP_CHECK {\n%s\n}\nHTTP_GET {\nurl {\npath /\n}\n%s\n}\n}\n}\n"
+	tests := []struct {
+		name                    string
+		service, server, check  string
+		tcp, http, loop, warmup time.Duration
+		retry                   uint32
+		tcpTimeout, httpTimeout time.Duration
+	}{
+		{"defaults", "", "", "", time.Second, 3 * time.Second, time.Minute, time.Minute, 1, 5 * time.Second, 5 * time.Second},
+		{"service", "delay_before_retry 7\ndelay_loop 8\nretry 9\nconnect_timeout 2", "", "",
+			7 * time.Second, 7 * time.Second, 8 * time.Second, 8 * time.Second, 9, 2 * time.Second, 2 * time.Second},
+		{"server", "delay_before_retry 7\ndelay_loop 8\nretry 9\nconnect_timeout 2\nwarmup 1", "delay_before_retry 0\ndelay_loop 0.5\nretry 2\nconnect_timeout 3", "",
+			0, 0, 500 * time.Millisecond, time.Second, 2, 3 * time.Second, 3 * time.Second},
+		{"check", "retry 9\nwarmup 1", "retry 2\ndelay_loop 8", "retry 0\nwarmup 0\ndelay_loop 4\ndelay_before_retry 1",
+			time.Second, time.Second, 4 * time.Second, 0, 0, 5 * time.Second, 5 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, diags := load(fmt.Sprintf(text, tt.service, tt.server, tt.check, tt.check))
+			if len(diags) != 0 {
+				t.Fatal(diags)
+			}
+			tcp := c.VirtualServers[0].RealServers[0].Checkers[0].Common()
+			http := c.VirtualServers[0].RealServers[0].Checkers[1].Common()
+			for _, o := range []config.CheckOptions{tcp, http} {
+				if o.DelayLoop != tt.loop || o.Warmup != tt.warmup || o.Retry != tt.retry {
+					t.Errorf("delay_loop %s, warmup %s, retry %d; want %s, %s, %d", o.DelayLoop, o.Warmup, o.Retry, tt.loop, tt.warmup, tt.retry)
+				}
+			}
+			if tcp.DelayBeforeRetry != tt.tcp || http.DelayBeforeRetry != tt.http {
+				t.Errorf("delay_before_retry %s and %s, want %s and %s", tcp.DelayBeforeRetry, http.DelayBeforeRetry, tt.tcp, tt.http)
+			}
+			if tcp.ConnectTimeout != tt.tcpTimeout || http.ConnectTimeout != tt.httpTimeout {
+				t.Errorf("connect_timeout %s and %s, want %s and %s", tcp.ConnectTimeout, http.ConnectTimeout, tt.tcpTimeout, tt.httpTimeout)
+			}
+		})
+	}
+}
