@@ -48,6 +48,9 @@ type Status struct {
 	// forwarding.DropReason.
 	Drops map[string]uint64 `json:"drops"`
 
+	// Passed counts the frames that were seen and left to the kernel, by reason: other
+	// ports, other protocols, fragments.
+	Passed map[string]uint64 `json:"passed"`
 	// Notes are sentences for the operator: what the configuration asks for and this
 	// version does not serve yet, and what the director found on the machine that
 	// deserves a look. Each is one line, with file:line:column in front where it comes

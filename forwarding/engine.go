@@ -157,14 +157,23 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
+// prepareEvery and reapEvery pace what workers must not spend time on.
+const (
+	prepareEvery = 100 * time.Millisecond // memory for flows to come
+	reapEvery    = time.Second            // removed servers whose grace is over
+)
+
 func (e *Engine) housekeep(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	prepare, reap := time.NewTicker(prepareEvery), time.NewTicker(reapEvery)
+	defer prepare.Stop()
+	defer reap.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-prepare.C:
+			e.flows.Prepare()
+		case <-reap.C:
 			e.reap()
 		}
 	}

@@ -92,6 +92,8 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 		d.inactive.Add(1)
 		d.counters[w.id].connections.Add(1)
 	case conntrack.Existed: // another worker was faster
+	case conntrack.TooMany:
+		return DropSameClient
 	default:
 		return DropTableFull
 	}

@@ -624,3 +624,23 @@ func TestPortReuseAfterAFailure(t *testing.T) {
 func quiesce(tx *Tx, k ServiceKey, server netip.AddrPort) error {
 	return tx.EditServer(k, server, ServerSpec{Masq, 0})
 }
+
+// TestTableFull: the bound holds exactly, its drops are counted, and old flows go on.
+func TestTableFull(t *testing.T) {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+	syn := func(i int) []byte {
+		return segment{src: endpoint(netip.AddrFrom4([4]byte{203, 0, 113, byte(i / 100)}), uint16(1024+i)), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t)
+	}
+	for i := range 1000 { // MaxFlows of newSite
+		if _, _, reason := s.process(outside, syn(i), nil); reason != Forwarded {
+			t.Fatalf("flow %d of 1000: %s", i+1, reason)
+		}
+	}
+	if _, _, reason := s.process(outside, syn(1000), nil); reason != DropTableFull {
+		t.Errorf("flow 1001: %s, want %s", reason, DropTableFull)
+	}
+	if _, _, reason := s.process(outside, syn(5), nil); reason != Forwarded {
+		t.Errorf("a packet of a flow in a full table: %s, want it forwarded", reason)
+	}
+}

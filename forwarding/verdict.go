@@ -28,6 +28,7 @@ const (
 	DropNoServer    // the scheduler found no available server
 	DropServerGone  // the flow's server has been removed
 	DropTableFull   // no room for another flow
+	DropSameClient  // one client's address and port has too many flows already
 	DropNoRoute     // no route to the server or client
 	DropUnresolved  // the next hop's MAC is not known (yet)
 	DropNoPort      // the next hop lies on an interface that is not captured
@@ -57,6 +58,7 @@ var reasonNames = [reasonCount]string{
 	DropNoServer:    "drop_no_server",
 	DropServerGone:  "drop_server_gone",
 	DropTableFull:   "drop_table_full",
+	DropSameClient:  "drop_same_client",
 	DropNoRoute:     "drop_no_route",
 	DropUnresolved:  "drop_unresolved",
 	DropNoPort:      "drop_no_port",

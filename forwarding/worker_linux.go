@@ -14,7 +14,7 @@ import (
 
 const (
 	expireEvery  = 10 * time.Millisecond  // how often a busy worker looks for flows that ran out
-	expireBudget = 256                    // flows ended at a time, about 50 µs
+	expireBudget = 1024                   // flows looked at then, some 100 µs; 100 000 a second
 	idleWait     = 100 * time.Millisecond // longest wait of an idle worker
 	heldWait     = 5 * time.Millisecond   // longest wait while frames are held
 )
@@ -48,9 +48,7 @@ func (w *Worker) run(ctx context.Context) error {
 		received := w.round(now)
 		if now.Sub(expired) >= expireEvery {
 			expired = now
-			if w.engine.flows.Expire(now, expireBudget) == expireBudget {
-				continue // more are due
-			}
+			w.engine.flows.Expire(now, expireBudget)
 		}
 		if received > 0 {
 			continue

@@ -36,6 +36,7 @@ func (d *director) Status(context.Context) (control.Status, error) {
 		Steering:  control.Steering{Backend: string(d.steer.Backend()), Reason: d.steer.Reason()},
 		Addresses: d.addresses.list(),
 		Drops:     make(map[string]uint64),
+		Passed:    make(map[string]uint64),
 		Notes:     d.config.notes,
 	}
 	network := d.network.Snapshot()
@@ -56,7 +57,10 @@ func (d *director) Status(context.Context) (control.Status, error) {
 		worker := control.Worker{ID: w.ID, CPU: w.CPU}
 		for r, n := range w.Reasons {
 			worker.Packets += n
-			if r != forwarding.Forwarded && !r.Pass() {
+			switch {
+			case r.Pass():
+				s.Passed[r.String()] += n
+			case r != forwarding.Forwarded:
 				s.Drops[r.String()] += n
 			}
 		}
