@@ -25,7 +25,7 @@ func Load(fsys fs.FS, name string, opts Options, host Host) (*Config, Diagnostic
 // inheritance and falls back where keepalived does. The Config is never nil and holds what would run; the Diagnostics
 // say where that differs from what is written. Bind is pure.
 func Bind(f *File, host Host) (*Config, Diagnostics) {
-	b := &binder{host: host, config: &Config{}, noted: make(map[noteKey]*note)}
+	b := &binder{host: host, config: &Config{}, noted: make(map[noteKey]*note), services: make(map[serviceKey]Pos)}
 	b.globals(f)
 	b.each("", f.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.canonical() {
@@ -64,6 +64,7 @@ type binder struct {
 	strict            bool // vrrp_strict
 	version           int  // vrrp_version
 	instances         []*instanceDraft
+	services          map[serviceKey]Pos // of the model
 }
 
 // each checks the statements of a block and gives those that are served to fn; fn may be nil. Words that the context

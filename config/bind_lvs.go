@@ -74,6 +74,12 @@ type serviceDraft struct {
 	unserved []string
 }
 
+// A serviceKey is what no two services may share.
+type serviceKey struct {
+	addr     netip.AddrPort
+	protocol Protocol
+}
+
 // virtualServer binds one virtual_server.
 func (b *binder) virtualServer(s *Statement, vs values) {
 	d := &serviceDraft{statement: s, title: title(s)}
@@ -200,11 +206,10 @@ func (b *binder) serviceDefaults(d *serviceDraft) {
 
 // finishService resolves the servers and takes the service into the model if it can run.
 func (b *binder) finishService(d *serviceDraft) {
-	for _, other := range b.config.VirtualServers {
-		if d.addr.IsValid() && other.Addr == d.addr && other.Protocol == d.protocol {
-			b.diags.errorf(d.statement.Pos, d.title, "%s %s is already defined (%s); this one is ignored", d.title, d.protocol, other.Pos.from(d.statement.Pos))
-			return
-		}
+	key := serviceKey{d.addr, d.protocol}
+	if other, taken := b.services[key]; taken && d.addr.IsValid() {
+		b.diags.errorf(d.statement.Pos, d.title, "%s %s is already defined (%s); this one is ignored", d.title, d.protocol, other.from(d.statement.Pos))
+		return
 	}
 	v := VirtualServer{Pos: d.statement.Pos, Addr: d.addr, Protocol: d.protocol, Scheduler: d.scheduler, Method: d.method}
 	seen := make(map[netip.AddrPort]bool)
@@ -236,6 +241,7 @@ func (b *binder) finishService(d *serviceDraft) {
 	case len(v.RealServers) == 0:
 		b.leaveOut(d.statement.Pos, d.title, "all its real servers need what is not served yet")
 	default:
+		b.services[key] = v.Pos
 		b.config.VirtualServers = append(b.config.VirtualServers, v)
 	}
 }

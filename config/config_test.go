@@ -159,3 +159,24 @@ func TestInheritanceStopsAtTheFirstThatSpeaks(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkLoad reads a site of 1000 services with 10 servers each, 56000 lines.
+func BenchmarkLoad(b *testing.B) {
+	var text strings.Builder
+	for s := range 1000 {
+		fmt.Fprintf(&text, "virtual_server 10.%d.%d.1 80 {\n    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n    delay_loop 5\n", s/250, s%250)
+		for r := range 10 {
+			fmt.Fprintf(&text, "    real_server 172.16.%d.%d 80 {\n        weight 3\n        TCP_CHECK {\n        }\n    }\n", s%250, r+1)
+		}
+		text.WriteString("}\n")
+	}
+	fsys := fstest.MapFS{"keepalived.conf": {Data: []byte(text.String())}}
+	b.SetBytes(int64(text.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		c, diags := config.Load(fsys, "keepalived.conf", config.Options{}, site)
+		if len(c.VirtualServers) != 1000 || len(diags) != 0 {
+			b.Fatal(len(c.VirtualServers), diags)
+		}
+	}
+}

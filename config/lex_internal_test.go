@@ -84,9 +84,9 @@ func TestExpandBraces(t *testing.T) {
 
 // TestSuggest holds what counts as near.
 func TestSuggest(t *testing.T) {
-	have := []string{"rr", "wrr", "lb_algo", "lb_kind", "TCP_CHECK", "virtual_server", "virtual_server_group", "weight"}
+	have := []string{"rr", "wrr", "wlc", "lb_algo", "lb_kind", "TCP_CHECK", "virtual_server", "virtual_server_group", "weight"}
 	for in, want := range map[string]string{
-		"wrx": "wrr", "round-robin": "", "lb_algorithm": "lb_algo", "tcp_check": "TCP_CHECK", "wieght": "weight",
+		"wrx": "wrr", "wcl": "wlc", "round-robin": "", "lb_algorithm": "lb_algo", "tcp_check": "TCP_CHECK", "wieght": "weight",
 		"virtual_servers": "virtual_server", "x": "", "": "", "weigth": "weight", "FULLNAT": "", "lb_alog": "lb_algo",
 	} {
 		if got := suggest(in, have); got != want {
