@@ -4,7 +4,7 @@
 #	demo    the binary, and a whole site in network namespaces to see it work (root)
 #	check   everything that needs no root: format, vet, lint, race tests, other machines
 #	test    Debian packages, check, and the tests in network namespaces (root); CI runs it
-#	bench   the benchmarks
+#	bench   Debian packages, and UVS beside its alternatives on one topology (root); bench/README.md
 #	fuzz    every fuzz target, for FUZZTIME each
 #	soak    what takes long: fuzzing and many seeds (root)
 
@@ -78,8 +78,10 @@ packages:
 netns: root build $(GATE)
 	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -p 1 -timeout 5m $(NETNS) | $(GATE)
 
-bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+# Flags for the program, such as -rounds 10, go into BENCHFLAGS.
+bench: root packages build
+	$(GO) build -buildvcs=false -o .cache/bench ./bench
+	.cache/bench -uvs bin/uvs -rounds $(ROUNDS) $(BENCHFLAGS)
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
