@@ -25,7 +25,11 @@ func Load(fsys fs.FS, name string, opts Options, host Host) (*Config, Diagnostic
 // inheritance and falls back where keepalived does. The Config is never nil and holds what would run; the Diagnostics
 // say where that differs from what is written. Bind is pure.
 func Bind(f *File, host Host) (*Config, Diagnostics) {
-	b := &binder{host: host, config: &Config{}, noted: make(map[noteKey]*note), services: make(map[serviceKey]Pos)}
+	b := &binder{
+		host: host, config: &Config{},
+		noted: make(map[noteKey]*note), answers: make(map[noteKey]answer),
+		instances: make(map[string]Pos), routers: make(map[routerKey]string), services: make(map[serviceKey]Pos),
+	}
 	b.globals(f)
 	b.each("", f.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.canonical() {
@@ -39,9 +43,9 @@ func Bind(f *File, host Host) (*Config, Diagnostics) {
 			panic(unbound("", k))
 		}
 	})
-	b.checkInstances(f)
+	b.checkReferences(f)
 	b.flushNotes()
-	return b.config, b.diags.sorted(f.Files)
+	return b.config, b.diags.list.sorted(f.Files)
 }
 
 // unbound is what a handler panics with for a keyword that the table marks as served and the handler does not know.
@@ -53,7 +57,7 @@ func unbound(context string, k *keyword) string {
 type binder struct {
 	host   Host
 	config *Config
-	diags  Diagnostics
+	diags  findings
 
 	context string // of the statements being walked
 	quiet   bool   // inside a block that is not served: faults are reported, notes are not
@@ -61,10 +65,12 @@ type binder struct {
 	order   []noteKey
 
 	dynamicInterfaces bool
-	strict            bool // vrrp_strict
-	version           int  // vrrp_version
-	instances         []*instanceDraft
-	services          map[serviceKey]Pos // of the model
+	strict            bool                 // vrrp_strict
+	version           int                  // vrrp_version
+	instances         map[string]Pos       // all names
+	routers           map[routerKey]string // of the model
+	services          map[serviceKey]Pos   // of the model
+	answers           map[noteKey]answer   // of meant
 }
 
 // each checks the statements of a block and gives those that are served to fn; fn may be nil. Words that the context
@@ -146,14 +152,26 @@ func (b *binder) unknown(s *Statement) {
 		b.diags.errorf(s.Pos, s.Keyword, "%s needs the name of a file after it", s.Keyword)
 		return
 	}
-	near := suggest(s.Keyword, names(b.context))
-	home, elsewhere := b.home(s.Keyword)
+	near, home, elsewhere := b.meant(s.Keyword)
 	switch {
 	case near == "" && elsewhere:
 		b.diags.errorf(s.Pos, s.Keyword, "%q is not a keyword %s: it belongs %s%s", s.Keyword, where, home, skipped)
 	default:
 		b.diags.errorf(s.Pos, s.Keyword, "%q is not a keyword %s%s", s.Keyword, where, skipped).suggest(near)
 	}
+}
+
+// meant finds a near word of this context, and the context where the word itself belongs. Answers are kept: a loop may
+// ask for the same word many times.
+func (b *binder) meant(word string) (near, home string, elsewhere bool) {
+	key := noteKey{b.context, word}
+	a, known := b.answers[key]
+	if !known {
+		a.near = suggest(word, names(b.context))
+		a.home, a.elsewhere = b.home(word)
+		b.answers[key] = a
+	}
+	return a.near, a.home, a.elsewhere
 }
 
 // home finds the context of a word that stands in the wrong place. The top level comes first, then the contexts in
@@ -169,6 +187,12 @@ func (b *binder) home(word string) (where string, ok bool) {
 		}
 	}
 	return "in " + best, best != ""
+}
+
+// An answer is what meant found out about a word.
+type answer struct {
+	near, home string
+	elsewhere  bool
 }
 
 // noteKey names a word in a context.

@@ -24,10 +24,11 @@ func (b *binder) instance(s *Statement, vs values) {
 		statement: s,
 		version:   b.version,
 	}
-	if first := b.instanceNamed(d.Name); first != nil {
-		b.diags.errorf(s.Pos, d.Name, "vrrp_instance %s is already defined (%s); this one is ignored", d.Name, first.Pos.from(s.Pos))
+	if first, taken := b.instances[d.Name]; taken {
+		b.diags.errorf(s.Pos, d.Name, "vrrp_instance %s is already defined (%s); this one is ignored", d.Name, first.from(s.Pos))
 		return
 	}
+	b.instances[d.Name] = s.Pos
 	// Address lines refer to the interface, wherever it stands.
 	var addresses, excluded []*Statement
 	b.each("vrrp_instance", s.Block.Statements, func(k *keyword, s *Statement, vs values) {
@@ -58,18 +59,15 @@ func (b *binder) instance(s *Statement, vs values) {
 	b.finishInstance(d)
 }
 
-func (b *binder) instanceNamed(name string) *instanceDraft {
-	for _, d := range b.instances {
-		if d.Name == name {
-			return d
-		}
-	}
-	return nil
+// A routerKey is what no two instances may share.
+type routerKey struct {
+	link string
+	vrid uint8
+	ipv6 bool
 }
 
 // finishInstance fills in what depends on several words, and takes the instance into the model if it can run.
 func (b *binder) finishInstance(d *instanceDraft) {
-	b.instances = append(b.instances, d)
 	if d.Master && !d.priority {
 		d.Priority = 255
 	}
@@ -98,13 +96,13 @@ func (b *binder) finishInstance(d *instanceDraft) {
 	if !ok {
 		return
 	}
-	for _, other := range b.instances {
-		if other != d && other.vrid != nil && other.VRID == d.VRID && other.Interface == d.Interface && other.ipv6 == d.ipv6 {
-			b.diags.errorf(d.vrid.Pos, d.vrid.Args[0].Text, "virtual_router_id %d on %s is already taken by vrrp_instance %s; %s is not run",
-				d.VRID, d.Interface, other.Name, d.Name)
-			return
-		}
+	key := routerKey{d.Interface, d.VRID, d.ipv6}
+	if other, taken := b.routers[key]; taken {
+		b.diags.errorf(d.vrid.Pos, d.vrid.Args[0].Text, "virtual_router_id %d on %s is already taken by vrrp_instance %s; %s is not run",
+			d.VRID, d.Interface, other, d.Name)
+		return
 	}
+	b.routers[key] = d.Name
 	b.config.Instances = append(b.config.Instances, d.Instance)
 }
 
@@ -169,15 +167,21 @@ func (b *binder) checkUnservedVRRP(d *instanceDraft) {
 	}
 }
 
-// checkInstances reports references between VRRP blocks that lead nowhere.
-func (b *binder) checkInstances(f *File) {
+// checkReferences reports names in VRRP blocks that no block has.
+func (b *binder) checkReferences(f *File) {
+	have := map[string]*nameSet{"vrrp_script": {}, "vrrp_instance": {}}
+	for _, s := range f.Statements {
+		if set := have[s.Keyword]; set != nil && len(s.Args) > 0 {
+			set.add(s.Args[0].Text)
+		}
+	}
 	for _, s := range f.Statements {
 		if s.Keyword != "vrrp_instance" && s.Keyword != "vrrp_sync_group" {
 			continue
 		}
 		if block := find(s, "track_script"); block != nil && block.Block != nil {
 			for _, line := range block.Block.Statements {
-				b.checkName(f, line.Pos, line.Keyword, "track_script", "vrrp_script")
+				b.checkName(have, line.Pos, line.Keyword, "track_script", "vrrp_script")
 			}
 		}
 		group := find(s, "group")
@@ -185,26 +189,33 @@ func (b *binder) checkInstances(f *File) {
 			continue
 		}
 		for _, line := range group.Block.Statements {
-			b.checkName(f, line.Pos, line.Keyword, "vrrp_sync_group", "vrrp_instance")
+			b.checkName(have, line.Pos, line.Keyword, "vrrp_sync_group", "vrrp_instance")
 			for _, a := range line.Args {
-				b.checkName(f, a.Pos, a.Text, "vrrp_sync_group", "vrrp_instance")
+				b.checkName(have, a.Pos, a.Text, "vrrp_sync_group", "vrrp_instance")
 			}
 		}
 	}
 }
 
+// A nameSet holds the names of the blocks of one kind.
+type nameSet struct {
+	list []string
+	set  map[string]bool
+}
+
+func (n *nameSet) add(name string) {
+	if n.set == nil {
+		n.set = make(map[string]bool)
+	}
+	n.set[name] = true
+	n.list = append(n.list, name)
+}
+
 // checkName reports a name that no block of a kind has.
-func (b *binder) checkName(f *File, pos Pos, name, where, kind string) {
-	var have []string
-	for _, s := range f.Statements {
-		if s.Keyword == kind && len(s.Args) > 0 {
-			have = append(have, s.Args[0].Text)
-		}
+func (b *binder) checkName(have map[string]*nameSet, pos Pos, name, where, kind string) {
+	if !have[kind].set[name] {
+		b.diags.errorf(pos, name, "%s names %q, and there is no %s of that name; it is ignored", where, name, kind).suggest(suggest(name, have[kind].list))
 	}
-	if slices.Contains(have, name) {
-		return
-	}
-	b.diags.errorf(pos, name, "%s names %q, and there is no %s of that name; it is ignored", where, name, kind).suggest(suggest(name, have))
 }
 
 // sameFamily reports whether both addresses are IPv4 or both IPv6, as keepalived sees them: IPv4 in IPv6 is IPv6.

@@ -180,3 +180,28 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 }
+
+// TestExpansionIsBounded holds that short texts which expand without end stop with one fatal finding.
+func TestExpansionIsBounded(t *testing.T) {
+	const loops = "~SEQ(A, 1, 500000) ~SEQ(B, 1, 500000) "
+	tests := []struct{ name, text, want string }{
+		{"lines", loops + "x", "more than 524288 lines"},
+		{"braces", loops + strings.Repeat("a{}", 300), "more than 524288 lines"},
+		{"words", loops + "a" + strings.Repeat(" b", 450), "more than 4 MiB"},
+		{"nothing but loops", loops + "@none x", "more than 524288 lines"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, diags := load("global_defs {\n" + tt.text + "\n}\n")
+			fatal := 0
+			for _, d := range diags {
+				if d.Fatal && strings.Contains(d.Message, tt.want) {
+					fatal++
+				}
+			}
+			if fatal != 1 {
+				t.Errorf("got %d fatal findings of %d that say %q", fatal, len(diags), tt.want)
+			}
+		})
+	}
+}

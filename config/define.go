@@ -249,8 +249,11 @@ func (r *reader) unreplaced(t text, i int, quoted bool) bool {
 	return true
 }
 
-// defined lists the names of all definitions.
+// defined lists the names of all definitions, nil if there are too many to suggest one.
 func (r *reader) defined() []string {
+	if len(r.defs) > 1000 {
+		return nil
+	}
 	names := make([]string, 0, len(r.defs))
 	for name := range r.defs {
 		names = append(names, name)

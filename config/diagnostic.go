@@ -112,8 +112,7 @@ func (ds Diagnostics) Count(s Severity) int {
 	return n
 }
 
-// sorted orders ds by position, with files ranked as in files, and removes findings that say the same twice (a
-// definition that is used in a loop repeats its faults).
+// sorted orders ds by position, with files ranked as in files.
 func (ds Diagnostics) sorted(files []string) Diagnostics {
 	rank := make(map[string]int, len(files))
 	for i, f := range files {
@@ -127,33 +126,50 @@ func (ds Diagnostics) sorted(files []string) Diagnostics {
 			cmp.Compare(a.Severity, b.Severity),
 		)
 	})
-	seen := make(map[Diagnostic]bool, len(ds))
-	return slices.DeleteFunc(ds, func(d Diagnostic) bool {
-		again := seen[d]
-		seen[d] = true
-		return again
-	})
+	return ds
 }
 
-// errorf, warnf and notef append one finding.
-func (ds *Diagnostics) errorf(p Pos, value, format string, args ...any) finding {
-	return ds.add(p, Error, value, format, args...)
+// A findings gathers diagnostics. What is said of one place once is not said again: a definition that is used in a
+// loop repeats its faults.
+type findings struct {
+	list Diagnostics
+	seen map[place]bool
 }
 
-func (ds *Diagnostics) warnf(p Pos, value, format string, args ...any) {
-	ds.add(p, Warning, value, format, args...)
+// A place is a position with what is said of it.
+type place struct {
+	pos     Pos
+	message string
 }
 
-func (ds *Diagnostics) notef(p Pos, value, format string, args ...any) {
-	ds.add(p, Note, value, format, args...)
+// errorf, warnf and notef record one finding.
+func (fs *findings) errorf(p Pos, value, format string, args ...any) finding {
+	return fs.add(p, Error, value, format, args...)
 }
 
-func (ds *Diagnostics) add(p Pos, s Severity, value, format string, args ...any) finding {
-	*ds = append(*ds, Diagnostic{Pos: p, Severity: s, Message: fmt.Sprintf(format, args...), Value: value})
-	return finding{&(*ds)[len(*ds)-1]}
+func (fs *findings) warnf(p Pos, value, format string, args ...any) {
+	fs.add(p, Warning, value, format, args...)
 }
 
-// A finding completes a diagnostic that was just appended. It is valid until the next one.
+func (fs *findings) notef(p Pos, value, format string, args ...any) {
+	fs.add(p, Note, value, format, args...)
+}
+
+func (fs *findings) add(p Pos, s Severity, value, format string, args ...any) finding {
+	d := Diagnostic{Pos: p, Severity: s, Message: fmt.Sprintf(format, args...), Value: value}
+	key := place{p, d.Message}
+	if fs.seen[key] {
+		return finding{&d}
+	}
+	if fs.seen == nil {
+		fs.seen = make(map[place]bool)
+	}
+	fs.seen[key] = true
+	fs.list = append(fs.list, d)
+	return finding{&fs.list[len(fs.list)-1]}
+}
+
+// A finding completes a diagnostic that was just recorded. It is valid until the next one.
 type finding struct{ d *Diagnostic }
 
 func (f finding) suggest(s string) { f.d.Suggestion = s }

@@ -41,7 +41,7 @@ func TestShellWords(t *testing.T) {
 // TestColumns holds that a word keeps its column through comments, quotes and definitions.
 func TestColumns(t *testing.T) {
 	var out []Word
-	var diags Diagnostics
+	var diags findings
 	r := newReader(nil, Options{}, &diags, func(t text) {
 		ws, _ := words(t)
 		out = append(out, ws...)
@@ -51,8 +51,8 @@ func TestColumns(t *testing.T) {
 		text   string
 		column int
 	}{{"a#b", 3}, {"c d", 8}, {"long", 14}, {"text", 14}, {"long", 20}, {"text", 20}, {"e", 23}}
-	if len(out) != len(want) || len(diags) != 0 {
-		t.Fatalf("got %v, %v", out, diags)
+	if len(out) != len(want) || len(diags.list) != 0 {
+		t.Fatalf("got %v, %v", out, diags.list)
 	}
 	for i, w := range want {
 		if out[i].Text != w.text || out[i].Column != w.column || out[i].Line != 2 {

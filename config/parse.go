@@ -10,11 +10,11 @@ import (
 // is an fs.FS path, without leading slash. The File is never nil: what can be read is there, and the Diagnostics say
 // what is not. A main file that cannot be read is fatal. Parse opens nothing but files of fsys and keeps nothing.
 func Parse(fsys fs.FS, name string, opts Options) (*File, Diagnostics) {
-	var diags Diagnostics
+	var diags findings
 	p := &parser{file: &File{Name: name}, diags: &diags, script: scriptKeywords()}
 	r := newReader(fsys, opts, &diags, nil)
 	r.emit = p.line
-	p.include = r.include
+	p.include, p.spend = r.include, r.spend
 
 	data, err := r.load(name)
 	if err != nil {
@@ -26,15 +26,16 @@ func Parse(fsys fs.FS, name string, opts Options) (*File, Diagnostics) {
 		p.finish()
 	}
 	p.file.Files = r.files
-	return p.file, diags.sorted(r.files)
+	return p.file, diags.list.sorted(r.files)
 }
 
 // A parser builds the tree from logical lines.
 type parser struct {
 	file    *File
-	diags   *Diagnostics
+	diags   *findings
 	script  map[string]bool // keywords whose words are quoted as in a shell
 	include func(includeKind, text)
+	spend   func(Pos) bool // counts one more line
 
 	open []*Statement // the statements whose blocks are open, outermost first
 	last *Statement   // the statement that a "{" belongs to, nil if there is none
@@ -47,7 +48,7 @@ type parser struct {
 func (p *parser) line(t text) {
 	for first := true; ; first = false {
 		t = t.trim()
-		if t.s == "" {
+		if t.s == "" || !first && !p.spend(t.pos(0)) {
 			return
 		}
 		if kind, pattern, ok := includeLine(t); ok && !first {

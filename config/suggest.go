@@ -6,8 +6,8 @@ import "strings"
 // letter of a short word. Letter case counts half a change in all, so that "tcp_check" finds "TCP_CHECK"; a longer
 // beginning in common, as of "lb_algo" and "lb_algorithm", counts one.
 func suggest(word string, candidates []string) string {
-	const longest = 40
-	if word == "" || len(word) > longest {
+	const longest, most = 40, 1000 // among more there is no likely one, and a loop might ask often
+	if word == "" || len(word) > longest || len(candidates) > most {
 		return ""
 	}
 	best, bestCost := "", 2*max(1, len(word)/3)+1
