@@ -113,7 +113,7 @@ func (s *steering) run() {
 		}
 	}
 	wantSilence(t, idle)
-	s.wires.check()
+	s.wires.check(100)
 	d.stop()
 	s.unchanged("after kill -9, restart and SIGTERM")
 }
