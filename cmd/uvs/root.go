@@ -49,6 +49,7 @@ also be given by that environment variable; the flag wins.`,
 		newStatus(),
 		newIpvsadm(p),
 		newCleanup(a.cleanup),
+		newDemo(p, a.demo),
 		newVersion(),
 	)
 	return root

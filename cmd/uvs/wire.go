@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"uvs/internal/daemon"
+	"uvs/internal/demo"
 )
 
 // actions are what the commands do beyond asking a running director. Tests have
@@ -12,6 +13,7 @@ type actions struct {
 	run     func(ctx context.Context, o runOptions) error
 	check   func(file string) (verdict, error)
 	cleanup func(ctx context.Context, runDir string) (removed []string, err error)
+	demo    demoActions
 }
 
 // wired returns the real actions.
@@ -37,5 +39,6 @@ func wired() actions {
 			}, err
 		},
 		cleanup: func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
+		demo:    demoActions{available: demo.Available, run: demo.Run},
 	}
 }

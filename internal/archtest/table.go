@@ -23,7 +23,7 @@ type Package struct {
 func Packages() []Package {
 	return []Package{
 		{"cmd/uvs", "command line: words, flags, signals; no logic", []string{
-			"config", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/netlab", "internal/steer"}},
+			"config", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/demo", "internal/netlab", "internal/steer"}},
 		{"config", "keepalived.conf: text to typed model, with diagnostics", nil},
 		{"conntrack", "flow table, protocol states, timing wheel; knows no services", []string{"internal/mono"}},
 		{"control", "control API on a Unix socket, and its client", nil},
@@ -41,6 +41,7 @@ func Packages() []Package {
 		{"internal/daemon", "composition: the only one that knows several engines", []string{
 			"config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
 			"internal/announce", "internal/hostnet", "internal/mono", "internal/steer", "internal/wire"}},
+		{"internal/demo", "a site at work, told and judged", []string{"control", "internal/netlab"}},
 		{"internal/hostnet", "links, addresses, neighbours and routes as snapshots", []string{"internal/mono"}},
 		{"internal/mono", "monotonic time in eight bytes", nil},
 		{"internal/netlab", "sites of network namespaces", nil},
@@ -76,7 +77,7 @@ func Restrictions() []Restriction {
 		{"github.com/vishvananda/netns", "", []string{"internal/netlab"}, "the product stays in its namespace"},
 		{"github.com/spf13/cobra", "", []string{"cmd/uvs"}, "words and flags are the command line's"},
 		{"encoding/json", "", []string{"cmd/uvs", "control", "internal/daemon", "internal/skipgate"}, "not in the data plane"},
-		{"net/http", "", []string{"cmd/uvs", "control", "health", "internal/daemon"}, "not in the data plane"},
+		{"net/http", "", []string{"cmd/uvs", "control", "health", "internal/daemon", "internal/demo"}, "not in the data plane"},
 		{"os/exec", "", []string{"cmd/uvs", "internal/netlab", "internal/netlab/labtest", "internal/steer"}, "not in the data plane"},
 		{"log/slog", "", []string{"cmd/uvs", "internal/daemon"}, "libraries return errors or events"},
 		{"log", "", []string{"cmd/uvs", "control", "internal/daemon"}, "libraries return errors or events; net/http in control needs one to be silent"},
