@@ -177,27 +177,30 @@ func TestOwnedAddressesSurviveACrash(t *testing.T) {
 // TestOtherKeepalived looks through a made-up /proc.
 func TestOtherKeepalived(t *testing.T) {
 	proc := t.TempDir()
-	add := func(pid, comm, ns string) {
+	add := func(pid, comm, ns string, parent int) {
 		dir := filepath.Join(proc, pid)
 		if err := os.MkdirAll(filepath.Join(dir, "ns"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := errors.Join(
-			os.WriteFile(filepath.Join(dir, "comm"), []byte(comm+"\n"), 0o644),
+			os.WriteFile(filepath.Join(dir, "stat"), fmt.Appendf(nil, "%s (%s) S %d 1 1 0\n", pid, comm, parent), 0o644),
 			os.Symlink("net:["+ns+"]", filepath.Join(dir, "ns", "net")),
 		); err != nil {
 			t.Fatal(err)
 		}
 	}
-	add("self", "uvs", "1")
-	add("10", "keepalived", "2")
-	add("11", "keepalived_x", "1")
+	add("self", "uvs", "1", 1)
+	add("10", "keepalived", "2", 1)
+	add("11", "keepalived_x", "1", 1)
+	add("13", ") S (keepalived", "1", 1)
 	if pid, err := otherKeepalived(proc); pid != 0 || err != nil {
 		t.Errorf("found keepalived %d (%v), want none in this namespace", pid, err)
 	}
-	add("12", "keepalived", "1")
-	if pid, err := otherKeepalived(proc); pid != 12 || err != nil {
-		t.Errorf("found keepalived %d (%v), want 12", pid, err)
+	add("20", "keepalived", "1", 9)
+	add("9", "keepalived", "1", 1)
+	add("21", "keepalived", "1", 9)
+	if pid, err := otherKeepalived(proc); pid != 9 || err != nil {
+		t.Errorf("found keepalived %d (%v), want the parent, 9", pid, err)
 	}
 }
 

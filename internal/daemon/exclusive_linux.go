@@ -52,7 +52,8 @@ func lockHolder() string {
 }
 
 // otherKeepalived returns the process id of a keepalived in this network namespace, 0 if
-// there is none: two programs must not both look after the virtual addresses.
+// there is none: two programs must not both look after the virtual addresses. Of its
+// processes the parent is named, as it would start the others again.
 func otherKeepalived(proc string) (int, error) {
 	own, err := os.Readlink(filepath.Join(proc, "self/ns/net"))
 	if err != nil {
@@ -62,20 +63,46 @@ func otherKeepalived(proc string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	parents := make(map[int]int)
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
 			continue
 		}
-		comm, err := os.ReadFile(filepath.Join(proc, e.Name(), "comm"))
-		if err != nil || strings.TrimSpace(string(comm)) != "keepalived" {
+		dir := filepath.Join(proc, e.Name())
+		name, parent, ok := processOf(dir)
+		if !ok || name != "keepalived" {
 			continue // it may have ended meanwhile
 		}
-		if ns, err := os.Readlink(filepath.Join(proc, e.Name(), "ns/net")); err == nil && ns == own {
+		if ns, err := os.Readlink(filepath.Join(dir, "ns/net")); err == nil && ns == own {
+			parents[pid] = parent
+		}
+	}
+	for pid, parent := range parents {
+		if _, child := parents[parent]; !child {
 			return pid, nil
 		}
 	}
 	return 0, nil
+}
+
+// processOf reads the name and the parent of a process from its directory in /proc. In its
+// stat (proc(5)) the name stands in brackets and may hold any character.
+func processOf(dir string) (name string, parent int, ok bool) {
+	b, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return "", 0, false
+	}
+	start, end := strings.IndexByte(string(b), '('), strings.LastIndexByte(string(b), ')')
+	if start < 0 || end < start {
+		return "", 0, false
+	}
+	fields := strings.Fields(string(b[end+1:])) // state, parent …
+	if len(fields) < 2 {
+		return "", 0, false
+	}
+	parent, err = strconv.Atoi(fields[1])
+	return string(b[start+1 : end]), parent, err == nil
 }
 
 // usableCPUs lists the CPUs that this process may run on.
