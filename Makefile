@@ -1,12 +1,13 @@
 # What there is to make:
 #
-#	build   bin/uvs, one static binary
-#	demo    the binary, and a whole site in network namespaces to see it work (root)
-#	check   everything that needs no root: format, vet, lint, race tests, other machines
-#	test    Debian packages, check, and the tests in network namespaces (root); CI runs it
-#	bench   Debian packages, and UVS beside its alternatives on one topology (root); bench/README.md
-#	fuzz    every fuzz target, for FUZZTIME each
-#	soak    what takes long: fuzzing and many seeds (root)
+#	build       bin/uvs, one static binary
+#	demo        the binary, and a whole site in network namespaces to see it work (root)
+#	check       everything that needs no root: format, vet, lint, race tests, other machines
+#	test        Debian packages, check, and the tests in network namespaces (root); CI runs it
+#	bench       Debian packages, and UVS beside its alternatives on one topology (root); bench/README.md
+#	microbench  the benchmarks of single functions
+#	fuzz        every fuzz target, for FUZZTIME each
+#	soak        what takes long: fuzzing and many seeds (root)
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -31,7 +32,7 @@ CROSS := arm64 arm mips64
 LINT := .cache/golangci-lint
 GATE := .cache/skipgate
 
-.PHONY: build demo check format vet lint unit cross test packages root netns bench fuzz soak clean
+.PHONY: build demo check format vet lint unit cross test packages root netns bench microbench fuzz soak clean
 
 build:
 	$(GOBUILD) -o bin/uvs ./cmd/uvs
@@ -70,7 +71,7 @@ cross:
 test: root packages check netns
 
 root:
-	@[ "$$(id -u)" = 0 ] || { echo "make test needs root for network namespaces; make check does not"; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "this target needs root for network namespaces; make check does not"; exit 1; }
 
 packages:
 	scripts/packages.sh
@@ -82,6 +83,9 @@ netns: root build $(GATE)
 bench: root packages build
 	$(GO) build -buildvcs=false -o .cache/bench ./bench
 	.cache/bench -uvs bin/uvs -rounds $(ROUNDS) $(BENCHFLAGS)
+
+microbench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)

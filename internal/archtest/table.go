@@ -22,6 +22,7 @@ type Package struct {
 // may import more.
 func Packages() []Package {
 	return []Package{
+		{"bench", "measures uvs and the alternatives in one run", []string{"control", "internal/netlab"}},
 		{"cmd/uvs", "command line: words, flags, signals; no logic", []string{
 			"config", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/demo", "internal/netlab", "internal/steer"}},
 		{"config", "keepalived.conf: text to typed model, with diagnostics", nil},
@@ -69,16 +70,16 @@ func Restrictions() []Restriction {
 		{"golang.org/x/sys/unix", "*_linux.go", nil, "system calls are found by their file name"},
 		{"golang.org/x/net/bpf", "", []string{"forwarding/afpacket", "internal/announce"}, "socket filters belong to who owns the socket"},
 		{"github.com/cilium/ebpf", "", []string{"internal/steer"}, "bpf(2) has one owner"},
-		{"github.com/google/gopacket", "", []string{"internal/netlab/capture"}, "7 MB of memory: tests and benchmarks only"},
+		{"github.com/google/gopacket", "", []string{"bench", "internal/netlab/capture"}, "7 MB of memory: tests and benchmarks only"},
 		{"github.com/google/nftables", "", []string{"internal/steer"}, "other software's rules are not touched"},
 		{"github.com/mdlayher/netlink", "", []string{"internal/steer"}, "nftables speaks it"},
 		{"github.com/mdlayher/packet", "", []string{"internal/announce"}, "rings are afpacket's own code"},
 		{"github.com/vishvananda/netlink", "", []string{"internal/hostnet", "internal/netlab", "internal/steer"}, "the rest gets snapshots"},
 		{"github.com/vishvananda/netns", "", []string{"internal/netlab"}, "the product stays in its namespace"},
 		{"github.com/spf13/cobra", "", []string{"cmd/uvs"}, "words and flags are the command line's"},
-		{"encoding/json", "", []string{"cmd/uvs", "control", "internal/daemon", "internal/skipgate"}, "not in the data plane"},
+		{"encoding/json", "", []string{"bench", "cmd/uvs", "control", "internal/daemon", "internal/skipgate"}, "not in the data plane"},
 		{"net/http", "", []string{"cmd/uvs", "control", "health", "internal/daemon", "internal/demo"}, "not in the data plane"},
-		{"os/exec", "", []string{"cmd/uvs", "internal/netlab", "internal/netlab/labtest", "internal/steer"}, "not in the data plane"},
+		{"os/exec", "", []string{"bench", "cmd/uvs", "internal/netlab", "internal/netlab/labtest", "internal/steer"}, "not in the data plane"},
 		{"log/slog", "", []string{"cmd/uvs", "internal/daemon"}, "libraries return errors or events"},
 		{"log", "", []string{"cmd/uvs", "control", "internal/daemon"}, "libraries return errors or events; net/http in control needs one to be silent"},
 		{"testing", "", []string{"internal/netlab/labtest"}, "not linked into the product"},

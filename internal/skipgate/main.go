@@ -33,6 +33,5 @@ type exception struct {
 func allowed() []exception {
 	return []exception{
 		{"uvs/conntrack", "TestNoAllocs", "the race detector allocates; make check runs it without, too"},
-		{"uvs/internal/steer", "TestHelperSteers", "runs only as the process that another test kills"},
 	}
 }
