@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"uvs/control"
+	"uvs/internal/demo"
 )
 
 // TestMain lets the scripts run uvs, also by ipvsadm's name, with actions that need
@@ -55,6 +56,24 @@ func told() actions {
 			return nil, control.ErrRunning
 		}
 		return []string{"address 192.0.2.10/32 from eth0"}, nil
+	}
+	a.demo = demoActions{
+		available: func() error {
+			if os.Getenv("ROOT") == "" {
+				return errors.New("network namespaces need root (running as uid 1000)")
+			}
+			return nil
+		},
+		run: func(_ context.Context, o demo.Options) error {
+			fmt.Printf("modes=%v live=%v unicode=%v executable=%t\n", o.Modes, o.Live, o.Unicode, filepath.IsAbs(o.Executable))
+			switch os.Getenv("DEMO") {
+			case "interrupted":
+				return fmt.Errorf("interrupted: %w", context.Canceled)
+			case "failed":
+				return errors.New(`1 of 31 checks failed: "NAT: requests fail only until then"`)
+			}
+			return nil
+		},
 	}
 	return a
 }

@@ -48,8 +48,9 @@ func (p *picture) block(m Mode, title string, g glyphs) []string {
 		lines = append(lines, fmt.Sprintf("%-8s%s %4d/s %3.0f %% %s %s", s.name, bar(p.share(i), g), s.rate, 100*p.share(i),
 			timeline(s.cells, func(n int) string { return g.levels[(n*len(g.levels)-1)/most] }), tableMark(s.inTable)))
 	}
-	return append(lines, fmt.Sprintf("%-8s%-*s %4d/s       %s", "failed", barCells, "", p.failing,
-		strings.TrimRight(timeline(p.misses, func(int) string { return g.miss }), " ")))
+	misses := fmt.Sprintf("%-8s%-*s %4d/s       %s", "failed", barCells, "", p.failing,
+		timeline(p.misses, func(int) string { return g.miss }))
+	return append(lines, strings.TrimRight(misses, " "))
 }
 
 // tableMark says whether a server is in the director's table.

@@ -138,7 +138,7 @@ func (p plan) picture() string {
 func (p plan) twoArms() string {
 	const margin = "  %-20s%-26s"
 	var b strings.Builder
-	fmt.Fprintf(&b, margin+"\n", "", "VIP "+p.vip4.String())
+	fmt.Fprintf(&b, "  %-20sVIP %s\n", "", p.vip4)
 	fmt.Fprintf(&b, margin+"+-- %s %s:%d\n", "", "    "+p.vip6.String(), serverName(0), p.servers4[0], p.port)
 	fmt.Fprintf(&b, margin+"+-- %s %s:%d\n", "client1 ------------", "---- director1 -----------", serverName(1), p.servers4[1], p.port)
 	for i, s := range p.servers4[2:] {

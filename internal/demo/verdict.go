@@ -41,7 +41,7 @@ func allChecks(outcomes []outcome, took time.Duration) []check {
 // checks returns the verdicts on one mode, in the order of the story.
 func (o *outcome) checks() []check {
 	if o.err != nil {
-		return []check{{"the story comes to its end", false, oneLine(o.err.Error())}, o.siteGone()}
+		return []check{{"every stage comes to its end", false, oneLine(o.err.Error())}, o.siteGone()}
 	}
 	inside, outside := o.failures()
 	firstOutside := ""
