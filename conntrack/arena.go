@@ -96,7 +96,8 @@ func (t *Table) alloc(s *shard, v6 bool) uint32 {
 		return ref
 	}
 	if p.fresh == p.end {
-		first, ok := 0, false
+		var first int
+		var ok bool
 		if v6 {
 			first, ok = t.arena6.take(s.number)
 		} else {

@@ -5,7 +5,6 @@ package e2e
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -142,6 +141,6 @@ func checksumErrors(t *testing.T, h *netlab.Host) int {
 			}
 		}
 	}
-	t.Fatal(fmt.Sprintf("no Tcp InCsumErrors in %q", out))
+	t.Fatalf("no Tcp InCsumErrors in %q", out)
 	return 0
 }

@@ -2,6 +2,7 @@ package forwarding
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -91,7 +92,7 @@ func (w *Worker) wait(fds []unix.PollFd) error {
 	for i := range fds[1:] {
 		// An interface that went down reports an error until it is read; the port lives on.
 		if fds[i+1].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
-			if err := w.ports[i].port.Err(); err == unix.EBADF {
+			if err := w.ports[i].port.Err(); errors.Is(err, unix.EBADF) {
 				return fmt.Errorf("port on interface %d: %w", w.ports[i].link, err)
 			}
 		}

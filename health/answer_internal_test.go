@@ -107,8 +107,12 @@ func FuzzAnswer(f *testing.F) {
 		if !whole.whole || whole.status < 100 || !strings.HasPrefix(string(data), "HTTP/1.") {
 			return
 		}
-		if resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(data)), nil); err == nil &&
-			resp.StatusCode != whole.status {
+		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(data)), nil)
+		if err != nil {
+			return
+		}
+		defer resp.Body.Close() //nolint:errcheck // it is in memory
+		if resp.StatusCode != whole.status {
 			t.Fatalf("status %d, net/http has %d", whole.status, resp.StatusCode)
 		}
 	})

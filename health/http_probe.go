@@ -65,7 +65,7 @@ func exchange(conn net.Conn, c *Check, u URL, over time.Time) Outcome {
 			a.add(buf[:n])
 		}
 		switch {
-		case err == io.EOF, a.overlong():
+		case errors.Is(err, io.EOF), a.overlong():
 			return a.judge(u)
 		case err != nil:
 			return stageOutcome(late, ReadFailed, "read", err)

@@ -75,12 +75,14 @@ func TestTCPProbe(t *testing.T) {
 		closed <- err
 	})
 	wantOutcome(t, probe(t, health.Check{Target: v4}), health.Success, health.NoReason)
-	if err := <-closed; err != io.EOF {
+	if err := <-closed; !errors.Is(err, io.EOF) {
 		t.Errorf("the server saw %v, want a FIN", err)
 	}
 	wantOutcome(t, probe(t, health.Check{Target: v4, BindAddr: netip.MustParseAddr("127.0.0.2")}),
 		health.Success, health.NoReason)
-	<-closed
+	if err := <-closed; !errors.Is(err, io.EOF) {
+		t.Errorf("from 127.0.0.2 the server saw %v, want a FIN", err)
+	}
 
 	o := probe(t, health.Check{Target: refused(t)})
 	wantOutcome(t, o, health.Failure, health.ConnectFailed)
@@ -196,7 +198,7 @@ func TestHTTPProbeWithNetHTTP(t *testing.T) {
 			w.Write(make([]byte, 10000))
 		}
 	})
-	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", 301) })
+	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusMovedPermanently) })
 	mux.HandleFunc("/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 	mux.HandleFunc("/empty", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
 	srv := httptest.NewServer(mux)

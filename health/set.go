@@ -80,7 +80,7 @@ func NewSet(opts Options) *Set {
 		opts.MaxProbes = DefaultMaxProbes
 	}
 	if opts.Jitter == nil {
-		opts.Jitter = func(d time.Duration) time.Duration { return rand.N(d) }
+		opts.Jitter = rand.N[time.Duration]
 	}
 	return &Set{opts: opts, wake: make(chan struct{}, 1)}
 }

@@ -20,8 +20,14 @@ func newVersion() *cobra.Command {
 	}
 }
 
+// release is the tag or commit that the Makefile notes.
+var release string
+
 // version is what the build noted: the tag or commit, or "devel" without either.
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version
 	}

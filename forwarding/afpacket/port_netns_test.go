@@ -5,7 +5,7 @@ package afpacket_test
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -108,13 +108,15 @@ func exchange(ctx context.Context, t *testing.T, from *netlab.Host, to netip.Add
 	sent := make(chan error, 1)
 	go func() {
 		_, err := c.Write(content)
-		sent <- fmt.Errorf("%w, then %w", err, c.(*net.TCPConn).CloseWrite())
+		sent <- errors.Join(err, c.(*net.TCPConn).CloseWrite())
 	}()
 	h := sha256.New()
 	if n, err := io.Copy(h, c); err != nil || n != int64(len(content)) {
 		t.Fatalf("%d of %d bytes came back: %v", n, len(content), err)
 	}
-	<-sent
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
 	return [32]byte(h.Sum(nil))
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"uvs/control"
 	"uvs/internal/announce"
@@ -27,9 +28,16 @@ type addresses struct {
 	host addressChanger
 	dir  runDir
 
+	plans   []addressPlan // set by bring
+	changed chan struct{} // holds one: the network is not as keep last saw it
+
 	mu    sync.Mutex // guards what follows
 	owned []ownedAddress
-	state []control.Address
+	state []control.Address // one for each plan
+}
+
+func newAddresses(log *slog.Logger, host addressChanger, dir runDir) *addresses {
+	return &addresses{log: log, host: host, dir: dir, changed: make(chan struct{}, 1)}
 }
 
 // recall loads what the last run left, to be adopted or removed.
@@ -55,10 +63,75 @@ func (a *addresses) bring(ctx context.Context, s *hostnet.Snapshot, plans []addr
 		wg.Go(func() { results[i] = a.bringOne(ctx, s, p) })
 	}
 	wg.Wait()
+	a.plans = plans
 	a.mu.Lock()
 	a.state = results
 	a.mu.Unlock()
 	return ctx.Err()
+}
+
+// look tells keep that the network changed. It does not wait.
+func (a *addresses) look() {
+	select {
+	case a.changed <- struct{}{}:
+	default:
+	}
+}
+
+// settleTime is how far a snapshot may be behind what we did ourselves (four of hostnet's
+// intervals): only what is missing for longer has disappeared.
+const settleTime = 200 * time.Millisecond
+
+// keep brings back what is ours and disappears: the kernel drops the IPv6 addresses of a
+// link that is set down, and secondary IPv4 addresses with their primary. As another host
+// may have taken one meanwhile, it is probed as at the start. keep runs after bring.
+func (a *addresses) keep(ctx context.Context, snapshot func() *hostnet.Snapshot) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.changed:
+		}
+		if len(a.missing(snapshot())) == 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(settleTime):
+		}
+		s := snapshot()
+		var wg sync.WaitGroup
+		for _, i := range a.missing(s) {
+			wg.Go(func() { a.bringBack(ctx, s, i) })
+		}
+		wg.Wait()
+	}
+}
+
+func (a *addresses) bringBack(ctx context.Context, s *hostnet.Snapshot, i int) {
+	p := a.plans[i]
+	a.log.Warn("virtual address has disappeared and is brought back", "instance", p.instance, "address", p.prefix, "interface", p.device)
+	status := a.bringOne(ctx, s, p)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ctx.Err() == nil {
+		a.state[i] = status
+	}
+}
+
+// missing returns the numbers of the addresses that are to be there, could be, and are not.
+func (a *addresses) missing(s *hostnet.Snapshot) []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []int
+	for i, p := range a.plans {
+		link, ok := s.LinkByName(p.device)
+		if a.state[i].State == control.AddressAdded && ok && link.Up && !present(s, link.Index, p.prefix) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 func (a *addresses) bringOne(ctx context.Context, s *hostnet.Snapshot, p addressPlan) control.Address {
@@ -91,7 +164,7 @@ func (a *addresses) bringOne(ctx context.Context, s *hostnet.Snapshot, p address
 	if ctx.Err() != nil {
 		return status
 	}
-	if err := a.add(link, p); err != nil {
+	if err := a.add(link, p); err != nil && !errors.Is(err, hostnet.ErrExists) {
 		status.Detail = err.Error()
 		a.log.Error("virtual address not added", "instance", p.instance, "address", p.prefix, "interface", p.device, "error", err)
 		return status
@@ -104,7 +177,9 @@ func (a *addresses) bringOne(ctx context.Context, s *hostnet.Snapshot, p address
 
 func (a *addresses) add(link hostnet.Link, p addressPlan) error {
 	a.mu.Lock()
-	a.owned = append(a.owned, ownedAddress{p.device, p.prefix})
+	if own := (ownedAddress{p.device, p.prefix}); !slices.Contains(a.owned, own) {
+		a.owned = append(a.owned, own)
+	}
 	err := a.dir.writeOwnedAddresses(a.owned)
 	a.mu.Unlock()
 	if err != nil {

@@ -14,8 +14,8 @@
 //
 // Run owns all of them and waits for each: the engine's workers, the network watcher,
 // which is also the reconciler (it alone changes steering, ports and routes once the
-// director runs), the health checks, whose events change the service table, the neighbour
-// keeper, and the control API.
+// director runs), the keeper of the addresses, the health checks, whose events change the
+// service table, the neighbour keeper, and the control API.
 package daemon
 
 import (
@@ -156,7 +156,7 @@ func (d *director) open(undo *undoList) error {
 	if err := d.load(network.Snapshot()); err != nil {
 		return err
 	}
-	d.addresses = &addresses{log: d.log, host: network, dir: runDir(d.opts.RunDir)}
+	d.addresses = newAddresses(d.log, network, runDir(d.opts.RunDir))
 	if err := d.addresses.recall(); err != nil {
 		return err
 	}
@@ -216,6 +216,7 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	if err := d.addresses.bring(ctx, d.network.Snapshot(), d.plan.addresses); err != nil {
 		return err
 	}
+	undo.start(fail, "addresses", func(ctx context.Context) error { return d.addresses.keep(ctx, d.network.Snapshot) })
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
 	return nil
@@ -252,6 +253,7 @@ func (d *director) networkChanged(s *hostnet.Snapshot) {
 	if err := d.reconcile(s); err != nil {
 		d.log.Error("the network changed and not all could be followed", "error", err)
 	}
+	d.addresses.look()
 }
 
 // An undoList takes back what a start did, the last step first.

@@ -54,18 +54,6 @@ func (p *plan) vips() []netip.Addr {
 	return slices.Compact(vips)
 }
 
-// serverAddrs returns the addresses of the real servers, sorted, each once.
-func (p *plan) serverAddrs() []netip.Addr {
-	var addrs []netip.Addr
-	for _, s := range p.services {
-		for _, r := range s.servers {
-			addrs = append(addrs, r.addr.Addr())
-		}
-	}
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	return slices.Compact(addrs)
-}
-
 // natServerAddrs returns the addresses of the servers whose answers come back through us.
 func (p *plan) natServerAddrs() []netip.Addr {
 	var addrs []netip.Addr

@@ -147,11 +147,12 @@ func parseIPv6(b []byte) (p packet, l4 int, ok bool) {
 			return packet{}, 0, false
 		}
 		h := b[l4:]
-		if p.proto != nextFragment {
+		switch {
+		case p.proto != nextFragment:
 			l4 += (int(h[1]) + 1) * 8
-		} else if binary.BigEndian.Uint16(h[ipv6FragOff:])&ipv6FragMask == 0 {
+		case binary.BigEndian.Uint16(h[ipv6FragOff:])&ipv6FragMask == 0:
 			l4 += extHeaderMinLen
-		} else {
+		default:
 			return packet{}, 0, false
 		}
 		p.proto = h[0]
