@@ -95,8 +95,8 @@ func (s *scenario) start(ctx context.Context) error {
 	s.screen.heading(fmt.Sprintf("%s: a client, a director and %d real servers, each in a network namespace", s.plan.mode, serverCount))
 	s.screen.text(s.plan.picture())
 	s.screen.textf("\n$ cat keepalived.conf\n%s\n$ uvs run -f keepalived.conf\n", s.plan.config())
-	// Tests of minutes would need the client's ports again; here no port comes twice, and
-	// every connection is a new one to the director.
+	// The usual range comes round within the demo, and as in IPVS a flow that is still
+	// known keeps its server when the client uses its port again: shares would not be even.
 	if err := s.top.Clients[0].Sysctl("net.ipv4.ip_local_port_range", "1024 65535"); err != nil {
 		return err
 	}

@@ -30,14 +30,14 @@ func Serve(ctx context.Context, l net.Listener, name string) error {
 }
 
 // bulkBytes is more than anybody reads.
-const bulkBytes = 1 << 44
+const bulkBytes int64 = 1 << 44
 
 // bulk announces a length because chunks would cost copies on both sides.
 func bulk(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(bulkBytes))
+	w.Header().Set("Content-Length", strconv.FormatInt(bulkBytes, 10))
 	chunk := make([]byte, 256<<10)
-	for range bulkBytes / len(chunk) {
+	for range bulkBytes / int64(len(chunk)) {
 		if _, err := w.Write(chunk); err != nil {
 			return
 		}
