@@ -38,6 +38,9 @@ func (d *director) load(s *hostnet.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	if err := unreadable(findings); err != nil {
+		return err
+	}
 	d.config = loaded{file: d.opts.ConfigFile, read: time.Now(), findings: findings}
 	for i := range findings {
 		f := &findings[i]
@@ -53,6 +56,17 @@ func (d *director) load(s *hostnet.Snapshot) error {
 	for _, a := range d.plan.addresses {
 		if l, ok := s.LinkByName(a.device); ok {
 			d.planned = append(d.planned, hostnet.Address{Link: l.Index, Prefix: a.prefix})
+		}
+	}
+	return nil
+}
+
+// unreadable returns the reason why there is no configuration at all, if that is what the
+// findings say: such a one belongs to no line.
+func unreadable(findings config.Diagnostics) error {
+	for i := range findings {
+		if f := &findings[i]; f.Fatal && f.Line == 0 {
+			return fmt.Errorf("configuration: %s", f.Message)
 		}
 	}
 	return nil
