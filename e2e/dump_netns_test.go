@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -21,6 +22,13 @@ import (
 // addresses, links, routes, and files below /run.
 func dump(t *testing.T, h *netlab.Host) string {
 	t.Helper()
+	// A new site's link-local addresses take a moment.
+	labtest.Eventually(t, 5*time.Second, func() error {
+		if out := labtest.Run(t, h, "ip", "-6", "address", "show", "tentative"); out != "" {
+			return fmt.Errorf("%s: addresses are tentative:\n%s", h.Name(), out)
+		}
+		return nil
+	})
 	var b strings.Builder
 	for _, command := range [][]string{
 		{"nft", "-a", "list", "ruleset"},

@@ -144,8 +144,8 @@ func (s *steering) exchange() {
 		}
 		curl(s.t, s.top.Clients[0], "-F", "page=@/bin/true", url(vip, 80, "/up"))
 	}
-	// What closes when the director dies would go on closing for minutes.
-	for _, h := range s.top.Servers {
+	// What closes when the director goes would go on closing for minutes.
+	for _, h := range append(s.top.Clients, s.top.Servers...) {
 		labtest.Eventually(s.t, 5*time.Second, func() error {
 			closing := labtest.Run(s.t, h, "ss", "-Htn", "state", "last-ack", "state", "close-wait", "state", "fin-wait-1", "state", "closing")
 			if closing != "" {
