@@ -60,8 +60,9 @@ type wires struct {
 // A death is a time without a director. Flows that began before it are lost for good.
 type death struct{ from, to time.Time }
 
-// deathMargin is how long before the kill a frame may have entered a ring and never left it.
-const deathMargin = 50 * time.Millisecond
+// deathMargin is how long before the kill a frame may have entered a ring and never left
+// it: on a busy machine a worker may wait for its turn.
+const deathMargin = 300 * time.Millisecond
 
 // startWires begins to record. Only frames of the interface itself count: a bridge may
 // flood others to it.
