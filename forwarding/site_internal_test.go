@@ -1,0 +1,290 @@
+package forwarding
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"uvs/conntrack"
+	"uvs/internal/mono"
+	"uvs/internal/wire"
+)
+
+const (
+	outside = 1 // the port towards clients
+	inside  = 2 // the port towards servers
+)
+
+var (
+	outsideMAC = wire.MAC{2, 0, 0, 0, 0, 1}
+	insideMAC  = wire.MAC{2, 0, 0, 0, 0, 2}
+	gatewayMAC = wire.MAC{2, 0, 0, 0, 1, 1}
+	clientMAC  = wire.MAC{2, 0, 0, 0, 1, 9}
+	serverMACs = []wire.MAC{{2, 0, 0, 0, 2, 1}, {2, 0, 0, 0, 2, 2}, {2, 0, 0, 0, 2, 3}}
+)
+
+// A site is an engine with one worker between two ports, driven by hand.
+type site struct {
+	t      testing.TB
+	engine *Engine
+	worker *Worker
+	now    mono.Time
+}
+
+// nullPort is a port of which only the link matters.
+type nullPort struct {
+	link int
+	mac  wire.MAC
+	Port
+}
+
+func (p nullPort) Link() (int, wire.MAC) { return p.link, p.mac }
+func (p nullPort) Close() error          { return nil }
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	e, err := New(Config{Workers: 1, Flows: conntrack.Config{MaxFlows: 1000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	s := &site{t: t, engine: e, worker: e.Workers()[0], now: mono.Now()}
+	s.worker.SetPorts([]Port{nullPort{link: outside, mac: outsideMAC}, nullPort{link: inside, mac: insideMAC}})
+	s.worker.usePorts()
+	e.SetRoutes(NewRoutes(siteNetwork()))
+	return s
+}
+
+func siteNetwork() Network {
+	n := Network{
+		Links: []Link{{outside, outsideMAC, 1500}, {inside, insideMAC, 1500}},
+		Routes: []RouteSpec{
+			{netip.MustParsePrefix("0.0.0.0/0"), []HopSpec{{Link: outside, Gateway: netip.MustParseAddr("192.0.2.1")}}},
+			{netip.MustParsePrefix("192.0.2.0/24"), []HopSpec{{Link: outside}}},
+			{netip.MustParsePrefix("198.51.100.0/24"), []HopSpec{{Link: inside}}},
+			{netip.MustParsePrefix("::/0"), []HopSpec{{Link: outside, Gateway: netip.MustParseAddr("2001:db8:2::1")}}},
+			{netip.MustParsePrefix("2001:db8:5::/64"), []HopSpec{{Link: inside}}},
+		},
+		Neighbours: []Neighbour{
+			{outside, netip.MustParseAddr("192.0.2.1"), gatewayMAC},
+			{outside, netip.MustParseAddr("2001:db8:2::1"), gatewayMAC},
+		},
+		Locals: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.1"), vip4, vip6},
+	}
+	for i, mac := range serverMACs {
+		n.Neighbours = append(n.Neighbours,
+			Neighbour{inside, server4(i), mac}, Neighbour{inside, server6(i), mac})
+	}
+	return n
+}
+
+var (
+	vip4    = netip.MustParseAddr("192.0.2.10")
+	vip6    = netip.MustParseAddr("2001:db8:2::10")
+	client4 = netip.MustParseAddr("203.0.113.5")
+	client6 = netip.MustParseAddr("2001:db8:9::5")
+)
+
+func server4(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, byte(11 + i)}) }
+
+func server6(i int) netip.Addr {
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 5, 15: byte(0x11 + i)})
+}
+
+// serve adds a service with servers of weight 1, in the order of their numbers.
+func (s *site) serve(vip netip.Addr, port uint16, protocol uint8, m Method, serverPort uint16, servers int) ServiceKey {
+	s.t.Helper()
+	key := ServiceKey{vip, port, protocol}
+	err := s.engine.Update(func(tx *Tx) error {
+		if err := tx.AddService(key, ServiceSpec{Scheduler: "rr"}); err != nil {
+			return err
+		}
+		for i := range servers {
+			addr := server4(i)
+			if vip.Is6() {
+				addr = server6(i)
+			}
+			if err := tx.AddServer(key, netip.AddrPortFrom(addr, serverPort), ServerSpec{m, 1}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return key
+}
+
+// process runs one frame through the worker and returns what leaves, by port.
+func (s *site) process(port int, data []byte, vnet VnetHeader) (out *Frame, via int, reason Reason) {
+	s.t.Helper()
+	before := s.reasons()
+	frames := []Frame{{Data: data, Vnet: vnet, in: port - 1}}
+	s.worker.Process(frames, s.now, &s.worker.out)
+	for i, list := range s.worker.out.ports {
+		for j := range list {
+			if out != nil {
+				s.t.Fatal("one frame in, two out")
+			}
+			f := list[j]
+			out, via = &f, i+1
+		}
+		s.worker.out.ports[i] = list[:0]
+	}
+	after := s.reasons()
+	for r, n := range after {
+		if n != before[r] {
+			return out, via, Reason(r)
+		}
+	}
+	return out, via, held
+}
+
+func (s *site) reasons() (n [reasonCount]uint64) {
+	for r := range n {
+		n[r] = s.worker.reasons.total[r].Load()
+	}
+	return n
+}
+
+// A segment describes a packet of a test.
+type segment struct {
+	src, dst netip.AddrPort
+	protocol uint8
+	flags    uint8
+	payload  int
+	ttl      uint8
+	from     wire.MAC
+}
+
+func (g segment) frame(t testing.TB) []byte {
+	t.Helper()
+	if g.ttl == 0 {
+		g.ttl = 64
+	}
+	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr(g.from[:]), DstMAC: net.HardwareAddr(outsideMAC[:])}
+	var ip gopacket.SerializableLayer
+	var network gopacket.NetworkLayer
+	if g.src.Addr().Is4() {
+		eth.EthernetType = layers.EthernetTypeIPv4
+		h := &layers.IPv4{Version: 4, TTL: g.ttl, Protocol: layers.IPProtocol(g.protocol), Id: 7,
+			SrcIP: g.src.Addr().AsSlice(), DstIP: g.dst.Addr().AsSlice()}
+		ip, network = h, h
+	} else {
+		eth.EthernetType = layers.EthernetTypeIPv6
+		h := &layers.IPv6{Version: 6, HopLimit: g.ttl, NextHeader: layers.IPProtocol(g.protocol),
+			SrcIP: g.src.Addr().AsSlice(), DstIP: g.dst.Addr().AsSlice()}
+		ip, network = h, h
+	}
+	var l4 gopacket.SerializableLayer
+	if g.protocol == wire.ProtoTCP {
+		h := &layers.TCP{SrcPort: layers.TCPPort(g.src.Port()), DstPort: layers.TCPPort(g.dst.Port()), Seq: 1000, Window: 500,
+			FIN: g.flags&wire.TCPFin != 0, SYN: g.flags&wire.TCPSyn != 0, RST: g.flags&wire.TCPRst != 0, ACK: g.flags&wire.TCPAck != 0}
+		h.SetNetworkLayerForChecksum(network) //nolint:errcheck // IPv4 and IPv6 are both known to it
+		l4 = h
+	} else {
+		h := &layers.UDP{SrcPort: layers.UDPPort(g.src.Port()), DstPort: layers.UDPPort(g.dst.Port())}
+		h.SetNetworkLayerForChecksum(network) //nolint:errcheck // IPv4 and IPv6 are both known to it
+		l4 = h
+	}
+	buf := gopacket.NewSerializeBuffer()
+	payload := gopacket.Payload(bytes.Repeat([]byte("uvs!"), (g.payload+3)/4)[:g.payload])
+	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip, l4, payload); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// describe parses a frame with gopacket and verifies its checksums.
+func describe(t testing.TB, f *Frame) string {
+	t.Helper()
+	if f == nil {
+		return "nothing"
+	}
+	p := gopacket.NewPacket(f.Data, layers.LayerTypeEthernet, gopacket.Default)
+	if e := p.ErrorLayer(); e != nil {
+		t.Fatalf("frame that was sent does not parse: %v", e.Error())
+	}
+	eth := p.LinkLayer().(*layers.Ethernet)
+	ttl := 0
+	switch ip := p.NetworkLayer().(type) {
+	case *layers.IPv4:
+		ttl = int(ip.TTL)
+		if wire.Checksum(f.Data[14:14+4*int(ip.IHL)]) != 0 {
+			t.Errorf("IPv4 header checksum is wrong")
+		}
+	case *layers.IPv6:
+		ttl = int(ip.HopLimit)
+	}
+	src, dst := p.NetworkLayer().NetworkFlow().Endpoints()
+	sport, dport := p.TransportLayer().TransportFlow().Endpoints()
+	verifyTransport(t, f, src.Raw(), dst.Raw())
+	return fmt.Sprintf("%s>%s %s:%s>%s:%s ttl %d", eth.SrcMAC, eth.DstMAC, src, sport, dst, dport, ttl)
+}
+
+// verifyTransport completes a partial checksum as a network card would, then checks it.
+func verifyTransport(t testing.TB, f *Frame, src, dst []byte) {
+	t.Helper()
+	var p Packet
+	g := Frame{Data: f.Data, Vnet: f.Vnet}
+	if r := Decode(&g, &p); r != Forwarded {
+		t.Fatalf("frame that was sent does not decode: %s", r)
+	}
+	l4 := bytes.Clone(g.Data[p.l4:])
+	off := wire.TCPChecksumOffset
+	if p.Tuple.Proto == wire.ProtoUDP {
+		off = wire.UDPChecksumOffset
+		if l4[off] == 0 && l4[off+1] == 0 {
+			return
+		}
+	}
+	pseudo := wire.PseudoHeaderSum(src, dst, p.Tuple.Proto, len(l4))
+	if f.Vnet.NeedsChecksum() {
+		if got := uint16(l4[off])<<8 | uint16(l4[off+1]); got != pseudo {
+			t.Errorf("partial checksum %#04x, want the pseudo header's sum %#04x", got, pseudo)
+		}
+		return
+	}
+	if got := wire.Sum(l4, pseudo); got != 0xffff {
+		t.Errorf("transport checksum leaves %#04x, want 0xffff", got)
+	}
+}
+
+func endpoint(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }
+
+// vnetFor makes a virtio_net_hdr for a frame; with partial it also turns the frame's
+// checksum into a partial one.
+func vnetFor(frame []byte, partial bool) VnetHeader {
+	v := make(VnetHeader, VnetLen)
+	if !partial {
+		return v
+	}
+	var p Packet
+	f := Frame{Data: frame}
+	Decode(&f, &p)
+	off, at := wire.TCPChecksumOffset, p.l4
+	if p.Tuple.Proto == wire.ProtoUDP {
+		off = wire.UDPChecksumOffset
+	}
+	v[0] = vnetNeedsChecksum
+	putNative(v[6:], uint16(at))
+	putNative(v[8:], uint16(off))
+	n := 4
+	if p.Tuple.V6 {
+		n = 16
+	}
+	sum := wire.PseudoHeaderSum(p.Tuple.Src[:n], p.Tuple.Dst[:n], p.Tuple.Proto, len(f.Data)-p.l4)
+	frame[at+off], frame[at+off+1] = byte(sum>>8), byte(sum)
+	return v
+}
+
+func putNative(b []byte, v uint16) {
+	// virtio_net_hdr is in the machine's order; tests run on little-endian machines only.
+	b[0], b[1] = byte(v), byte(v>>8)
+}
