@@ -63,7 +63,6 @@ type director struct {
 	started time.Time
 	config  loaded
 	plan    plan
-	planned []hostnet.Address // the plan's addresses, on interfaces that exist
 
 	network   *hostnet.Watcher
 	steer     *steer.Steerer // the reconciler's once it runs
@@ -231,7 +230,7 @@ func (d *director) serve(l *control.Listener, undo *undoList, fail chan<- error)
 func (d *director) reconcile(s *hostnet.Snapshot) error {
 	changed := s.Changed(d.seen)
 	if changed&^hostnet.PartNeighbours != 0 {
-		planned := s.WithAddresses(d.planned...)
+		planned := s.WithAddresses(d.plan.addressesOn(s)...)
 		vips := d.plan.vips()
 		ports := portsFor(planned, vips, d.plan.natServerAddrs())
 		rules := steer.Rules{Links: ports.captured, Locals: planned.LocalAddrs()}

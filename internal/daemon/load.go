@@ -53,11 +53,6 @@ func (d *director) load(s *hostnet.Snapshot) error {
 		return err
 	}
 	d.plan = translate(c)
-	for _, a := range d.plan.addresses {
-		if l, ok := s.LinkByName(a.device); ok {
-			d.planned = append(d.planned, hostnet.Address{Link: l.Index, Prefix: a.prefix})
-		}
-	}
 	return nil
 }
 
