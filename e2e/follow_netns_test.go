@@ -120,6 +120,62 @@ func TestServerMACChanges(t *testing.T) {
 	}
 }
 
+func TestDirectorMACChanges(t *testing.T) {
+	for _, m := range modes() {
+		t.Run(m.name, func(t *testing.T) {
+			top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
+			startWeb(t, top.Servers[0])
+			f := startFollowed(t, top, top.Clients[0], m.config(top))
+			newMAC(t, top.Directors[0], "02:00:00:00:02:03")
+			f.served("server1", "new MAC")
+			f.sameConnections("new MAC")
+		})
+	}
+}
+
+// TestLinkReplaced: an interface of the director disappears, and one of the same name takes
+// its place, with another index and another MAC. The operator's tools give it the
+// machine's own addresses.
+func TestLinkReplaced(t *testing.T) {
+	m := modes()[0]
+	for _, ifname := range []string{"eth0", "eth1"} {
+		t.Run(ifname, func(t *testing.T) {
+			top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
+			director := top.Directors[0]
+			startWeb(t, top.Servers[0])
+			own, bridge := director.Addrs(ifname), top.ClientNet
+			if ifname == "eth1" {
+				bridge = top.ServerNet
+			}
+			f := startFollowed(t, top, top.Clients[0], m.config(top))
+			loads := []*load{startLoad(t, f.client, url(top.VIP4, 80, "/")), startLoad(t, f.client, url(top.VIP6, 80, "/"))}
+			labtest.Run(t, director, "ip", "link", "delete", ifname)
+			f.gone("no " + ifname)
+			if err := bridge.Attach(director, ifname); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range own {
+				if err := director.AddAddr(ifname, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Of the machine's own addresses, such as the gateway's, nobody tells them.
+			for _, h := range []*netlab.Host{top.Clients[0], top.Servers[0]} {
+				labtest.Run(t, h, "ip", "neighbour", "flush", "all")
+			}
+			f.served("server1", "another "+ifname)
+			f.sameConnections("another " + ifname)
+			for _, l := range loads {
+				for _, r := range l.stop() {
+					if r.err != nil && (strings.Contains(r.err.Error(), "refused") || strings.Contains(r.err.Error(), "reset")) {
+						t.Errorf("the stack answered for a service: %v", r.err)
+					}
+				}
+			}
+		})
+	}
+}
+
 // keepIPv6 lets IPv6 addresses survive their interface's going down, as IPv4 ones do.
 func keepIPv6(t *testing.T, h *netlab.Host) {
 	t.Helper()
