@@ -49,7 +49,11 @@ func coexistence(t *testing.T, backend string, m mode, forward bool) {
 	}
 	addForeignFilters(t, director)
 	before := dump(t, director)
-	d := startDirector(t, director, m.config(top), "--steer", backend, "--workers", "2")
+	config := m.config(top)
+	if m.kind == "NAT" {
+		config += ownPortConfig(top)
+	}
+	d := startDirector(t, director, config, "--steer", backend, "--workers", "2")
 	stillThere(t, director, before)
 
 	for _, f := range []struct {
@@ -72,6 +76,18 @@ func coexistence(t *testing.T, backend string, m mode, forward bool) {
 	stillThere(t, director, before)
 	d.stop()
 	wantDump(t, director, before, "after SIGTERM")
+}
+
+// ownPort is the port of a service that no server listens on: a server may use it itself.
+const ownPort = 9100
+
+func ownPortConfig(top *netlab.Topology) string {
+	var b strings.Builder
+	server := top.Servers[0]
+	for _, f := range [][2]netip.Addr{{top.VIP4, server.Addr4("eth0")}, {top.VIP6, server.Addr6("eth0")}} {
+		fmt.Fprintf(&b, "virtual_server %s %d {\n lb_algo rr\n lb_kind NAT\n protocol TCP\n real_server %s %d {\n }\n}\n", f[0], ownPort, f[1], ownPort)
+	}
+	return b.String()
 }
 
 // addForeignFilters gives a host a table and programs of somebody else, which let
@@ -198,9 +214,21 @@ func sendOne(l net.Listener, n int) error {
 // dialFor connects from a host within a time.
 func dialFor(t *testing.T, from *netlab.Host, to netip.AddrPort, limit time.Duration) (net.Conn, error) {
 	t.Helper()
+	return dialFrom(t, from, 0, to, limit)
+}
+
+// dialFrom is dialFor from a port of the host; 0 is any.
+func dialFrom(t *testing.T, from *netlab.Host, port uint16, to netip.AddrPort, limit time.Duration) (c net.Conn, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	return from.DialContext(ctx, "tcp", to.String())
+	if err := from.Do(func() error {
+		c, err = (&net.Dialer{LocalAddr: &net.TCPAddr{Port: int(port)}}).DialContext(ctx, "tcp", to.String())
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return c, err
 }
 
 // page fetches a page and sends one.
@@ -231,9 +259,14 @@ func direct(t *testing.T, top *netlab.Topology, server netip.Addr, forward bool)
 		atClient := labtest.Capture(t, client, "eth0", fmt.Sprintf("src host %s and not icmp6", server))
 		for _, x := range []struct {
 			from *netlab.Host
+			port uint16
 			to   netip.AddrPort
-		}{{client, netip.AddrPortFrom(server, 8080)}, {top.Servers[0], netip.AddrPortFrom(source, port)}} {
-			if _, err := dialFor(t, x.from, x.to, 200*time.Millisecond); err == nil {
+		}{
+			{client, 0, netip.AddrPortFrom(server, 8080)},
+			{top.Servers[0], 0, netip.AddrPortFrom(source, port)},
+			{top.Servers[0], ownPort, netip.AddrPortFrom(source, port)},
+		} {
+			if _, err := dialFrom(t, x.from, x.port, x.to, 200*time.Millisecond); err == nil {
 				t.Errorf("%s reached %s through a host that does not forward", x.from.Name(), x.to)
 			}
 		}
@@ -243,18 +276,19 @@ func direct(t *testing.T, top *netlab.Topology, server netip.Addr, forward bool)
 	}
 	w := startWires(t, top)
 	page(t, client, url(server, 8080, "/page"))
-	done := make(chan error, 1)
-	go func() { done <- sendOne(l, pageBytes) }()
-	c, err := dialFor(t, top.Servers[0], netip.AddrPortFrom(source, port), 5*time.Second)
-	if err != nil {
-		t.Fatalf("from a server to a client: %v", err)
-	}
-	defer c.Close()
-	if n, err := io.Copy(io.Discard, c); n != pageBytes || err != nil {
-		t.Errorf("from a server to a client: %d bytes, %v; want %d", n, err, pageBytes)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
+	for _, from := range []uint16{0, ownPort} {
+		done := make(chan error, 1)
+		go func() { done <- sendOne(l, pageBytes) }()
+		c, err := dialFrom(t, top.Servers[0], from, netip.AddrPortFrom(source, port), 5*time.Second)
+		if err != nil {
+			t.Fatalf("from port %d of a server to a client: %v", from, err)
+		}
+		if n, err := io.Copy(io.Discard, c); n != pageBytes || err != nil {
+			t.Errorf("from port %d of a server to a client: %d bytes, %v; want %d", from, n, err, pageBytes)
+		}
+		if err := errors.Join(<-done, c.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 	w.check(10)
 }
