@@ -37,8 +37,9 @@ type Engine struct {
 	worker  []*Worker
 	wants   chan Want
 
-	table  atomic.Pointer[table]
-	routes atomic.Pointer[Routes]
+	table     atomic.Pointer[table]
+	routes    atomic.Pointer[Routes]
+	answering atomic.Pointer[ends]
 
 	mu       sync.Mutex              // serialises writers; guards what follows
 	services map[ServiceKey]*service // the committed services
@@ -77,6 +78,7 @@ func New(c Config) (*Engine, error) {
 	e.flows = flows
 	e.table.Store(&table{})
 	e.routes.Store(NewRoutes(Network{}))
+	e.answering.Store(&ends{})
 	for i := range e.workers {
 		cpu := -1
 		if i < len(c.CPUs) {
@@ -116,6 +118,18 @@ func (e *Engine) SetRoutes(r *Routes) {
 	for _, w := range e.worker {
 		w.wake()
 	}
+}
+
+// SetAnswering says which servers' packets the host's own stack does not get, so that the
+// engine has to route those that belong to no flow: all of a configuration's NAT servers,
+// whether or not a failing check has taken them out of the table. Port 0 stands for every
+// port of a server.
+func (e *Engine) SetAnswering(servers []ServiceKey) {
+	set := make(ends, len(servers))
+	for _, k := range servers {
+		set[newWireKey(k.Addr, k.Port, k.Protocol)] = struct{}{}
+	}
+	e.answering.Store(&set)
 }
 
 // resolveServers points every server at its next hop.

@@ -41,9 +41,6 @@ func (v VnetHeader) NeedsChecksum() bool { return v != nil && v[0]&vnetNeedsChec
 // GSO reports whether the frame stands for several segments.
 func (v VnetHeader) GSO() bool { return v != nil && v[1] != 0 }
 
-// SegmentSize returns the payload bytes per segment of a GSO frame.
-func (v VnetHeader) SegmentSize() int { return int(binary.NativeEndian.Uint16(v[4:6])) }
-
 // ChecksumAt returns the offset in the frame of the partial checksum's field.
 func (v VnetHeader) ChecksumAt() int {
 	return int(binary.NativeEndian.Uint16(v[6:8])) + int(binary.NativeEndian.Uint16(v[8:10]))
@@ -71,7 +68,8 @@ type Port interface {
 	Err() error
 	// Stats returns totals since the port was opened. Safe for use by many goroutines.
 	Stats() PortStats
-	// Close releases the port. Frames not yet released become invalid.
+	// Close releases the port. Frames not yet released become invalid. A second Close does
+	// nothing.
 	Close() error
 }
 

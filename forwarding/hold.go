@@ -9,6 +9,7 @@ import (
 
 const (
 	holdFrames = 64                     // frames of one worker that may wait at a time
+	holdEach   = 8                      // of them for one neighbour, so that a dead server keeps nobody else's out
 	holdBytes  = 2048                   // longest frame that may wait
 	holdTime   = 3 * time.Second        // as long as the kernel's own neighbour code asks: 3 probes, 1 s apart
 	wantEvery  = 250 * time.Millisecond // least time between two requests for one neighbour
@@ -68,13 +69,24 @@ func (h *holder) mayAsk(hop *NextHop, now mono.Time) bool {
 	return true
 }
 
+// waitingFor counts the frames that are held for a target.
+func (h *holder) waitingFor(target *[16]byte) int {
+	n := 0
+	for _, x := range h.frames[:h.used] {
+		if x.target == *target {
+			n++
+		}
+	}
+	return n
+}
+
 // hold copies a frame aside until its next hop is resolved, and asks for that.
 func (w *Worker) hold(f *Frame, hop *NextHop, target *[16]byte, v6 bool, now mono.Time) Reason {
 	h := &w.holder
 	if h.mayAsk(hop, now) {
 		w.engine.want(hop)
 	}
-	if h.used == len(h.frames) || len(f.Data) > holdBytes {
+	if h.used == len(h.frames) || len(f.Data) > holdBytes || h.waitingFor(target) >= holdEach {
 		return DropUnresolved
 	}
 	x := h.frames[h.used]

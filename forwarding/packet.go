@@ -11,6 +11,9 @@ type Packet struct {
 	TCPFlags uint8 // wire.TCP… bits; 0 for UDP
 	l4       int   // offset of the transport header
 	ipLen    int   // bytes of the IP packet, headers included
+	// foreignChecksum: the checksum that is still to be completed is not this header's but
+	// of a packet inside. Rewriting would corrupt it.
+	foreignChecksum bool
 }
 
 // maxExtensionHeaders bounds the walk through an IPv6 header chain.
@@ -154,11 +157,7 @@ func decodeUDP(f *Frame, p *Packet) Reason {
 }
 
 func decodePorts(f *Frame, p *Packet, checksumOffset int) Reason {
-	// A partial checksum elsewhere than in this header would be of a tunnel that we do not
-	// look into; updating the wrong field would corrupt it.
-	if f.Vnet.NeedsChecksum() && f.Vnet.ChecksumAt() != p.l4+checksumOffset {
-		return DropOffload
-	}
+	p.foreignChecksum = f.Vnet.NeedsChecksum() && f.Vnet.ChecksumAt() != p.l4+checksumOffset
 	l4 := f.Data[p.l4:]
 	p.Tuple.SrcPort, p.Tuple.DstPort = wire.SourcePort(l4), wire.DestinationPort(l4)
 	return Forwarded

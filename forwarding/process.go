@@ -14,7 +14,8 @@ const held = reasonCount
 // counted under its Reason. Process does no I/O and does not allocate. It belongs to the
 // worker's goroutine.
 func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) {
-	w.table, w.routes = w.engine.table.Load(), w.engine.routes.Load()
+	e := w.engine
+	w.table, w.routes, w.answering = e.table.Load(), e.routes.Load(), *e.answering.Load()
 	for i := range in {
 		w.reasons.add(w.process(&in[i], now, out))
 	}
@@ -36,6 +37,9 @@ func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
 	svc := w.table.lookup(&p.Tuple)
 	if svc == nil {
 		return w.stranger(f, p, now, out)
+	}
+	if !w.routes.local(&p.Tuple.Dst, p.Tuple.V6) {
+		return PassNotServed // another host has the address now, and we are only its router
 	}
 	if reason := w.schedule(f, p, svc, now); reason != Forwarded {
 		return reason
@@ -109,9 +113,14 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 		return DropServerGone
 	}
 	method := Method(flow.Flags() & conntrack.FlagMethod)
+	if p.foreignChecksum {
+		flow.Unlock()
+		return DropOffload
+	}
 	d.moved(flow.Advance(conntrack.TCPFlags(p.TCPFlags), now))
 	if direction == conntrack.Original {
 		w.end = flow.Dest()
+		w.follow(f, flow)
 	} else {
 		w.end = flow.Virtual()
 	}
@@ -145,6 +154,16 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	return w.toClient(f, p, origin, now, out)
 }
 
+// follow notes where the client is now.
+func (w *Worker) follow(f *Frame, flow *conntrack.Flow) {
+	if mac := wire.Ethernet(f.Data).Source(); mac != flow.MAC() {
+		flow.SetMAC(mac)
+	}
+	if link := int32(w.ports[f.in].link); link != flow.Link() {
+		flow.SetLink(link)
+	}
+}
+
 // A station is where a flow's request came from.
 type station struct {
 	mac  wire.MAC
@@ -157,8 +176,8 @@ func (w *Worker) toClient(f *Frame, p *Packet, origin station, now mono.Time, ou
 	if !ok {
 		return DropNoRoute
 	}
-	// A neighbour that the kernel has not resolved is at the address its request came from.
-	if !hop.Resolved() && hop.Link == origin.link && hop.Addr == netAddr(p.Tuple.Dst, p.Tuple.V6) {
+	// A neighbour that the kernel has not confirmed is where its last packet came from.
+	if (!hop.Resolved() || hop.stale) && hop.Link == origin.link && hop.Addr == netAddr(p.Tuple.Dst, p.Tuple.V6) {
 		hop.Dst = origin.mac
 	}
 	return w.emit(f, &hop, &p.Tuple.Dst, p.Tuple.V6, now, out)
@@ -168,7 +187,7 @@ func (w *Worker) toClient(f *Frame, p *Packet, origin station, now mono.Time, ou
 // from a NAT server's service port never reach the kernel, so what the kernel would have
 // routed is routed here, untranslated (ip_vs_out lets it pass).
 func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
-	if !w.table.fromServer(&p.Tuple) {
+	if !w.answering.has(&p.Tuple) {
 		return PassNotServed
 	}
 	if w.routes.local(&p.Tuple.Dst, p.Tuple.V6) {

@@ -131,7 +131,8 @@ func TestFramesThatAreNotForwarded(t *testing.T) {
 		{"a server's packet to a stranger while not a router", variant(func(g *segment) {
 			g.src, g.dst = endpoint(server4(0), 80), netip.MustParseAddrPort("203.0.113.77:39000")
 		}), nil, inside, DropNotRouter},
-		{"partial checksum outside the header", syn.frame(t), VnetHeader{1, 0, 0, 0, 0, 0, 50, 0, 16, 0}, outside, DropOffload},
+		{"partial checksum of a packet inside", syn.frame(t), VnetHeader{1, 0, 0, 0, 0, 0, 50, 0, 16, 0}, outside, DropOffload},
+		{"partial checksum of a packet inside a stranger", variant(func(g *segment) { g.dst = endpoint(vip4, 81) }), VnetHeader{1, 0, 0, 0, 0, 0, 50, 0, 16, 0}, outside, PassNotServed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -363,5 +364,123 @@ func TestTableFull(t *testing.T) {
 	}
 	if _, _, reason := s.process(outside, syn(5), nil); reason != Forwarded {
 		t.Errorf("a packet of a flow in a full table: %s, want it forwarded", reason)
+	}
+}
+
+// TestServerOutOfTheTableStaysReachable: steering keeps a NAT server's answers from the
+// kernel whether or not its check fails, so a stranger's are routed all the same.
+func TestServerOutOfTheTableStaysReachable(t *testing.T) {
+	s := newSite(t)
+	key := s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+	n := siteNetwork()
+	n.Forwarding4 = true
+	s.engine.SetRoutes(NewRoutes(n))
+	if err := s.engine.Update(func(tx *Tx) error { return tx.DeleteServer(key, endpoint(server4(0), 80)) }); err != nil {
+		t.Fatal(err)
+	}
+	answer := segment{src: endpoint(server4(0), 80), dst: netip.MustParseAddrPort("203.0.113.77:39000"), protocol: wire.ProtoTCP, flags: wire.TCPSyn | wire.TCPAck}
+	if out, via, reason := s.process(inside, answer.frame(t), nil); out == nil || via != outside {
+		t.Errorf("a removed server's answer to a stranger: %s, want it routed", reason)
+	}
+	s.engine.SetAnswering([]ServiceKey{{server4(0), 0, wire.ProtoTCP}}) // of an all-ports service
+	answer.src = endpoint(server4(0), 5432)
+	if out, _, reason := s.process(inside, answer.frame(t), nil); out == nil {
+		t.Errorf("an answer from any port of an all-ports server: %s, want it routed", reason)
+	}
+}
+
+// TestForeignVIP: while another host has the address, packets for it that are routed
+// through this one are the kernel's.
+func TestForeignVIP(t *testing.T) {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+	n := siteNetwork()
+	n.Locals = n.Locals[:3]
+	s.engine.SetRoutes(NewRoutes(n))
+	syn := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}
+	if out, _, reason := s.process(outside, syn.frame(t), nil); out != nil || reason != PassNotServed {
+		t.Errorf("%s, want %s", reason, PassNotServed)
+	}
+	n.Locals = append(n.Locals, netip.MustParsePrefix("192.0.2.8/29")) // ip route add local …
+	s.engine.SetRoutes(NewRoutes(n))
+	if out, _, reason := s.process(outside, syn.frame(t), nil); out == nil {
+		t.Errorf("with a local route for the VIP's network: %s, want it forwarded", reason)
+	}
+}
+
+// TestServiceDeletedAndAddedAgain in one transaction keeps the servers that it names again
+// and lets go of the others.
+func TestServiceDeletedAndAddedAgain(t *testing.T) {
+	s := newSite(t)
+	key := s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 2)
+	ack := map[netip.Addr][]byte{}
+	for i := range 2 {
+		g := segment{src: endpoint(client4, uint16(40000+i)), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}
+		out, _, _ := s.process(outside, g.frame(t), nil)
+		g.flags = wire.TCPAck
+		ack[netip.AddrFrom4([4]byte(out.Data[30:34]))] = g.frame(t)
+	}
+	if err := s.engine.Update(func(tx *Tx) error {
+		return errors.Join(
+			tx.DeleteService(key),
+			tx.AddService(key, ServiceSpec{Scheduler: "wlc"}),
+			tx.AddServer(key, endpoint(server4(1), 80), ServerSpec{Masq, 5}),
+		)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, reason := s.process(outside, ack[server4(0)], nil); reason != DropServerGone {
+		t.Errorf("flow of the server that was not added again: %s, want %s", reason, DropServerGone)
+	}
+	if _, _, reason := s.process(outside, ack[server4(1)], nil); reason != Forwarded {
+		t.Errorf("flow of the server that was added again: %s, want it forwarded", reason)
+	}
+	info := s.engine.Services()[0]
+	if len(info.Servers) != 1 || info.Servers[0].Active != 1 || info.Servers[0].Spec.Weight != 5 {
+		t.Errorf("the service has %+v, want server 2 with its connection and weight 5", info.Servers)
+	}
+}
+
+// TestAnswerFollowsTheClient: an on-link client whose MAC changed, and which the kernel has
+// not confirmed since, is answered where its last packet came from.
+func TestAnswerFollowsTheClient(t *testing.T) {
+	client := netip.MustParseAddrPort("192.0.2.99:40000")
+	moved := wire.MAC{2, 0, 0, 0, 1, 77}
+	for _, stale := range []bool{true, false} {
+		s := newSite(t)
+		s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
+		n := siteNetwork()
+		n.Neighbours = append(n.Neighbours, Neighbour{Link: outside, Addr: client.Addr(), MAC: clientMAC, Stale: stale})
+		s.engine.SetRoutes(NewRoutes(n))
+		g := segment{src: client, dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn, from: clientMAC}
+		s.process(outside, g.frame(t), nil)
+		g.flags, g.from = wire.TCPAck, moved
+		s.process(outside, g.frame(t), nil)
+		out, _, reason := s.process(inside, segment{src: endpoint(server4(0), 80), dst: client, protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil)
+		if out == nil {
+			t.Fatal(reason)
+		}
+		want := clientMAC
+		if stale {
+			want = moved
+		}
+		if got := wire.Ethernet(out.Data).Destination(); got != want {
+			t.Errorf("neighbour entry stale %t: answered to %x, want %x", stale, got, want)
+		}
+	}
+}
+
+// TestOneDeadNeighbourHoldsFewFrames, so that others find room to wait.
+func TestOneDeadNeighbourHoldsFewFrames(t *testing.T) {
+	s := newSite(t)
+	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 2)
+	n := siteNetwork()
+	n.Neighbours = n.Neighbours[:2]
+	s.engine.SetRoutes(NewRoutes(n))
+	for i := range 200 {
+		s.process(outside, segment{src: endpoint(client4, uint16(40000+i)), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil)
+	}
+	if got := s.worker.holder.used; got != 2*holdEach {
+		t.Errorf("%d frames wait for two neighbours, want %d", got, 2*holdEach)
 	}
 }

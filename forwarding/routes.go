@@ -14,7 +14,9 @@ type Network struct {
 	Links      []Link
 	Routes     []RouteSpec
 	Neighbours []Neighbour
-	Locals     []netip.Addr // the host's own addresses, VIPs included
+	// Locals are the host's own addresses, VIPs included: single ones, and prefixes that it
+	// answers for as a whole (127.0.0.0/8, routes of type local).
+	Locals []netip.Prefix
 	// Forwarding4 and Forwarding6 say whether the host is a router (net.ipv4.ip_forward,
 	// net.ipv6.conf.all.forwarding). They do not bear on flows, only on strangers' packets.
 	Forwarding4, Forwarding6 bool
@@ -45,6 +47,9 @@ type Neighbour struct {
 	Link int
 	Addr netip.Addr
 	MAC  wire.MAC
+	// Stale says that nobody has confirmed the MAC of late. It is used, but a packet from
+	// that neighbour knows better.
+	Stale bool
 }
 
 // A NextHop is where a packet goes: the interface and the two MAC addresses.
@@ -54,6 +59,8 @@ type NextHop struct {
 	Src  wire.MAC   // the interface's
 	Dst  wire.MAC   // the neighbour's; zero while it is unresolved
 	Addr netip.Addr // the neighbour: gateway or destination
+
+	stale bool // Dst may be out of date
 }
 
 // Resolved reports whether the neighbour's MAC is known.
@@ -63,9 +70,10 @@ func (n *NextHop) Resolved() bool { return !n.Dst.IsZero() }
 // many goroutines.
 type Routes struct {
 	v4, v6     []prefixLevel // longest prefix first
-	neighbours map[neighbourKey]wire.MAC
+	neighbours map[neighbourKey]neighbour
 	links      map[int]Link
 	locals     map[wireKey]struct{} // address only
+	localNets  []netip.Prefix       // those of Locals that are no single address
 	forward4   bool
 	forward6   bool
 }
@@ -80,15 +88,20 @@ type route struct {
 	weight []int     // running sums
 }
 
+type neighbour struct {
+	mac   wire.MAC
+	stale bool
+}
+
 type neighbourKey struct {
 	link int
 	addr netip.Addr
 }
 
-// NewRoutes compiles n. Routes over links that n does not list lead nowhere and are left out.
+// NewRoutes compiles n. A route of which n lists no link leads nowhere, as one without hops.
 func NewRoutes(n Network) *Routes {
 	r := &Routes{
-		neighbours: make(map[neighbourKey]wire.MAC, len(n.Neighbours)),
+		neighbours: make(map[neighbourKey]neighbour, len(n.Neighbours)),
 		links:      make(map[int]Link, len(n.Links)),
 		locals:     make(map[wireKey]struct{}, len(n.Locals)),
 		forward4:   n.Forwarding4,
@@ -98,10 +111,14 @@ func NewRoutes(n Network) *Routes {
 		r.links[l.Index] = l
 	}
 	for _, x := range n.Neighbours {
-		r.neighbours[neighbourKey{x.Link, x.Addr}] = x.MAC
+		r.neighbours[neighbourKey{x.Link, x.Addr}] = neighbour{x.MAC, x.Stale}
 	}
-	for _, a := range n.Locals {
-		r.locals[newWireKey(a, 0, 0)] = struct{}{}
+	for _, p := range n.Locals {
+		if p.IsSingleIP() {
+			r.locals[newWireKey(p.Addr(), 0, 0)] = struct{}{}
+		} else {
+			r.localNets = append(r.localNets, p.Masked())
+		}
 	}
 	for _, spec := range n.Routes {
 		levels := &r.v4
@@ -126,14 +143,12 @@ func (r *Routes) insert(levels *[]prefixLevel, spec RouteSpec) {
 		}
 		hop := NextHop{Link: h.Link, MTU: link.MTU, Src: link.MAC, Addr: h.Gateway}
 		if h.Gateway.IsValid() {
-			hop.Dst = r.neighbours[neighbourKey{h.Link, h.Gateway}]
+			x := r.neighbours[neighbourKey{h.Link, h.Gateway}]
+			hop.Dst, hop.stale = x.mac, x.stale
 		}
 		total += max(h.Weight, 1)
 		compiled.hops = append(compiled.hops, hop)
 		compiled.weight = append(compiled.weight, total)
-	}
-	if len(compiled.hops) == 0 && len(spec.Hops) > 0 {
-		return
 	}
 	i := slices.IndexFunc(*levels, func(l prefixLevel) bool { return l.bits == spec.Prefix.Bits() })
 	if i < 0 {
@@ -166,7 +181,8 @@ func (r *Routes) Lookup(addr *[16]byte, v6 bool, hash uint32) (hop NextHop, ok b
 		hop = way.hops[way.choose(hash)]
 		if !hop.Addr.IsValid() {
 			hop.Addr = netAddr(*addr, v6)
-			hop.Dst = r.neighbours[neighbourKey{hop.Link, hop.Addr}]
+			x := r.neighbours[neighbourKey{hop.Link, hop.Addr}]
+			hop.Dst, hop.stale = x.mac, x.stale
 		}
 		return hop, true
 	}
@@ -198,8 +214,15 @@ func maskAddr(a *[16]byte, bits int) (m [16]byte) {
 
 // local reports whether an address is one of the host's own.
 func (r *Routes) local(addr *[16]byte, v6 bool) bool {
-	_, ok := r.locals[wireKey{addr: *addr, v6: v6}]
-	return ok
+	if _, ok := r.locals[wireKey{addr: *addr, v6: v6}]; ok {
+		return true
+	}
+	for _, p := range r.localNets {
+		if p.Addr().Is6() == v6 && maskAddr(addr, p.Bits()) == wireAddr(p.Addr()) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Routes) forwarding(v6 bool) bool {

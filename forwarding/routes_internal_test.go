@@ -85,3 +85,19 @@ func TestRefusingRouteLeadsNowhere(t *testing.T) {
 		t.Errorf("an unreachable route leads to %+v", hop)
 	}
 }
+
+// TestRouteOverAnotherKindOfDevice: it must not fall through to a shorter prefix and leak by
+// the default gateway.
+func TestRouteOverAnotherKindOfDevice(t *testing.T) {
+	routes := NewRoutes(Network{
+		Links: []Link{{Index: 1}},
+		Routes: []RouteSpec{
+			{netip.MustParsePrefix("0.0.0.0/0"), []HopSpec{{Link: 1, Gateway: netip.MustParseAddr("192.0.2.1")}}},
+			{netip.MustParsePrefix("10.9.0.0/16"), []HopSpec{{Link: 7}}}, // a tunnel, say
+		},
+	})
+	to := wireAddr(netip.MustParseAddr("10.9.0.5"))
+	if hop, ok := routes.Lookup(&to, false, 0); ok {
+		t.Errorf("a route over a device that is no link leads to %+v", hop)
+	}
+}

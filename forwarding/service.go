@@ -218,9 +218,6 @@ func (d *dest) totals() Totals {
 // A table is one committed picture of all services: immutable, published whole.
 type table struct {
 	services map[wireKey]*service
-	// natServers holds address and port of every server reached by NAT, whose answers come
-	// back through us. Steering keeps them from the kernel, flow or no flow.
-	natServers map[wireKey]struct{}
 }
 
 // lookup finds the service of a packet's destination: the exact port before port 0
@@ -234,8 +231,17 @@ func (t *table) lookup(tp *conntrack.Tuple) *service {
 	return t.services[k]
 }
 
-// fromServer reports whether a packet comes from the service port of a NAT server.
-func (t *table) fromServer(tp *conntrack.Tuple) bool {
-	_, ok := t.natServers[wireKey{addr: tp.Src, port: tp.SrcPort, protocol: tp.Proto, v6: tp.V6}]
+// ends is a set of servers by address, port and protocol.
+type ends map[wireKey]struct{}
+
+// has reports whether the source of a packet is in the set: the exact port, or a server
+// with every port.
+func (e ends) has(tp *conntrack.Tuple) bool {
+	k := wireKey{addr: tp.Src, port: tp.SrcPort, protocol: tp.Proto, v6: tp.V6}
+	if _, ok := e[k]; ok {
+		return true
+	}
+	k.port = 0
+	_, ok := e[k]
 	return ok
 }

@@ -34,6 +34,8 @@ type site struct {
 	engine *Engine
 	worker *Worker
 	now    mono.Time
+
+	answering []ServiceKey
 }
 
 // nullPort is a port of which only the link matters.
@@ -71,14 +73,17 @@ func siteNetwork() Network {
 			{netip.MustParsePrefix("2001:db8:5::/64"), []HopSpec{{Link: inside}}},
 		},
 		Neighbours: []Neighbour{
-			{outside, netip.MustParseAddr("192.0.2.1"), gatewayMAC},
-			{outside, netip.MustParseAddr("2001:db8:2::1"), gatewayMAC},
+			{Link: outside, Addr: netip.MustParseAddr("192.0.2.1"), MAC: gatewayMAC},
+			{Link: outside, Addr: netip.MustParseAddr("2001:db8:2::1"), MAC: gatewayMAC},
 		},
-		Locals: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.1"), vip4, vip6},
+		Locals: []netip.Prefix{
+			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("192.0.2.2/32"), netip.MustParsePrefix("198.51.100.1/32"),
+			netip.PrefixFrom(vip4, 32), netip.PrefixFrom(vip6, 128),
+		},
 	}
 	for i, mac := range serverMACs {
 		n.Neighbours = append(n.Neighbours,
-			Neighbour{inside, server4(i), mac}, Neighbour{inside, server6(i), mac})
+			Neighbour{Link: inside, Addr: server4(i), MAC: mac}, Neighbour{Link: inside, Addr: server6(i), MAC: mac})
 	}
 	return n
 }
@@ -117,6 +122,16 @@ func (s *site) serve(vip netip.Addr, port uint16, protocol uint8, m Method, serv
 	})
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if m == Masq { // as the daemon does for all servers of a configuration
+		for i := range servers {
+			addr := server4(i)
+			if vip.Is6() {
+				addr = server6(i)
+			}
+			s.answering = append(s.answering, ServiceKey{addr, serverPort, protocol})
+		}
+		s.engine.SetAnswering(s.answering)
 	}
 	return key
 }

@@ -197,15 +197,25 @@ func (e *Engine) commit(tx *Tx) error {
 	if err := e.adoptServers(tx); err != nil {
 		return err
 	}
-	for k, s := range e.services {
-		if tx.services[k] == nil {
-			e.trashServers(s, nil)
-			s.servers = nil
+	// A service that was deleted and added again is another one, whose drafts may have
+	// taken over servers of the old one: what no draft has goes, the rest never stops.
+	keep := make(map[*dest]bool)
+	for _, d := range tx.services {
+		for _, x := range d.servers {
+			keep[x.dest] = true
 		}
 	}
 	services := make(map[ServiceKey]*service, len(tx.services))
 	for k, d := range tx.services {
 		services[k] = d.service
+	}
+	for k, s := range e.services {
+		e.trashServers(s, keep)
+		if services[k] != s {
+			s.servers = nil
+		}
+	}
+	for _, d := range tx.services {
 		if d.changed {
 			e.applyDraft(d)
 		}
@@ -260,17 +270,14 @@ func (e *Engine) find(k ServiceKey, server netip.AddrPort) *dest {
 
 func (e *Engine) applyDraft(d *draft) {
 	s := d.service
-	keep := make(map[*dest]bool, len(d.servers))
 	list := make([]*dest, len(d.servers))
 	for i, x := range d.servers {
 		list[i] = x.dest
-		keep[x.dest] = true
 		delete(e.trash, trashKey{s.key, x.dest.addr})
 		x.dest.method.Store(uint32(x.spec.Method))
 		x.dest.weight.Store(int32(x.spec.Weight))
 		x.dest.removed.Store(false)
 	}
-	e.trashServers(s, keep)
 	s.spec, s.servers = d.spec, list
 	s.reschedule()
 }
@@ -289,14 +296,9 @@ func (e *Engine) trashServers(s *service, keep map[*dest]bool) {
 
 // publish makes the committed services visible to workers.
 func (e *Engine) publish() {
-	t := &table{services: make(map[wireKey]*service, len(e.services)), natServers: make(map[wireKey]struct{})}
+	t := &table{services: make(map[wireKey]*service, len(e.services))}
 	for k, s := range e.services {
 		t.services[newWireKey(k.Addr, k.Port, k.Protocol)] = s
-		for _, d := range s.servers {
-			if Method(d.method.Load()) == Masq {
-				t.natServers[newWireKey(d.addr.Addr(), d.addr.Port(), k.Protocol)] = struct{}{}
-			}
-		}
 	}
 	e.resolveServers(e.routes.Load())
 	e.table.Store(t)

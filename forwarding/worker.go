@@ -1,6 +1,8 @@
 package forwarding
 
 import (
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"uvs/conntrack"
@@ -17,21 +19,26 @@ type Worker struct {
 
 	// What follows is shared with other goroutines.
 	cpu     atomic.Int32           // −1: not pinned
-	next    atomic.Pointer[[]Port] // ports to change over to
+	changed atomic.Bool            // SetPorts was called since the last usePorts
 	current atomic.Pointer[[]Port] // ports in use, for Info
-	waker   waker                  // ends the worker's wait
+	waker   *waker                 // ends the worker's wait
 	reasons reasonCounters         // its totals are read by others
 
+	mu         sync.Mutex // guards what follows
+	next       *[]Port    // to change over to
+	superseded []Port     // of lists that another replaced before the worker took them up
+
 	// What follows belongs to the worker's goroutine.
-	ports  []portState
-	in     []Frame
-	out    Batch
-	holder holder
-	table  *table  // of the current batch
-	routes *Routes // of the current batch
-	packet Packet
-	flow   conntrack.Flow
-	end    conntrack.Endpoint // what NAT writes into the current packet
+	ports     []portState
+	in        []Frame
+	out       Batch
+	holder    holder
+	table     *table  // of the current batch
+	routes    *Routes // of the current batch
+	answering ends    // of the current batch
+	packet    Packet
+	flow      conntrack.Flow
+	end       conntrack.Endpoint // what NAT writes into the current packet
 }
 
 type portState struct {
@@ -72,25 +79,33 @@ func newWorker(e *Engine, id, cpu int) (*Worker, error) {
 	return w, nil
 }
 
-// SetPorts makes ports the worker's own from its next batch on. Ports it had before and
-// that are not in the list are closed then. Safe for use by many goroutines; the last call
-// wins.
+// SetPorts makes ports the worker's own from its next batch on. Ports it had before, or was
+// given before and never took up, are closed then unless they are in the list. Safe for use
+// by many goroutines; the last call wins.
 func (w *Worker) SetPorts(ports []Port) {
-	w.next.Store(&ports)
+	w.mu.Lock()
+	if w.next != nil {
+		w.superseded = append(w.superseded, *w.next...)
+	}
+	w.next = &ports
+	w.mu.Unlock()
+	w.changed.Store(true)
 	w.wake()
 }
 
 // usePorts changes over to the ports of the last SetPorts.
 func (w *Worker) usePorts() {
-	next := w.next.Swap(nil)
+	w.mu.Lock()
+	w.changed.Store(false)
+	next, old := w.next, w.superseded
+	w.next, w.superseded = nil, nil
+	w.mu.Unlock()
 	if next == nil {
 		return
 	}
-	kept := make(map[Port]bool, len(*next))
-	for _, p := range *next {
-		kept[p] = true
+	for _, p := range w.ports {
+		old = append(old, p.port)
 	}
-	old := w.ports
 	w.ports = make([]portState, 0, len(*next))
 	for _, p := range *next {
 		link, _ := p.Link()
@@ -99,8 +114,8 @@ func (w *Worker) usePorts() {
 	w.out.reset(len(w.ports))
 	w.current.Store(next)
 	for _, p := range old {
-		if !kept[p.port] {
-			p.port.Close() //nolint:errcheck // nothing can be done about a ring that does not unmap
+		if !slices.Contains(*next, p) {
+			p.Close() //nolint:errcheck // nothing can be done about a ring that does not unmap
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,8 +41,9 @@ func (w *Worker) run(ctx context.Context) error {
 	}
 	var fds []unix.PollFd
 	var expired mono.Time
+	expiring := false // more flows may be due
 	for ctx.Err() == nil {
-		if w.next.Load() != nil {
+		if w.changed.Load() {
 			w.usePorts()
 			fds = w.pollSet(fds[:0])
 		}
@@ -49,12 +51,19 @@ func (w *Worker) run(ctx context.Context) error {
 		received := w.round(now)
 		if now.Sub(expired) >= expireEvery {
 			expired = now
-			w.engine.flows.Expire(now, expireBudget)
+			expiring = w.engine.flows.Expire(now, expireBudget) > 0
 		}
 		if received > 0 {
 			continue
 		}
-		if err := w.wait(fds); err != nil {
+		limit := idleWait
+		switch {
+		case w.holder.used > 0:
+			limit = heldWait
+		case expiring:
+			limit = expireEvery
+		}
+		if err := w.wait(fds, limit); err != nil {
 			return err
 		}
 	}
@@ -70,13 +79,10 @@ func (w *Worker) pollSet(fds []unix.PollFd) []unix.PollFd {
 	return fds
 }
 
-func (w *Worker) wait(fds []unix.PollFd) error {
+// wait blocks until a frame arrives, somebody wakes the worker, or the limit is over.
+func (w *Worker) wait(fds []unix.PollFd, limit time.Duration) error {
 	if len(fds) == 0 { // no ports yet
 		fds = []unix.PollFd{{Fd: int32(w.waker.fd), Events: unix.POLLIN}}
-	}
-	limit := idleWait
-	if w.holder.used > 0 {
-		limit = heldWait
 	}
 	timeout := unix.NsecToTimespec(int64(limit))
 	n, err := unix.Ppoll(fds, &timeout, nil)
@@ -113,25 +119,40 @@ func pin(cpu int) (undo func(), err error) {
 	return func() { unix.SchedSetaffinity(0, &old) }, nil //nolint:errcheck // it was the thread's own set
 }
 
-// A waker ends a worker's wait from another goroutine (eventfd(2)).
-type waker struct{ fd int }
+// A waker ends a worker's wait from another goroutine (eventfd(2)). It may be woken after it
+// was closed: cancellation comes when it likes.
+type waker struct {
+	fd int
 
-func newWaker() (waker, error) {
+	mu     sync.Mutex // guards closed
+	closed bool
+}
+
+func newWaker() (*waker, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
-		return waker{}, os.NewSyscallError("eventfd", err)
+		return nil, os.NewSyscallError("eventfd", err)
 	}
-	return waker{fd}, nil
+	return &waker{fd: fd}, nil
 }
 
-func (k waker) wake() {
-	one := [8]byte{1}
-	unix.Write(k.fd, one[:]) //nolint:errcheck // EAGAIN: a wake-up is pending already
+func (k *waker) wake() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.closed {
+		one := [8]byte{1}
+		unix.Write(k.fd, one[:]) //nolint:errcheck // EAGAIN: a wake-up is pending already
+	}
 }
 
-func (k waker) drain() {
+func (k *waker) drain() {
 	var buf [8]byte
 	unix.Read(k.fd, buf[:]) //nolint:errcheck // EAGAIN: somebody drained it
 }
 
-func (k waker) close() { unix.Close(k.fd) } //nolint:errcheck // an eventfd has nothing to lose
+func (k *waker) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
+	unix.Close(k.fd) //nolint:errcheck // an eventfd has nothing to lose
+}

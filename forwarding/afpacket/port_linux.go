@@ -1,6 +1,7 @@
 package afpacket
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -34,10 +35,6 @@ const sendBuffer = 16 << 20
 
 // sendFrames is the longest vector for sendmmsg.
 const sendFrames = 64
-
-// sendPatience is how long, in milliseconds, Send waits for room in the send buffer before
-// it drops a frame, as a queueing discipline would.
-const sendPatience = 5
 
 // A Group is the set of ports that capture one interface, one for each worker. The fanout
 // between them is the kernel's. Its methods are safe for use by many goroutines.
@@ -174,7 +171,7 @@ func open(c Config) (_ *Port, err error) {
 		}
 		protocol = unix.ETH_P_ALL
 	}
-	address := &unix.SockaddrLinklayer{Protocol: protocol<<8 | protocol>>8, Ifindex: c.Link}
+	address := &unix.SockaddrLinklayer{Protocol: networkOrder(protocol), Ifindex: c.Link}
 	if err := unix.Bind(fd, address); err != nil {
 		return nil, os.NewSyscallError("bind AF_PACKET", err)
 	}
@@ -297,9 +294,9 @@ func (p *Port) Release(fs []forwarding.Frame) {
 	p.pending -= len(fs)
 }
 
-// Send transmits frames with sendmmsg. When the send buffer is full it waits a few
-// milliseconds for room, then drops a frame and goes on; a frame that the kernel refuses
-// for another reason is skipped.
+// Send transmits frames with sendmmsg. When the send buffer is full the rest is dropped, as
+// a full queue of the device would do: to wait for one congested interface would stall all
+// others of the worker. A frame that the kernel refuses for another reason is skipped.
 func (p *Port) Send(fs []forwarding.Frame) (sent int, err error) {
 	for len(fs) > 0 {
 		n := min(len(fs), sendFrames)
@@ -313,12 +310,13 @@ func (p *Port) Send(fs []forwarding.Frame) (sent int, err error) {
 			if errno == 0 || errno == unix.EINTR {
 				continue
 			}
-			if errno == unix.EAGAIN && p.writable() {
-				continue
+			lost := 1
+			if errno == unix.EAGAIN {
+				lost = n - at
 			}
 			err = os.NewSyscallError("sendmmsg", errno)
-			p.sendErrors.Add(1)
-			at++
+			p.sendErrors.Add(uint64(lost))
+			at += lost
 		}
 		fs = fs[n:]
 	}
@@ -326,10 +324,9 @@ func (p *Port) Send(fs []forwarding.Frame) (sent int, err error) {
 	return sent, err
 }
 
-func (p *Port) writable() bool {
-	fds := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLOUT}}
-	n, err := unix.Poll(fds, sendPatience)
-	return err == nil && n > 0 && fds[0].Revents&unix.POLLOUT != 0
+// networkOrder returns a number whose bytes in memory are v in network order (htons(3)).
+func networkOrder(v uint16) uint16 {
+	return binary.NativeEndian.Uint16([]byte{byte(v >> 8), byte(v)})
 }
 
 // Err takes the socket's pending error.

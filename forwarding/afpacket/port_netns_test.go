@@ -137,7 +137,7 @@ func startEngine(t *testing.T, top *netlab.Topology) *forwarding.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network := forwarding.Network{}
+	network := forwarding.Network{Locals: []netip.Prefix{netip.PrefixFrom(top.VIP4, 32), netip.PrefixFrom(top.VIP6, 128)}}
 	ports := make([][]forwarding.Port, 2)
 	vips := []netip.Addr{top.VIP4, top.VIP6}
 	for _, name := range []string{"eth0", "eth1"} {

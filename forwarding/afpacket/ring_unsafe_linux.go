@@ -26,11 +26,11 @@ func slotUint32(slot []byte, off int) uint32 { return binary.NativeEndian.Uint32
 
 func slotUint16(slot []byte, off int) uint16 { return binary.NativeEndian.Uint16(slot[off:]) }
 
-// mmsghdr is the kernel's struct mmsghdr (sendmmsg(2)).
+// mmsghdr is the kernel's struct mmsghdr (sendmmsg(2)): 64 bytes on 64-bit machines, 32 on
+// others.
 type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
-	_   [unsafe.Sizeof(uintptr(0)) - 4]byte
 }
 
 // A sender holds the arrays that sendmmsg reads: for each frame an iovec for its

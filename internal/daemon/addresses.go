@@ -28,16 +28,24 @@ type addresses struct {
 	host addressChanger
 	dir  runDir
 
+	notify  func()        // called after an address was refused, or no longer is
 	plans   []addressPlan // set by bring
 	changed chan struct{} // holds one: the network is not as keep last saw it
 
 	mu    sync.Mutex // guards what follows
 	owned []ownedAddress
 	state []control.Address // one for each plan
+	// refused are planned addresses that are another host's, or could not be added;
+	// newlyRefused says that the reconciler has not seen the latest of them.
+	refused      map[ownedAddress]bool
+	newlyRefused bool
 }
 
-func newAddresses(log *slog.Logger, host addressChanger, dir runDir) *addresses {
-	return &addresses{log: log, host: host, dir: dir, changed: make(chan struct{}, 1)}
+func newAddresses(log *slog.Logger, host addressChanger, dir runDir, notify func()) *addresses {
+	return &addresses{
+		log: log, host: host, dir: dir, notify: notify,
+		changed: make(chan struct{}, 1), refused: make(map[ownedAddress]bool),
+	}
 }
 
 // recall loads what the last run left, to be adopted or removed.
@@ -67,7 +75,48 @@ func (a *addresses) bring(ctx context.Context, s *hostnet.Snapshot, plans []addr
 	a.mu.Lock()
 	a.state = results
 	a.mu.Unlock()
+	for i := range results {
+		a.settle(plans[i], results[i].State)
+	}
 	return ctx.Err()
+}
+
+// settle notes what became of a planned address for the reconciler.
+func (a *addresses) settle(p addressPlan, state control.AddressState) {
+	key, refused := ownedAddress{p.device, p.prefix}, state == control.AddressForeign || state == control.AddressFailed
+	a.mu.Lock()
+	news := a.refused[key] != refused
+	a.refused[key] = refused
+	a.newlyRefused = a.newlyRefused || news
+	a.mu.Unlock()
+	if news {
+		a.notify()
+	}
+}
+
+// refusedChanged reports whether addresses were refused, or no longer are, since it was
+// called last.
+func (a *addresses) refusedChanged() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	changed := a.newlyRefused
+	a.newlyRefused = false
+	return changed
+}
+
+// wantedOn returns the planned addresses that are to be on the interfaces of a snapshot. An
+// interface that comes later, or takes the place of one of the same name, is captured
+// before it has them.
+func (a *addresses) wantedOn(s *hostnet.Snapshot, plans []addressPlan) []hostnet.Address {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []hostnet.Address
+	for _, p := range plans {
+		if l, ok := s.LinkByName(p.device); ok && !a.refused[ownedAddress{p.device, p.prefix}] {
+			list = append(list, hostnet.Address{Link: l.Index, Prefix: p.prefix})
+		}
+	}
+	return list
 }
 
 // look tells keep that the network changed. It does not wait.
@@ -113,11 +162,13 @@ func (a *addresses) bringBack(ctx context.Context, s *hostnet.Snapshot, i int) {
 	p := a.plans[i]
 	a.log.Warn("virtual address has disappeared and is brought back", "instance", p.instance, "address", p.prefix, "interface", p.device)
 	status := a.bringOne(ctx, s, p)
+	if ctx.Err() != nil {
+		return
+	}
+	a.settle(p, status.State)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if ctx.Err() == nil {
-		a.state[i] = status
-	}
+	a.state[i] = status
 }
 
 // missing returns the numbers of the addresses that are to be there, could be, and are not.
@@ -164,7 +215,14 @@ func (a *addresses) bringOne(ctx context.Context, s *hostnet.Snapshot, p address
 	if ctx.Err() != nil {
 		return status
 	}
-	if err := a.add(link, p); err != nil && !errors.Is(err, hostnet.ErrExists) {
+	switch err := a.add(link, p); {
+	case errors.Is(err, hostnet.ErrExists):
+		status.State = control.AddressPresent // somebody added it since the snapshot, or we did
+		if a.owns(p) {
+			status.State = control.AddressAdded
+		}
+		return status
+	case err != nil:
 		status.Detail = err.Error()
 		a.log.Error("virtual address not added", "instance", p.instance, "address", p.prefix, "interface", p.device, "error", err)
 		return status
@@ -176,22 +234,28 @@ func (a *addresses) bringOne(ctx context.Context, s *hostnet.Snapshot, p address
 }
 
 func (a *addresses) add(link hostnet.Link, p addressPlan) error {
+	own := ownedAddress{p.device, p.prefix}
 	a.mu.Lock()
-	if own := (ownedAddress{p.device, p.prefix}); !slices.Contains(a.owned, own) {
+	defer a.mu.Unlock()
+	before := slices.Contains(a.owned, own)
+	if !before {
 		a.owned = append(a.owned, own)
 	}
-	err := a.dir.writeOwnedAddresses(a.owned)
-	a.mu.Unlock()
-	if err != nil {
+	if err := a.dir.writeOwnedAddresses(a.owned); err != nil {
 		return err
 	}
-	return a.host.AddAddress(hostnet.Address{
+	err := a.host.AddAddress(hostnet.Address{
 		Link: link.Index, Prefix: p.prefix, Broadcast: p.broadcast, Label: p.label, Scope: p.scope,
 		// The kernel prefers the newest IPv6 address as source. Checks that start from the
 		// VIP never come back from a DR server, which has the VIP itself. keepalived does
 		// this for /128 only.
 		Flags: hostnet.FlagDeprecated,
 	})
+	if err != nil && !before { // it did not become ours
+		a.owned = slices.DeleteFunc(a.owned, func(o ownedAddress) bool { return o == own })
+		err = errors.Join(err, a.dir.writeOwnedAddresses(a.owned))
+	}
+	return err
 }
 
 func (a *addresses) announce(ctx context.Context, link hostnet.Link, p addressPlan) {
@@ -234,15 +298,18 @@ func (a *addresses) remove(s *hostnet.Snapshot) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var errs []error
+	var left []ownedAddress
 	for _, o := range slices.Backward(a.owned) {
 		if err := deleteOwned(a.host, s, o); err != nil {
 			errs = append(errs, err)
+			left = append(left, o)
 			continue
 		}
 		a.log.Info(fmt.Sprintf("removing VIP %s from %s", o.Prefix, o.Interface))
 	}
-	a.owned, a.state = nil, nil
-	return errors.Join(errs...)
+	slices.Reverse(left)
+	a.owned, a.state = left, nil
+	return errors.Join(append(errs, a.dir.writeOwnedAddresses(left))...)
 }
 
 // list returns copies of the states, for status.

@@ -1,9 +1,14 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"uvs/forwarding"
 	"uvs/forwarding/afpacket"
@@ -15,7 +20,7 @@ import (
 const (
 	ringBudget   = 256 << 20 // all rings together
 	ringFraction = 16        // and at most this part of the machine's memory
-	ringLeast    = 60        // slots
+	ringLeast    = 60        // slots; many rings of this size may exceed the budget
 	ringMost     = 960       // slots
 	ringsPlanned = 2         // captured interfaces that the budget is shared by at the least
 )
@@ -25,6 +30,7 @@ const (
 type capture struct {
 	engine *forwarding.Engine
 	memory uint64
+	vips   []netip.Addr // that the groups know
 
 	mu     sync.Mutex // guards groups against status
 	groups map[int]*portGroup
@@ -33,67 +39,71 @@ type capture struct {
 // A portGroup is what is open on one interface.
 type portGroup struct {
 	group   *afpacket.Group
-	link    int
 	receive bool
-	mac     [6]byte
 }
 
 func newCapture(e *forwarding.Engine, memory uint64) *capture {
 	return &capture{engine: e, memory: memory, groups: make(map[int]*portGroup)}
 }
 
-// apply opens ports on the planned interfaces, hands all of them to the workers, and lets
-// those go that are no longer wanted. On an error nothing changes.
+// apply opens ports on the planned interfaces and hands all of them to the workers; those
+// that are no longer planned go. What is open stays open while its interface goes down and
+// up: the kernel hooks the sockets in again by itself. An interface that cannot be opened
+// keeps none of the others from being used; the error names it.
 func (c *capture) apply(p portPlan, s *hostnet.Snapshot, vips []netip.Addr) error {
 	next := make(map[int]*portGroup, len(p.captured)+len(p.sendOnly))
-	var opened []*portGroup
-	open := func(link int, slots int) error {
-		l, _ := s.LinkByIndex(link)
-		if g := c.groups[link]; g != nil && g.receive == (slots > 0) && g.mac == l.MAC {
+	var errs []error
+	add := func(link, slots int) {
+		g := c.groups[link]
+		if g == nil || g.receive != (slots > 0) {
+			var err error
+			if g, err = c.open(s, link, slots, vips); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		if g != nil {
 			next[link] = g
-			return nil
 		}
-		group, err := afpacket.Open(afpacket.Config{
-			Link: link, MAC: l.MAC, Workers: len(c.engine.Workers()), Slots: slots, VIPs: vips,
-		})
-		if err != nil {
-			return fmt.Errorf("capture %s: %w", l.Name, err)
-		}
-		next[link] = &portGroup{group: group, link: link, receive: slots > 0, mac: l.MAC}
-		opened = append(opened, next[link])
-		return nil
 	}
-	err := func() error {
-		slots := ringSlots(c.memory, len(p.captured), len(c.engine.Workers()))
-		for _, link := range p.captured {
-			if err := open(link, slots); err != nil {
-				return err
-			}
-		}
-		for _, link := range p.sendOnly {
-			if err := open(link, 0); err != nil {
-				return err
-			}
-		}
-		return nil
-	}()
-	if err != nil {
-		for _, g := range opened {
-			g.group.Close()
-		}
-		return err
+	slots := ringSlots(c.memory, len(p.captured), len(c.engine.Workers()))
+	for _, link := range p.captured {
+		add(link, slots)
 	}
-	for link, g := range next {
-		if g.receive && c.groups[link] == g {
+	for _, link := range p.sendOnly {
+		add(link, 0)
+	}
+	if !slices.Equal(vips, c.vips) {
+		for link, g := range next {
+			if !g.receive || c.groups[link] != g {
+				continue // it only sends, or was opened with these
+			}
 			if err := g.group.SetVIPs(vips); err != nil {
-				return err
+				errs = append(errs, err)
 			}
 		}
+		c.vips = slices.Clone(vips)
 	}
-	if len(opened) > 0 || len(next) != len(c.groups) {
+	if !maps.Equal(next, c.groups) {
 		c.handOver(next)
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// open opens a group on an interface that is up; one that is down waits, and one that has
+// just gone is no error: the next snapshot tells.
+func (c *capture) open(s *hostnet.Snapshot, link, slots int, vips []netip.Addr) (*portGroup, error) {
+	l, ok := s.LinkByIndex(link)
+	if !ok || !sendable(l) {
+		return nil, nil
+	}
+	group, err := afpacket.Open(afpacket.Config{Link: link, MAC: l.MAC, Workers: len(c.engine.Workers()), Slots: slots, VIPs: vips})
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("capture %s: %w", l.Name, err)
+	}
+	return &portGroup{group: group, receive: slots > 0}, nil
 }
 
 // handOver gives the workers their ports; they close what they had and get no more.
@@ -124,7 +134,8 @@ func (c *capture) mode(link int) string {
 	}
 }
 
-// ringSlots divides the memory for rings: at most 1/16 of the machine's and 256 MiB.
+// ringSlots divides the memory for rings: at most 1/16 of the machine's and 256 MiB, unless
+// that leaves less than ringLeast for each.
 func ringSlots(memory uint64, interfaces, workers int) int {
 	budget := uint64(ringBudget)
 	if memory > 0 {

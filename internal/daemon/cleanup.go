@@ -3,7 +3,6 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"uvs/control"
@@ -38,21 +37,19 @@ func Cleanup(runDirectory string) (removed []string, err error) {
 	}
 	defer network.Close() //nolint:errcheck // a netlink socket
 	var errs []error
+	var left []ownedAddress
 	for _, o := range slices.Backward(owned) {
 		if err := deleteOwned(network, network.Snapshot(), o); err != nil {
 			errs = append(errs, err)
+			left = append(left, o)
 			continue
 		}
 		removed = append(removed, fmt.Sprintf("address %s on %s", o.Prefix, o.Interface))
 	}
+	slices.Reverse(left)
+	errs = append(errs, dir.writeOwnedAddresses(left), dir.removePID())
 	steering, err := steer.Cleanup()
 	removed = append(removed, steering...)
 	errs = append(errs, err)
-	if len(owned) > 0 && errors.Join(errs...) == nil {
-		removed = append(removed, "file "+filepath.Join(runDirectory, addressesFile))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return removed, err
-	}
-	return removed, dir.remove()
+	return removed, errors.Join(errs...)
 }

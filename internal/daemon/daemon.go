@@ -12,10 +12,10 @@
 //
 // # Goroutines
 //
-// Run owns all of them and waits for each: the engine's workers, the network watcher,
-// which is also the reconciler (it alone changes steering, ports and routes once the
-// director runs), the keeper of the addresses, the health checks, whose events change the
-// service table, the neighbour keeper, and the control API.
+// Run owns all of them and waits for each: the engine's workers, the network watcher, the
+// reconciler (it alone changes steering, ports and routes once the director runs), the
+// keeper of the addresses, the health checks, whose events change the service table, the
+// neighbour keeper, and the control API.
 package daemon
 
 import (
@@ -72,15 +72,17 @@ type director struct {
 	addresses *addresses
 	verdicts  verdicts
 
-	state atomic.Value      // control.State
-	seen  *hostnet.Snapshot // the reconciler's: the last snapshot it applied
+	inLine reconciled
+	moved  chan struct{} // holds one: the network or the addresses are not as reconciled
+
+	state atomic.Value // control.State
 }
 
 // Run runs a director until ctx is cancelled, then takes away all it added and returns
 // nil. An error means that it did not come up, or had to give up; nothing is left then
 // either.
 func Run(ctx context.Context, o Options) (err error) {
-	d := &director{opts: o, log: o.Log, started: time.Now()}
+	d := &director{opts: o, log: o.Log, started: time.Now(), moved: make(chan struct{}, 1)}
 	d.state.Store(control.StateStarting)
 	var undo undoList
 	defer func() { err = errors.Join(err, undo.run()) }()
@@ -140,7 +142,7 @@ func (d *director) claim(undo *undoList) (*control.Listener, error) {
 	if err := dir.writePID(os.Getpid()); err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}
-	undo.add(dir.remove)
+	undo.add(dir.removePID)
 	return listener, nil
 }
 
@@ -155,7 +157,7 @@ func (d *director) open(undo *undoList) error {
 	if err := d.load(network.Snapshot()); err != nil {
 		return err
 	}
-	d.addresses = newAddresses(d.log, network, runDir(d.opts.RunDir))
+	d.addresses = newAddresses(d.log, network, runDir(d.opts.RunDir), d.look)
 	if err := d.addresses.recall(); err != nil {
 		return err
 	}
@@ -197,6 +199,9 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	// Whatever goes wrong from here on, steering of ours must not stay: without a data
 	// plane it would only keep packets from the stack.
 	undo.add(d.steer.Remove)
+	undo.add(func() error { return d.addresses.remove(d.network.Snapshot()) })
+	_, servers := d.plan.steering()
+	d.engine.SetAnswering(answering(servers))
 	if err := d.reconcile(d.network.Snapshot()); err != nil {
 		return err
 	}
@@ -209,7 +214,8 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 
 // bringUp starts the checks and the reconciler, then adds the addresses.
 func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- error) error {
-	undo.start(fail, "network", func(ctx context.Context) error { return d.network.Run(ctx, d.networkChanged) })
+	undo.start(fail, "network", func(ctx context.Context) error { return d.network.Run(ctx, func(*hostnet.Snapshot) { d.look() }) })
+	undo.start(fail, "reconciler", d.keepInLine)
 	undo.start(fail, "neighbours", d.keepNeighbours)
 	undo.add(func() error { return d.addresses.remove(d.network.Snapshot()) })
 	if err := d.addresses.bring(ctx, d.network.Snapshot(), d.plan.addresses); err != nil {
@@ -223,36 +229,6 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 
 func (d *director) serve(l *control.Listener, undo *undoList, fail chan<- error) {
 	undo.start(fail, "control", func(ctx context.Context) error { return control.Serve(ctx, l, d) })
-}
-
-// reconcile brings steering, ports and routes in line with the network. It belongs to one
-// goroutine at a time.
-func (d *director) reconcile(s *hostnet.Snapshot) error {
-	changed := s.Changed(d.seen)
-	if changed&^hostnet.PartNeighbours != 0 {
-		planned := s.WithAddresses(d.plan.addressesOn(s)...)
-		vips := d.plan.vips()
-		ports := portsFor(planned, vips, d.plan.natServerAddrs())
-		rules := steer.Rules{Links: ports.captured, Locals: planned.LocalAddrs()}
-		rules.Services, rules.Servers = d.plan.steering()
-		if err := d.steer.Apply(rules); err != nil {
-			return err
-		}
-		if err := d.capture.apply(ports, s, vips); err != nil {
-			return err
-		}
-	}
-	d.engine.SetRoutes(forwarding.NewRoutes(networkOf(s)))
-	d.seen = s
-	return nil
-}
-
-// networkChanged is the reconciler. What fails now is tried again at the next change.
-func (d *director) networkChanged(s *hostnet.Snapshot) {
-	if err := d.reconcile(s); err != nil {
-		d.log.Error("the network changed and not all could be followed", "error", err)
-	}
-	d.addresses.look()
 }
 
 // An undoList takes back what a start did, the last step first.

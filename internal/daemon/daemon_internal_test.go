@@ -166,7 +166,13 @@ func TestOwnedAddressesSurviveACrash(t *testing.T) {
 	if _, err := dir.ownedAddresses(); err == nil || !strings.Contains(err.Error(), addressesFile) {
 		t.Errorf("a damaged list gives %v, want an error that names the file", err)
 	}
-	if err := dir.remove(); err != nil {
+	if err := errors.Join(dir.writePID(7), dir.removePID()); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(string(dir)); len(left) != 1 {
+		t.Errorf("with the process id the run directory lost the addresses: %v", left)
+	}
+	if err := dir.writeOwnedAddresses(nil); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := os.ReadDir(string(dir)); len(left) != 0 {

@@ -66,7 +66,7 @@ func otherKeepalived(proc string) (int, error) {
 	parents := make(map[int]int)
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
+		if err != nil || pid == os.Getpid() { // we may go by that name ourselves
 			continue
 		}
 		dir := filepath.Join(proc, e.Name())

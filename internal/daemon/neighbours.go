@@ -16,8 +16,9 @@ const (
 	seekEvery = time.Second
 )
 
-// keepNeighbours asks the kernel for neighbours that packets wait for, keeps those of the
-// servers fresh, and looks for those that are missing.
+// keepNeighbours asks the kernel for neighbours that packets wait for, keeps servers and
+// gateways fresh, and looks for servers that are missing. On-link clients need no keeping:
+// their last packet tells where they are.
 func (d *director) keepNeighbours(ctx context.Context) error {
 	refresh, seek := time.NewTicker(refreshEvery), time.NewTicker(seekEvery)
 	defer refresh.Stop()
@@ -31,6 +32,7 @@ func (d *director) keepNeighbours(ctx context.Context) error {
 			d.resolve(w)
 		case <-refresh.C:
 			d.resolveServers(true)
+			d.refreshGateways()
 		case <-seek.C:
 			d.resolveServers(false)
 		}
@@ -48,6 +50,25 @@ func (d *director) resolveServers(all bool) {
 			w := forwarding.Want{Link: r.Hop.Link, Addr: r.Hop.Addr}
 			if !asked[w] {
 				asked[w] = true
+				d.resolve(w)
+			}
+		}
+	}
+}
+
+// refreshGateways confirms the gateways that have an entry. Answers to clients go there past
+// the kernel's neighbour code, which would keep an old MAC for ever.
+func (d *director) refreshGateways() {
+	s := d.network.Snapshot()
+	asked := make(map[forwarding.Want]bool)
+	for r := range s.Routes() {
+		for _, h := range r.Hops {
+			w := forwarding.Want{Link: h.Link, Addr: h.Gateway}
+			if !h.Gateway.IsValid() || asked[w] {
+				continue
+			}
+			asked[w] = true
+			if n, ok := s.Neighbour(h.Link, h.Gateway); ok && n.Usable {
 				d.resolve(w)
 			}
 		}

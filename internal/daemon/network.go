@@ -12,7 +12,6 @@ import (
 // the kernel would find them, resolved neighbours, the host's addresses.
 func networkOf(s *hostnet.Snapshot) forwarding.Network {
 	n := forwarding.Network{
-		Locals:      s.LocalAddrs(),
 		Forwarding4: s.Forwarding4,
 		Forwarding6: s.Forwarding6,
 	}
@@ -23,10 +22,17 @@ func networkOf(s *hostnet.Snapshot) forwarding.Network {
 	}
 	for _, x := range s.Neighbours {
 		if x.Usable {
-			n.Neighbours = append(n.Neighbours, forwarding.Neighbour{Link: x.Link, Addr: x.Addr, MAC: x.MAC})
+			confirmed := x.State&(hostnet.Reachable|hostnet.Permanent|hostnet.NoARP) != 0
+			n.Neighbours = append(n.Neighbours, forwarding.Neighbour{Link: x.Link, Addr: x.Addr, MAC: x.MAC, Stale: !confirmed})
 		}
 	}
+	for _, a := range s.LocalAddrs() {
+		n.Locals = append(n.Locals, netip.PrefixFrom(a, a.BitLen()))
+	}
 	for r := range s.Routes() {
+		if r.Kind == hostnet.Local && !r.Dst.IsSingleIP() { // the others were listed as addresses
+			n.Locals = append(n.Locals, r.Dst)
+		}
 		if spec, ok := routeSpec(s, r); ok {
 			n.Routes = append(n.Routes, spec)
 		}
@@ -35,7 +41,9 @@ func networkOf(s *hostnet.Snapshot) forwarding.Network {
 }
 
 // routeSpec translates a route. A refusing route (blackhole and its like) becomes one
-// without hops; local and multicast ones are not for frames that we send.
+// without hops, and so does one over devices that we cannot send by, such as tunnels: its
+// packets must not leave by a shorter prefix. Local and multicast routes are not for frames
+// that we send.
 func routeSpec(s *hostnet.Snapshot, r hostnet.Route) (forwarding.RouteSpec, bool) {
 	spec := forwarding.RouteSpec{Prefix: r.Dst}
 	switch r.Kind {
@@ -50,7 +58,7 @@ func routeSpec(s *hostnet.Snapshot, r hostnet.Route) (forwarding.RouteSpec, bool
 			spec.Hops = append(spec.Hops, forwarding.HopSpec{Link: h.Link, Gateway: h.Gateway, Weight: h.Weight})
 		}
 	}
-	return spec, len(spec.Hops) > 0
+	return spec, true
 }
 
 // sendable reports whether frames can be sent on a device by us.
@@ -63,21 +71,21 @@ type portPlan struct {
 	sendOnly []int
 }
 
-// portsFor derives the devices from the network, the virtual addresses and the servers
-// that answer through us. Anything else that has a route may carry answers to clients.
-func portsFor(s *hostnet.Snapshot, vips, natServers []netip.Addr) portPlan {
-	p := portPlan{captured: hostnet.CapturePoints(s, vips, natServers)}
+// sendOnly lists the devices that are not captured and have a route: answers to clients may
+// leave by any of them.
+func sendOnly(s *hostnet.Snapshot, captured []int) []int {
+	var list []int
 	for r := range s.Routes() {
 		if r.Kind != hostnet.Unicast {
 			continue
 		}
 		for _, h := range r.Hops {
 			l, ok := s.LinkByIndex(h.Link)
-			if ok && sendable(l) && !slices.Contains(p.captured, h.Link) && !slices.Contains(p.sendOnly, h.Link) {
-				p.sendOnly = append(p.sendOnly, h.Link)
+			if ok && sendable(l) && !slices.Contains(captured, h.Link) && !slices.Contains(list, h.Link) {
+				list = append(list, h.Link)
 			}
 		}
 	}
-	slices.Sort(p.sendOnly)
-	return p
+	slices.Sort(list)
+	return list
 }

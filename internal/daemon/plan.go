@@ -8,7 +8,6 @@ import (
 
 	"uvs/forwarding"
 	"uvs/health"
-	"uvs/internal/hostnet"
 	"uvs/internal/steer"
 )
 
@@ -67,18 +66,6 @@ func (p *plan) natServerAddrs() []netip.Addr {
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	return slices.Compact(addrs)
-}
-
-// addressesOn returns the addresses on the interfaces of a snapshot. An interface that comes
-// later, or takes the place of one of the same name, is captured before it has them.
-func (p *plan) addressesOn(s *hostnet.Snapshot) []hostnet.Address {
-	var list []hostnet.Address
-	for _, a := range p.addresses {
-		if l, ok := s.LinkByName(a.device); ok {
-			list = append(list, hostnet.Address{Link: l.Index, Prefix: a.prefix})
-		}
-	}
-	return list
 }
 
 // steering returns what the kernel's stack must keep its hands off. Servers that a failing

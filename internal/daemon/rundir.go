@@ -48,9 +48,12 @@ func (d runDir) ownedAddresses() ([]ownedAddress, error) {
 	return list, nil
 }
 
-// writeOwnedAddresses replaces the list. It is written before an address is added, so that
-// a crash between the two leaves nothing unknown.
+// writeOwnedAddresses replaces the list; an empty one is no file. It is written before an
+// address is added and after it was removed, so that a crash leaves nothing unknown.
 func (d runDir) writeOwnedAddresses(list []ownedAddress) error {
+	if len(list) == 0 {
+		return d.delete(addressesFile)
+	}
 	b, err := json.MarshalIndent(list, "", "  ")
 	if err != nil {
 		return err
@@ -58,15 +61,15 @@ func (d runDir) writeOwnedAddresses(list []ownedAddress) error {
 	return d.replace(addressesFile, append(b, '\n'))
 }
 
-// remove deletes what a run writes; other files stay, and so does a directory that holds any.
-func (d runDir) remove() error {
-	var errs []error
-	for _, name := range []string{pidFile, addressesFile} {
-		if err := os.Remove(filepath.Join(string(d), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+// removePID takes the process id away. What a crash left of addresses stays: only who
+// removes them may forget them.
+func (d runDir) removePID() error { return d.delete(pidFile) }
+
+func (d runDir) delete(name string) error {
+	if err := os.Remove(filepath.Join(string(d), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // replace writes a file whole or not at all.

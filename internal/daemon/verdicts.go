@@ -85,6 +85,7 @@ func (d *director) setAlive(e health.Event, alive bool) {
 	d.log.Info(tableMessage(c.plan.inhibit, alive, e.Key), verdictDetail(e)...)
 	err := d.engine.Update(func(tx *forwarding.Tx) error { return enterVerdict(tx, c, alive) })
 	if err != nil {
+		d.verdicts.set(e.Key, alive) // it did not become so: the next verdict is news again
 		d.log.Error("service table not changed", "service", e.Service, "server", e.Server, "error", err)
 	}
 }

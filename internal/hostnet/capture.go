@@ -15,8 +15,9 @@ import (
 // bridge, bond or team owns (then the owner takes its place), never the loopback device.
 // An address on the loopback device, on a dummy or on a VRF has no wire of its own; its
 // packets may arrive at every device with an address of the family, in the VRF's case at
-// every such device of that VRF. Only Ethernet devices that are up are points; a VIP that
-// no device has yields none (Snapshot.WithAddresses adds what is about to be added).
+// every such device of that VRF. Only Ethernet devices are points, up or down: what keeps
+// the stack off has to be there before the device comes up. A VIP that no device has yields
+// none (Snapshot.WithAddresses adds what is about to be added).
 func CapturePoints(s *Snapshot, vips, servers []netip.Addr) []int {
 	points := make(map[int]struct{})
 	for _, vip := range vips {
@@ -73,7 +74,7 @@ func (s *Snapshot) addPoint(points map[int]struct{}, link int) {
 	for l != nil && l.enslaved() {
 		l = s.link(l.Master)
 	}
-	if l == nil || !l.Up || !l.Ethernet || l.placeholder() || l.Kind == "vrf" {
+	if l == nil || !l.Ethernet || l.placeholder() || l.Kind == "vrf" {
 		return
 	}
 	points[l.Index] = struct{}{}

@@ -121,7 +121,7 @@ func TestCapturePoints(t *testing.T) {
 			slices.Concat(on(1, vip4+"/32"), on(4, "10.9.9.9/32"), on(3, "192.0.2.1/24")), nil, addrs(vip4), nil, []int{3},
 		},
 
-		{"device without carrier", []hostnet.Link{loopback(), of(eth(2, "eth0"), down)}, on(2, vip4+"/32"), nil, addrs(vip4), nil, nil},
+		{"device without carrier", []hostnet.Link{loopback(), of(eth(2, "eth0"), down)}, on(2, vip4+"/32"), nil, addrs(vip4), nil, []int{2}},
 		{"tunnel", []hostnet.Link{loopback(), of(eth(2, "wg0"), func(l *hostnet.Link) { l.Ethernet = false })}, on(2, vip4+"/32"), nil, addrs(vip4), nil, nil},
 		{"both families", twoArm, slices.Concat(on(2, vip4+"/32"), on(3, vip6+"/128")), nil, addrs(vip4, vip6), nil, []int{2, 3}},
 	} {

@@ -6,8 +6,6 @@ import "encoding/binary"
 const (
 	EtherTypeIPv4 = 0x0800
 	EtherTypeARP  = 0x0806
-	EtherTypeVLAN = 0x8100
-	EtherTypeQinQ = 0x88a8
 	EtherTypeIPv6 = 0x86dd
 )
 

@@ -26,12 +26,6 @@ func SourcePort(l4 []byte) uint16 { return binary.BigEndian.Uint16(l4[0:2]) }
 // four bytes must be there.
 func DestinationPort(l4 []byte) uint16 { return binary.BigEndian.Uint16(l4[2:4]) }
 
-// SetSourcePort writes the source port of a TCP or UDP header.
-func SetSourcePort(l4 []byte, p uint16) { binary.BigEndian.PutUint16(l4[0:2], p) }
-
-// SetDestinationPort writes the destination port of a TCP or UDP header.
-func SetDestinationPort(l4 []byte, p uint16) { binary.BigEndian.PutUint16(l4[2:4], p) }
-
 // TCP is a view on a TCP header (RFC 9293, Section 3.1) of at least TCPLen bytes.
 type TCP []byte
 

@@ -1,0 +1,114 @@
+package daemon
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"uvs/forwarding"
+	"uvs/internal/hostnet"
+	"uvs/internal/steer"
+)
+
+// retryEvery is how long after a failure the reconciler tries again, if nothing changes
+// before.
+const retryEvery = time.Second
+
+// reconciled is what the reconciler remembers. It belongs to one goroutine at a time.
+type reconciled struct {
+	with   *hostnet.Snapshot // steering and ports fit this one; nil: they fit none
+	points []int             // devices that are or were captured and still exist
+}
+
+// look tells the reconciler and the keeper of the addresses that something changed. It does
+// not wait.
+func (d *director) look() {
+	select {
+	case d.moved <- struct{}{}:
+	default:
+	}
+	d.addresses.look()
+}
+
+// keepInLine is the reconciler: it follows changes, and tries again what failed.
+func (d *director) keepInLine(ctx context.Context) error {
+	retry := time.NewTimer(retryEvery)
+	defer retry.Stop()
+	told := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.moved:
+		case <-retry.C:
+			if d.inLine.with != nil {
+				continue // nothing failed
+			}
+		}
+		err := d.reconcile(d.network.Snapshot())
+		switch {
+		case err == nil:
+			told = ""
+		case err.Error() != told:
+			told = err.Error()
+			d.log.Error("the network changed and not all could be followed; trying again", "error", err)
+		}
+		retry.Reset(retryEvery)
+	}
+}
+
+// reconcile brings routes, steering and ports in line with the network. What fails keeps
+// nothing else from being done.
+func (d *director) reconcile(s *hostnet.Snapshot) error {
+	// What is about to be added counts as there: steering, capture and the engine come first.
+	planned := s.WithAddresses(d.addresses.wantedOn(s, d.plan.addresses)...)
+	d.engine.SetRoutes(forwarding.NewRoutes(networkOf(planned)))
+	if d.inLine.with != nil && s.Changed(d.inLine.with)&^hostnet.PartNeighbours == 0 && !d.addresses.refusedChanged() {
+		d.inLine.with = s
+		return nil
+	}
+	vips := localOnes(planned, d.plan.vips())
+	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(planned, vips, d.plan.natServerAddrs()))
+	rules := steer.Rules{Links: d.inLine.points, Locals: planned.LocalAddrs()}
+	rules.Services, rules.Servers = d.plan.steering()
+	rules.Services = slices.DeleteFunc(rules.Services, func(m steer.Match) bool { return !slices.Contains(vips, m.Addr) })
+	// A device is steered before it is captured.
+	if err := d.steer.Apply(rules); err != nil {
+		d.inLine.with = nil
+		return err
+	}
+	if err := d.capture.apply(portPlan{captured: d.inLine.points, sendOnly: sendOnly(s, d.inLine.points)}, s, vips); err != nil {
+		d.inLine.with = nil
+		return err
+	}
+	d.inLine.with = s
+	return nil
+}
+
+// localOnes returns the virtual addresses that this host has or is about to have. One that
+// another host answers for is that host's, even if packets for it are routed through here.
+func localOnes(s *hostnet.Snapshot, vips []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(vips), func(a netip.Addr) bool { return !s.IsLocal(a) })
+}
+
+// keepPoints adds devices to those that are captured already. A device stays as long as it
+// exists and nobody else owns it, up or down, with or without a route: its way back is
+// sudden, and the stack would answer for the services until steering returned.
+func keepPoints(s *hostnet.Snapshot, old, derived []int) []int {
+	points := slices.Concat(old, derived)
+	slices.Sort(points)
+	return slices.DeleteFunc(slices.Compact(points), func(link int) bool {
+		l, ok := s.LinkByIndex(link)
+		return !ok || !l.Ethernet || l.Master != 0 && l.MasterKind != "vrf"
+	})
+}
+
+// answering lists servers as the engine has them.
+func answering(servers []steer.Match) []forwarding.ServiceKey {
+	keys := make([]forwarding.ServiceKey, len(servers))
+	for i, m := range servers {
+		keys[i] = forwarding.ServiceKey{Addr: m.Addr, Port: m.Port, Protocol: m.Proto}
+	}
+	return keys
+}
