@@ -99,6 +99,7 @@ func (s *steering) run() {
 	back()
 	idle = s.openIdle()
 	downloads := s.openDownloads()
+	direct := s.openDirect()
 	s.exchange()
 	back = s.wires.killed()
 	tries = s.killAndTry(d)
@@ -113,6 +114,11 @@ func (s *steering) run() {
 		}
 	}
 	wantSilence(t, idle)
+	for _, c := range direct {
+		if err := ask(c); err != nil {
+			t.Errorf("past the service: %v", err)
+		}
+	}
 	s.wires.check(100)
 	d.stop()
 	s.unchanged("after kill -9, restart and SIGTERM")
@@ -210,6 +216,28 @@ func wantSilence(t *testing.T, conns []net.Conn) {
 	}
 }
 
+// openDirect opens connections to a server past the service, where the director routes.
+func (s *steering) openDirect() []net.Conn {
+	s.t.Helper()
+	if s.mode.kind != "NAT" || !s.forward {
+		return nil
+	}
+	var conns []net.Conn
+	server := s.top.Servers[0]
+	for _, a := range []netip.Addr{server.Addr4("eth0"), server.Addr6("eth0")} {
+		c, err := dialFor(s.t, s.top.Clients[0], netip.AddrPortFrom(a, uint16(s.mode.port)), 5*time.Second)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { c.Close() })
+		if err := ask(c); err != nil {
+			s.t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	return conns
+}
+
 // A download reads a file slowly until the test ends.
 type download struct {
 	conn net.Conn
@@ -218,15 +246,9 @@ type download struct {
 
 func (x *download) done() bool { return x.got.Load() >= fileBytes }
 
-// openDownloads starts one for each family and returns when all are under way. There is
-// none where a NAT server's segments are routed when nobody knows their flow: those of a
-// lost flow look like those of a client that went to the server directly, and the client
-// refuses them.
+// openDownloads starts one for each family and returns when all are under way.
 func (s *steering) openDownloads() []*download {
 	s.t.Helper()
-	if s.mode.kind == "NAT" && s.forward {
-		return nil
-	}
 	var list []*download
 	for _, vip := range s.vips() {
 		c, err := s.dial(s.t.Context(), vip)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
+	"time"
 
 	"uvs/internal/wire"
 )
@@ -46,9 +47,16 @@ func TestNoAllocs(t *testing.T) {
 		{"not served", outside, segment{src: endpoint(client4, 5), dst: onVIP(9999), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil, PassNotServed},
 		{"not IP", outside, with(func(b []byte) { b[12] = 9 }), nil, PassNotIP},
 		{"not a router", inside, segment{src: endpoint(server4(0), 80), dst: netip.MustParseAddrPort("203.0.113.9:9"), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, DropNotRouter},
+		{"orphan", inside, segment{src: endpoint(server4(0), 80), dst: netip.MustParseAddrPort("203.0.113.9:9"), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, DropOrphan},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := allocSite(t)
+			if tt.want == DropOrphan {
+				s.engine.direct.watch(s.now, time.Minute)
+				n := siteNetwork()
+				n.Forwarding4 = true
+				s.engine.SetRoutes(NewRoutes(n))
+			}
 			s.process(outside, syn.frame(t), nil) // the flow of the hit and the reply
 			work := make([]byte, len(tt.frame))
 			before := s.reasons()

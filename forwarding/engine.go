@@ -25,6 +25,10 @@ type Config struct {
 	CPUs []int
 	// Flows configures the flow table. Released must be nil; the Engine sets it.
 	Flows conntrack.Config
+	// Orphans is for how long after a crash servers may go on sending on connections whose
+	// flows are lost. Until then such segments are dropped, unless their client is seen to
+	// speak to the server itself. 0: there was no crash, and they are routed.
+	Orphans time.Duration
 }
 
 // An Engine holds the services, the flows and the workers. Its methods are safe for use by
@@ -36,6 +40,7 @@ type Engine struct {
 	started mono.Time
 	worker  []*Worker
 	wants   chan Want
+	direct  directClients
 
 	table     atomic.Pointer[table]
 	routes    atomic.Pointer[Routes]
@@ -69,6 +74,9 @@ func New(c Config) (*Engine, error) {
 		wants:    make(chan Want, wantsCapacity),
 		services: make(map[ServiceKey]*service),
 		trash:    make(map[trashKey]*dest),
+	}
+	if c.Orphans > 0 {
+		e.direct.watch(e.started, c.Orphans)
 	}
 	c.Flows.Released = e.released
 	flows, err := conntrack.New(c.Flows)

@@ -185,9 +185,15 @@ func (w *Worker) toClient(f *Frame, p *Packet, origin station, now mono.Time, ou
 
 // stranger handles a packet that is not of a service's flow and not for a service. Those
 // from a NAT server's service port never reach the kernel, so what the kernel would have
-// routed is routed here, untranslated (ip_vs_out lets it pass).
+// routed is routed here, untranslated (ip_vs_out lets it pass), but for what a crash of
+// ours has orphaned.
 func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
-	if !w.answering.has(&p.Tuple) {
+	direct := &w.engine.direct
+	watching := now < direct.until
+	if !w.answering.has(&p.Tuple.Src, p.Tuple.SrcPort, &p.Tuple) {
+		if watching && w.answering.has(&p.Tuple.Dst, p.Tuple.DstPort, &p.Tuple) {
+			direct.note(p)
+		}
 		return PassNotServed
 	}
 	if w.routes.local(&p.Tuple.Dst, p.Tuple.V6) {
@@ -195,6 +201,9 @@ func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 	}
 	if !w.routes.forwarding(p.Tuple.V6) {
 		return DropNotRouter
+	}
+	if watching && direct.orphan(p, now) {
+		return DropOrphan
 	}
 	if !p.decrementTTL(f) {
 		return DropTTL

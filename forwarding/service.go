@@ -234,10 +234,9 @@ func (t *table) lookup(tp *conntrack.Tuple) *service {
 // ends is a set of servers by address, port and protocol.
 type ends map[wireKey]struct{}
 
-// has reports whether the source of a packet is in the set: the exact port, or a server
-// with every port.
-func (e ends) has(tp *conntrack.Tuple) bool {
-	k := wireKey{addr: tp.Src, port: tp.SrcPort, protocol: tp.Proto, v6: tp.V6}
+// has reports whether one end of a packet is in the set: by its port, or with every port.
+func (e ends) has(addr *[16]byte, port uint16, tp *conntrack.Tuple) bool {
+	k := wireKey{addr: *addr, port: port, protocol: tp.Proto, v6: tp.V6}
 	if _, ok := e[k]; ok {
 		return true
 	}

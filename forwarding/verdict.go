@@ -32,6 +32,7 @@ const (
 	DropUnresolved // the next hop's MAC is not known (yet)
 	DropNoPort     // the next hop lies on an interface that is not captured
 	DropNotRouter  // a server's packet to a third party while forwarding is off
+	DropOrphan     // a server\'s segment of a connection that was lost in a crash
 	reasonCount
 )
 
@@ -59,6 +60,7 @@ var reasonNames = [reasonCount]string{
 	DropUnresolved: "drop_unresolved",
 	DropNoPort:     "drop_no_port",
 	DropNotRouter:  "drop_not_router",
+	DropOrphan:     "drop_orphan",
 }
 
 // String returns the reason's name in status and metrics, such as "drop_no_flow".

@@ -55,12 +55,17 @@ type Options struct {
 // when full, and memory is taken only as flows come.
 const DefaultMaxConnections = 1 << 20
 
+// orphanTime is for how long a server retransmits to a client that does not answer
+// (net.ipv4.tcp_retries2: 924.6 s by default), and some.
+const orphanTime = 16 * time.Minute
+
 // A director is one run. Its fields are set while it starts and do not change afterwards,
 // but for what says so.
 type director struct {
 	opts    Options
 	log     *slog.Logger
 	started time.Time
+	crashed bool // the last run ended without cleaning up
 	config  loaded
 	plan    plan
 
@@ -139,10 +144,16 @@ func (d *director) claim(undo *undoList) (*control.Listener, error) {
 	if pid != 0 {
 		return nil, fmt.Errorf("keepalived (pid %d) runs in this network namespace and would fight for the same addresses; stop it first", pid)
 	}
+	d.crashed = dir.crashed()
 	if err := dir.writePID(os.Getpid()); err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}
-	undo.add(dir.removePID)
+	undo.add(func() error {
+		if d.crashed && d.state.Load() == control.StateStarting {
+			return nil // the crash is still to be dealt with, by a run that comes up
+		}
+		return dir.removePID()
+	})
 	return listener, nil
 }
 
@@ -183,7 +194,11 @@ func (d *director) open(undo *undoList) error {
 	if workers > len(cpus) {
 		cpus = nil // more threads than CPUs: leave it to the scheduler
 	}
-	d.engine, err = forwarding.New(forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows})
+	forward := forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows}
+	if d.crashed {
+		forward.Orphans = orphanTime
+	}
+	d.engine, err = forwarding.New(forward)
 	if err != nil {
 		return err
 	}

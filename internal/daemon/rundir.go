@@ -21,6 +21,12 @@ const (
 // find after a crash.
 type runDir string
 
+// crashed reports whether the last run left without cleaning up.
+func (d runDir) crashed() bool {
+	_, err := os.Lstat(filepath.Join(string(d), pidFile))
+	return err == nil
+}
+
 // writePID notes the process id.
 func (d runDir) writePID(pid int) error {
 	return d.replace(pidFile, []byte(strconv.Itoa(pid)+"\n"))
