@@ -27,6 +27,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,6 +112,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		return err
 	}
+	d.nameAbsentVIPs()
 	d.state.Store(control.StateRunning)
 	undo.add(func() error { d.state.Store(control.StateStopping); return nil })
 	d.serve(listener, &undo, fail)
@@ -240,6 +242,23 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
 	return nil
+}
+
+// nameAbsentVIPs tells of services whose address this machine does not have: nothing sends
+// packets for them here, and those that are routed through are not taken.
+func (d *director) nameAbsentVIPs() {
+	s := d.network.Snapshot()
+	planned := s.WithAddresses(d.addresses.wantedOn(s, d.plan.addresses)...)
+	here := localOnes(planned, d.plan.vips())
+	for _, vip := range d.plan.vips() {
+		if slices.Contains(here, vip) {
+			continue
+		}
+		note := fmt.Sprintf("no interface of this machine has the virtual address %s, so its services get no packets; "+
+			"name it in the virtual_ipaddress of a vrrp_instance, or add it to an interface", vip)
+		d.log.Warn(note)
+		d.config.notes = append(d.config.notes, note)
+	}
 }
 
 func (d *director) serve(l *control.Listener, undo *undoList, fail chan<- error) {
