@@ -14,6 +14,7 @@ import (
 	"uvs/health"
 	"uvs/internal/hostnet"
 	"uvs/internal/mono"
+	"uvs/internal/steer"
 	"uvs/internal/wire"
 )
 
@@ -33,7 +34,7 @@ func (d *director) Status(context.Context) (control.Status, error) {
 		Uptime:    control.Seconds(time.Since(d.started)),
 		RunDir:    d.opts.RunDir,
 		Config:    d.config.status(),
-		Steering:  control.Steering{Backend: string(d.steer.Backend()), Reason: d.steer.Reason()},
+		Steering:  d.steering(),
 		Addresses: d.addresses.list(),
 		Drops:     make(map[string]uint64),
 		Passed:    make(map[string]uint64),
@@ -68,6 +69,15 @@ func (d *director) Status(context.Context) (control.Status, error) {
 	}
 	s.Interfaces = d.interfaces(workers, network)
 	return s, nil
+}
+
+// steering names the backend, and why it is not the best one.
+func (d *director) steering() control.Steering {
+	s := control.Steering{Backend: string(d.steer.Backend())}
+	if d.steer.Backend() != steer.Best {
+		s.Reason = d.steer.Reason()
+	}
+	return s
 }
 
 func (d *director) maxFlows() int {

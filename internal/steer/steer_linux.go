@@ -52,6 +52,9 @@ func backends() []named {
 	}
 }
 
+// Best is the backend that Auto takes where the kernel has everything.
+const Best = TCX
+
 // A Support says whether a backend can be used in this network namespace.
 type Support struct {
 	Backend Backend
