@@ -26,7 +26,7 @@ const (
 )
 
 // A capture owns the ports of all interfaces and hands them to the workers. Its methods
-// belong to the reconciler's goroutine, but for interfaces.
+// belong to the reconciler's goroutine, but for mode.
 type capture struct {
 	engine *forwarding.Engine
 	memory uint64
@@ -47,9 +47,9 @@ func newCapture(e *forwarding.Engine, memory uint64) *capture {
 }
 
 // apply opens ports on the planned interfaces and hands all of them to the workers; those
-// that are no longer planned go. What is open stays open while its interface goes down and
-// up: the kernel hooks the sockets in again by itself. An interface that cannot be opened
-// keeps none of the others from being used; the error names it.
+// that are no longer planned go. A ring stays open while its interface goes down and up: the
+// kernel hooks the socket in again by itself. An interface that cannot be opened keeps none
+// of the others from being used; the error names it.
 func (c *capture) apply(p portPlan, s *hostnet.Snapshot, vips []netip.Addr) error {
 	next := make(map[int]*portGroup, len(p.captured)+len(p.sendOnly))
 	var errs []error
