@@ -54,7 +54,7 @@ func TestAuthorize(t *testing.T) {
 func runDirOf(l *Listener) string { return l.lock.Name() }
 
 // calm is a Director of an empty table.
-type calm struct{}
+type calm struct{ Director }
 
 func (calm) Status(context.Context) (Status, error)        { return Status{}, nil }
 func (calm) Services(context.Context) (ServiceList, error) { return ServiceList{}, nil }

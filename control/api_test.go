@@ -25,6 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is a Director with fixed answers.
 type fake struct {
+	control.Director // nil: not asked here
+
 	status      control.Status
 	services    control.ServiceList
 	connections int // how many to pass
@@ -183,7 +185,7 @@ func TestServeWhenClientDoesNotRead(t *testing.T) {
 	defer cancel()
 	asked, returned := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
-	go func() { done <- control.Serve(ctx, l, blocked{asked, returned}) }()
+	go func() { done <- control.Serve(ctx, l, blocked{asked: asked, returned: returned}) }()
 	if _, err := io.WriteString(c, "GET /v1/connections HTTP/1.1\r\nHost: uvs\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +207,10 @@ func TestServeWhenClientDoesNotRead(t *testing.T) {
 }
 
 // blocked never runs out of connections.
-type blocked struct{ asked, returned chan struct{} }
+type blocked struct {
+	control.Director // nil: not asked here
+	asked, returned  chan struct{}
+}
 
 func (blocked) Status(context.Context) (control.Status, error) { return control.Status{}, nil }
 

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,6 +83,45 @@ func (c *Client) Connections(ctx context.Context, yield func(Connection) error) 
 	}
 }
 
+// Edit asks for a list of changes of the service table.
+func (c *Client) Edit(ctx context.Context, edits []Edit) error {
+	_, err := tell[struct{}](ctx, c, editsPath, editsBody{edits})
+	return err
+}
+
+// Reload asks the director to read its configuration again.
+func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
+	return tell[Reloaded](ctx, c, reloadPath, struct{}{})
+}
+
+// Sysctls asks for IPVS's settings.
+func (c *Client) Sysctls(ctx context.Context) ([]Sysctl, error) {
+	return ask[[]Sysctl](ctx, c, sysctlsPath)
+}
+
+// SetSysctl asks for a change of one of them.
+func (c *Client) SetSysctl(ctx context.Context, name, value string) error {
+	_, err := tell[struct{}](ctx, c, sysctlsPath, sysctlBody{name, value})
+	return err
+}
+
+// tell sends one JSON document and reads another.
+func tell[T any](ctx context.Context, c *Client, path string, in any) (v T, err error) {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return v, err
+	}
+	body, err := c.do(ctx, http.MethodPost, path, bytes.NewReader(b))
+	if err != nil {
+		return v, err
+	}
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(&v); err != nil {
+		return v, fmt.Errorf("%s from uvs in %s: %w", path, c.runDir, err)
+	}
+	return v, nil
+}
+
 // ask reads one JSON document.
 func ask[T any](ctx context.Context, c *Client, path string) (v T, err error) {
 	body, err := c.get(ctx, path)
@@ -98,7 +138,11 @@ func ask[T any](ctx context.Context, c *Client, path string) (v T, err error) {
 // get returns the body of a 200 answer, which the caller closes, and the error of
 // any other.
 func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://uvs"+path, nil)
+	return c.do(ctx, http.MethodGet, path, nil)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, in io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://uvs"+path, in)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +157,9 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	var e errorBody
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBodyBytes)).Decode(&e); err != nil || e.Error == "" {
 		return nil, fmt.Errorf("uvs in %s answers %s to %s: is it an older version?", c.runDir, resp.Status, path)
+	}
+	if e.Edit != nil {
+		return nil, e.Edit
 	}
 	return nil, errors.New(e.Error)
 }

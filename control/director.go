@@ -9,8 +9,8 @@ import (
 // Director is the running director as its operators see it. The daemon implements
 // it, and so does Client for the director behind a socket.
 //
-// All methods are safe for use by many goroutines and leave the director as it
-// was. What they return belongs to the caller.
+// All methods are safe for use by many goroutines. What they return belongs to the
+// caller. Status, Services, Connections and Sysctls leave the director as it was.
 type Director interface {
 	// Status reports the whole state but for the single connections. It is cheap
 	// enough to be asked once a second.
@@ -26,6 +26,39 @@ type Director interface {
 	// with a lock held. Connections that come or go meanwhile may be missed; none is
 	// passed twice.
 	Connections(ctx context.Context, yield func(Connection) error) error
+
+	// Edit does all of the edits, in their order, or none: then the error is an
+	// *EditError, or one of the way to the director. When it returns nil the change is in
+	// effect for packets.
+	Edit(ctx context.Context, edits []Edit) error
+
+	// Reload reads the configuration again and changes over to it, or leaves all as it is.
+	Reload(ctx context.Context) (Reloaded, error)
+
+	// Sysctls lists IPVS's settings (net.ipv4.vs.*) in the order of their names.
+	Sysctls(ctx context.Context) ([]Sysctl, error)
+
+	// SetSysctl changes one of them; the error names what the value may be.
+	SetSysctl(ctx context.Context, name, value string) error
+}
+
+// Reloaded is what a reload did.
+type Reloaded struct {
+	// Changes are lines for people, one for each thing that was added, removed or changed;
+	// none if the file says what runs already.
+	Changes []string `json:"changes"`
+	// Notes are the configuration's findings that are no errors.
+	Notes []string `json:"notes"`
+}
+
+// Sysctl is one of IPVS's settings under its kernel name.
+type Sysctl struct {
+	Name  string `json:"name"` // "expire_nodest_conn"
+	Value string `json:"value"`
+	// Default is the kernel's.
+	Default string `json:"default"`
+	// Unserved says why the setting has no effect yet; empty if it has.
+	Unserved string `json:"unserved,omitempty"`
 }
 
 // Seconds is a duration that JSON carries as a whole number of seconds, cut and

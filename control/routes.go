@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -13,12 +14,28 @@ const (
 	statusPath      = "/v1/status"
 	servicesPath    = "/v1/services"
 	connectionsPath = "/v1/connections"
+	editsPath       = "/v1/edits"
+	reloadPath      = "/v1/reload"
+	sysctlsPath     = "/v1/sysctls"
 )
 
 // errorBody is what every answer but 200 holds, and the last line of a stream that
 // broke off.
 type errorBody struct {
 	Error string `json:"error"`
+	// Edit is set if it is one of a list of edits that was refused.
+	Edit *EditError `json:"edit,omitempty"`
+}
+
+// editsBody is what a client sends to have edits done.
+type editsBody struct {
+	Edits []Edit `json:"edits"`
+}
+
+// sysctlBody is what a client sends to have a setting changed.
+type sysctlBody struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // handler routes the API. Who may not ask is refused before anything is looked at.
@@ -31,6 +48,20 @@ func (a *api) handler() http.Handler {
 		answer(w, r, a.director.Services)
 	}))
 	mux.HandleFunc(connectionsPath, get(a.connections))
+	mux.HandleFunc(editsPath, post(func(w http.ResponseWriter, r *http.Request, in editsBody) {
+		answer(w, r, func(ctx context.Context) (struct{}, error) { return struct{}{}, a.director.Edit(ctx, in.Edits) })
+	}))
+	mux.HandleFunc(reloadPath, post(func(w http.ResponseWriter, r *http.Request, _ struct{}) {
+		answer(w, r, a.director.Reload)
+	}))
+	mux.HandleFunc("GET "+sysctlsPath, func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r, a.director.Sysctls)
+	})
+	mux.HandleFunc(sysctlsPath, post(func(w http.ResponseWriter, r *http.Request, in sysctlBody) {
+		answer(w, r, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, a.director.SetSysctl(ctx, in.Name, in.Value)
+		})
+	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "no such path: "+r.URL.Path)
 	})
@@ -56,9 +87,36 @@ func get(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// post lets only POST through to h, with the JSON document that it brought. What the
+// director does not know is refused, so that a newer client is told.
+func post[T any](h func(http.ResponseWriter, *http.Request, T)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			refuse(w, http.StatusMethodNotAllowed, r.URL.Path+" answers POST, not "+r.Method)
+			return
+		}
+		var in T
+		dec := json.NewDecoder(r.Body)
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&in); err != nil {
+			refuse(w, http.StatusBadRequest, r.URL.Path+": "+err.Error())
+			return
+		}
+		h(w, r, in)
+	}
+}
+
 // answer writes one JSON document, or ask's error.
 func answer[T any](w http.ResponseWriter, r *http.Request, ask func(context.Context) (T, error)) {
 	v, err := ask(r.Context())
+	var refused *EditError
+	if errors.As(err, &refused) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusConflict)
+		json.NewEncoder(w).Encode(errorBody{Error: err.Error(), Edit: refused}) //nolint:errcheck // the client hung up
+		return
+	}
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return

@@ -129,7 +129,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // fake is a director with one service.
-type fake struct{}
+type fake struct{ control.Director }
 
 func (fake) service() control.Service {
 	return control.Service{
