@@ -13,11 +13,13 @@ import (
 // Packet taps see a frame before bridges and bonds take it and once more on each device
 // above, so a point is always the device with the address or the route: never one that a
 // bridge, bond or team owns (then the owner takes its place), never the loopback device.
-// An address on the loopback device, on a dummy or on a VRF has no wire of its own; its
-// packets may arrive at every device with an address of the family, in the VRF's case at
-// every such device of that VRF. Only Ethernet devices are points, up or down: what keeps
-// the stack off has to be there before the device comes up. A VIP that no device has yields
-// none (Snapshot.WithAddresses adds what is about to be added).
+// Linux answers for an address at every device, whichever has it (the weak host model of
+// RFC 1122, Section 3.3.4.2): clients in the servers' network reach a VIP on the outer
+// device through the inner one, and with ARP's defaults any device of the same wire answers
+// for it. So a VIP makes points of all devices of its VRF, or of all outside any VRF. Only
+// Ethernet devices are points, up or down: what keeps the stack off has to be there before
+// the device comes up. A VIP that no device has yields none (Snapshot.WithAddresses adds
+// what is about to be added).
 func CapturePoints(s *Snapshot, vips, servers []netip.Addr) []int {
 	points := make(map[int]struct{})
 	for _, vip := range vips {
@@ -35,36 +37,43 @@ func CapturePoints(s *Snapshot, vips, servers []netip.Addr) []int {
 	return slices.Sorted(maps.Keys(points))
 }
 
-// pointsOfVIP adds the devices at which packets to a VIP arrive.
+// pointsOfVIP adds the devices at which packets to a VIP may arrive.
 func (s *Snapshot) pointsOfVIP(points map[int]struct{}, vip netip.Addr) {
 	held := false
 	for l := range s.Holders(vip) {
 		held = true
-		switch {
-		case l.Kind == "vrf":
-			s.everyPoint(points, vip, l.Index)
-		case l.placeholder():
-			s.everyPoint(points, vip, 0)
-		default:
-			s.addPoint(points, l.Index)
-		}
+		s.addPoint(points, l.Index)
+		s.everyPoint(points, s.vrfOf(l))
 	}
 	if !held && s.IsLocal(vip) { // by a route alone: `ip route add local 192.0.2.0/24 dev lo`
-		s.everyPoint(points, vip, 0)
+		s.everyPoint(points, 0)
 	}
 }
 
-// everyPoint adds all devices with an address of vip's family, of one VRF or outside all.
-func (s *Snapshot) everyPoint(points map[int]struct{}, vip netip.Addr, vrf int) {
-	for _, a := range s.Addresses {
-		l := s.link(a.Link)
-		if l == nil || a.Prefix.Addr().Is4() != vip.Is4() || l.placeholder() {
-			continue
+// vrfOf returns the index of the VRF that a device belongs to, or is; 0 if there is none.
+func (s *Snapshot) vrfOf(l Link) int {
+	for l.enslaved() {
+		m := s.link(l.Master)
+		if m == nil {
+			return 0
 		}
-		if l.MasterKind == "vrf" && l.Master != vrf || l.MasterKind != "vrf" && vrf != 0 {
-			continue
+		l = *m
+	}
+	switch {
+	case l.Kind == "vrf":
+		return l.Index
+	case l.MasterKind == "vrf":
+		return l.Master
+	}
+	return 0
+}
+
+// everyPoint adds all devices of one VRF, or outside all, that are set up or have an address.
+func (s *Snapshot) everyPoint(points map[int]struct{}, vrf int) {
+	for _, l := range s.Links {
+		if !l.enslaved() && s.vrfOf(l) == vrf && (l.Admin || len(s.AddressesOf(l.Index)) > 0) {
+			s.addPoint(points, l.Index)
 		}
-		s.addPoint(points, l.Index)
 	}
 }
 

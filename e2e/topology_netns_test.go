@@ -1,0 +1,142 @@
+//go:build netns
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"uvs/internal/netlab"
+	"uvs/internal/netlab/labtest"
+)
+
+// moveAddresses gives the addresses of an interface to another one.
+func moveAddresses(t *testing.T, h *netlab.Host, from, to string) {
+	t.Helper()
+	for _, p := range h.Addrs(from) {
+		if err := h.DelAddr(from, p); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.AddAddr(to, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTopologies: whatever devices a director has its addresses on, each segment is
+// forwarded exactly once.
+func TestTopologies(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		onTop string // the device that has the virtual addresses
+		setUp func(t *testing.T, director *netlab.Host)
+	}{
+		{"bridge", "br0", func(t *testing.T, h *netlab.Host) {
+			labtest.Run(t, h, "ip", "link", "add", "br0", "type", "bridge")
+			labtest.Run(t, h, "ip", "link", "set", "br0", "up")
+			labtest.Run(t, h, "ip", "link", "set", "eth0", "master", "br0")
+			moveAddresses(t, h, "eth0", "br0")
+		}},
+		{"macvlan", "mv0", func(t *testing.T, h *netlab.Host) {
+			labtest.Run(t, h, "ip", "link", "add", "mv0", "link", "eth0", "type", "macvlan", "mode", "bridge")
+			labtest.Run(t, h, "ip", "link", "set", "mv0", "up")
+			moveAddresses(t, h, "eth0", "mv0")
+		}},
+		{"macvlan beside its parent", "mv0", func(t *testing.T, h *netlab.Host) {
+			labtest.Run(t, h, "ip", "link", "add", "mv0", "link", "eth0", "type", "macvlan", "mode", "bridge")
+			labtest.Run(t, h, "ip", "link", "set", "mv0", "up")
+		}},
+	} {
+		for _, m := range modes() {
+			t.Run(tc.name+", "+m.name, func(t *testing.T) {
+				top := m.site(t, netlab.Plan{Servers: 2, NoVIP: true})
+				tc.setUp(t, top.Directors[0])
+				for _, h := range top.Servers {
+					startWeb(t, h)
+				}
+				config := strings.Replace(m.config(top), "interface eth0", "interface "+tc.onTop, 1)
+				d := startDirector(t, top.Directors[0], config, "--workers", "2")
+				forwardedOnce(t, top, top.Clients[0])
+				d.stop()
+			})
+		}
+	}
+}
+
+// forwardedOnce makes connections of both families, with a body longer than a segment, and
+// compares what the two sides saw.
+func forwardedOnce(t *testing.T, top *netlab.Topology, client *netlab.Host, args ...string) {
+	t.Helper()
+	w := startWires(t, top)
+	for range 4 {
+		for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+			if got := curl(t, client, append(args, url(vip, 80, "/"))...); !strings.HasPrefix(got, "server") {
+				t.Errorf("%s answers %q", vip, got)
+			}
+		}
+	}
+	w.check(16)
+}
+
+// TestOneArmNAT: clients from another network, the director and the servers share one
+// Ethernet; the servers' way back leads over the director.
+func TestOneArmNAT(t *testing.T) {
+	top := labtest.OneArm(t, netlab.Plan{Servers: 2, ClientAddrs: 1, NoVIP: true})
+	director, client := top.Directors[0], top.Clients[0]
+	for _, h := range top.Servers {
+		for _, r := range []struct {
+			prefix string
+			via    netip.Addr
+		}{{"203.0.113.0/24", director.Addr4("eth0")}, {"2001:db8:3::/64", director.Addr6("eth0")}} {
+			labtest.Run(t, h, "ip", "route", "replace", r.prefix, "via", r.via.String(), "dev", "eth0")
+		}
+		startWeb(t, h)
+	}
+	nat := modes()[0]
+	d := startDirector(t, director, nat.config(top), "--workers", "2")
+	w := startWires(t, top)
+	for range 4 {
+		for i, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+			source := []string{"203.0.113.1", "2001:db8:3::1"}[i]
+			if got := curl(t, client, "--interface", source, url(vip, 80, "/")); !strings.HasPrefix(got, "server") {
+				t.Errorf("%s answers %q", vip, got)
+			}
+		}
+	}
+	w.check(16)
+	d.stop()
+}
+
+// TestManyClients: five thousand clients on the link, which the kernel's neighbour table
+// does not hold, are answered.
+func TestManyClients(t *testing.T) {
+	const clients = 5000
+	nat := modes()[0]
+	top := nat.site(t, netlab.Plan{Servers: 1, NoVIP: true})
+	director, client := top.Directors[0], top.Clients[0]
+	echoUDP(t, top.Servers[0], nat, top.VIP4)
+	labtest.Run(t, director, "ip", "route", "add", "10.64.0.0/16", "dev", "eth0")
+	labtest.Run(t, client, "ip", "route", "add", "local", "10.64.0.0/16", "dev", "lo")
+	config := strings.ReplaceAll(nat.config(top), "protocol TCP", "protocol UDP")
+	d := startDirector(t, director, uncheck(config), "--workers", "2")
+
+	to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(top.VIP4, 80))
+	for i := range clients {
+		source := netip.AddrFrom4([4]byte{10, 64, byte(i >> 8), byte(i)})
+		c, err := client.ListenPacket(t.Context(), "udp", netip.AddrPortFrom(source, 40000).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := exchangeUDP(c, to, fmt.Append(nil, source))
+		c.Close() //nolint:errcheck // this client is done
+		if err != nil || answer != "server1 "+source.String() {
+			t.Fatalf("client %d of %d, %s: answer %q, %v", i+1, clients, source, answer, err)
+		}
+	}
+	if s := d.status(); s.Flows.Current != clients {
+		t.Errorf("%d flows, want %d", s.Flows.Current, clients)
+	}
+}
