@@ -53,9 +53,14 @@ func startFollowed(t *testing.T, top *netlab.Topology, client *netlab.Host, conf
 // served waits until new connections of both families are answered by a server.
 func (f *followed) served(server, when string) {
 	f.t.Helper()
+	f.servedWithin(follow, server, when)
+}
+
+func (f *followed) servedWithin(limit time.Duration, server, when string) {
+	f.t.Helper()
 	start := time.Now()
 	for _, vip := range []netip.Addr{f.top.VIP4, f.top.VIP6} {
-		labtest.Eventually(f.t, follow, func() error {
+		labtest.Eventually(f.t, limit, func() error {
 			got, err := tryCurl(f.t, f.client, "--max-time", "0.2", url(vip, 80, "/"))
 			if err == nil && strings.TrimSpace(got) != server {
 				err = fmt.Errorf("answer of %q, want %s", got, server)
@@ -105,6 +110,36 @@ func newMAC(t *testing.T, h *netlab.Host, mac string) {
 		}
 	}
 	labtest.Run(t, h, "ip", "link", "set", "dev", "eth0", "address", mac)
+}
+
+// confirm is how long a silent change may take: three unanswered questions to the old MAC,
+// a second apart, a failing check before them, and its success afterwards.
+const confirm = 12 * time.Second
+
+// silently changes a host's hardware address and lets the host tell nobody: it knows the
+// MAC of the director, so it need not even ask.
+func silently(t *testing.T, top *netlab.Topology, h *netlab.Host, mac string) {
+	t.Helper()
+	director := top.Directors[0]
+	to, err := director.MAC("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	labtest.Run(t, h, "sh", "-c", fmt.Sprintf(
+		"ip link set dev eth0 address %s; for a in %s %s %s %s; do ip neighbour replace $a lladdr %s dev eth0 nud permanent; done",
+		mac, director.Addr4("eth0"), director.Addr6("eth0"), top.VIP4, top.VIP6, to))
+}
+
+// TestServerMACChangesSilently: nothing but failing checks, or answers from another MAC,
+// tell that a server was replaced.
+func TestServerMACChangesSilently(t *testing.T) {
+	m := modes()[1]
+	top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
+	startWeb(t, top.Servers[0])
+	f := startFollowed(t, top, top.Clients[0], m.config(top))
+	silently(t, top, top.Servers[0], "02:00:00:00:02:04")
+	f.servedWithin(confirm, "server1", "new MAC, unannounced")
+	f.sameConnections("new MAC, unannounced")
 }
 
 func TestServerMACChanges(t *testing.T) {
@@ -382,4 +417,7 @@ func TestClientGateway(t *testing.T) {
 	check(gateways[0].SetDown("eth0"))
 	f.served("server1", "another gateway")
 	f.sameConnections("another gateway")
+	silently(t, top, gateways[1], "02:00:00:00:02:05")
+	f.servedWithin(confirm, "server1", "new MAC of that gateway, unannounced")
+	f.sameConnections("new MAC of that gateway, unannounced")
 }

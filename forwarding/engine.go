@@ -60,6 +60,9 @@ type trashKey struct {
 type Want struct {
 	Link int
 	Addr netip.Addr
+	// Doubt: the neighbour has a MAC, but its frames come from another one. It is to be
+	// asked whether it is still there.
+	Doubt bool
 }
 
 // wantsCapacity bounds unresolved neighbours waiting for the control plane; more are asked
@@ -212,9 +215,9 @@ func (e *Engine) released(id conntrack.ServerID, active bool) {
 func (e *Engine) uptime() time.Duration { return mono.Now().Sub(e.started) }
 
 // want asks for a neighbour; a full queue drops the request.
-func (e *Engine) want(hop *NextHop) {
+func (e *Engine) want(hop *NextHop, doubt bool) {
 	select {
-	case e.wants <- Want{hop.Link, hop.Addr}:
+	case e.wants <- Want{hop.Link, hop.Addr, doubt}:
 	default:
 	}
 }

@@ -84,7 +84,7 @@ func (h *holder) waitingFor(target *[16]byte) int {
 func (w *Worker) hold(f *Frame, hop *NextHop, target *[16]byte, v6 bool, now mono.Time) Reason {
 	h := &w.holder
 	if h.mayAsk(hop, now) {
-		w.engine.want(hop)
+		w.engine.want(hop, false)
 	}
 	if h.used == len(h.frames) || len(f.Data) > holdBytes || h.waitingFor(target) >= holdEach {
 		return DropUnresolved
@@ -113,7 +113,7 @@ func (w *Worker) retryHeld(now mono.Time, out *Batch) {
 		x := h.frames[i]
 		if hop, ok := w.routes.Lookup(&x.target, x.v6, x.hash); ok && !hop.Resolved() && now < x.until {
 			if h.mayAsk(&hop, now) {
-				w.engine.want(&hop)
+				w.engine.want(&hop, false)
 			}
 			h.frames[i], h.frames[waiting] = h.frames[waiting], x
 			waiting++

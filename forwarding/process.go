@@ -149,6 +149,9 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 		return w.emit(f, hop, &d.target, p.Tuple.V6, now, out)
 	}
 	if method == Masq {
+		if hop := d.hop.Load(); hop != nil && w.doubter.notice(hop, wire.Ethernet(f.Data).Source(), w.ports[f.in].link, now) {
+			w.engine.want(hop, true)
+		}
 		p.setSource(f, &w.end)
 	}
 	return w.toClient(f, p, origin, now, out)
@@ -179,6 +182,8 @@ func (w *Worker) toClient(f *Frame, p *Packet, origin station, now mono.Time, ou
 	// A neighbour that the kernel has not confirmed is where its last packet came from.
 	if (!hop.Resolved() || hop.stale) && hop.Link == origin.link && hop.Addr == netAddr(p.Tuple.Dst, p.Tuple.V6) {
 		hop.Dst = origin.mac
+	} else if w.doubter.notice(&hop, origin.mac, origin.link, now) {
+		w.engine.want(&hop, true)
 	}
 	return w.emit(f, &hop, &p.Tuple.Dst, p.Tuple.V6, now, out)
 }

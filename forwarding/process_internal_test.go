@@ -189,7 +189,7 @@ func TestHeldUntilResolved(t *testing.T) {
 	if out, _, reason := s.process(outside, syn.frame(t), nil); out != nil || reason != held {
 		t.Fatalf("got %s and %v, want the frame held", reason, out)
 	}
-	want := Want{inside, server4(0)}
+	want := Want{Link: inside, Addr: server4(0)}
 	select {
 	case got := <-s.engine.Wants():
 		if got != want {

@@ -33,6 +33,7 @@ type Worker struct {
 	in        []Frame
 	out       Batch
 	holder    holder
+	doubter   doubter
 	table     *table  // of the current batch
 	routes    *Routes // of the current batch
 	answering ends    // of the current batch

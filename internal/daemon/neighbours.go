@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"uvs/forwarding"
+	"uvs/internal/hostnet"
 )
 
 const (
@@ -75,8 +77,28 @@ func (d *director) refreshGateways() {
 	}
 }
 
+// doubtServer has the next hop of a server asked whether it is still there: when checks fail,
+// its MAC may be another one, and neither the checks nor our frames tell the kernel.
+func (d *director) doubtServer(server netip.Addr) {
+	r, ok := d.network.Snapshot().Lookup(server)
+	if !ok || r.Kind != hostnet.Unicast {
+		return
+	}
+	for _, h := range r.Hops {
+		addr := h.Gateway
+		if !addr.IsValid() {
+			addr = server
+		}
+		d.resolve(forwarding.Want{Link: h.Link, Addr: addr, Doubt: true})
+	}
+}
+
 func (d *director) resolve(w forwarding.Want) {
-	if err := d.network.Resolve(w.Link, w.Addr); err != nil {
+	ask := d.network.Resolve
+	if w.Doubt {
+		ask = d.network.Confirm
+	}
+	if err := ask(w.Link, w.Addr); err != nil {
 		// The interface may just have gone; the next packet asks again.
 		d.log.Debug("neighbour not resolved", "address", w.Addr, "error", err)
 	}

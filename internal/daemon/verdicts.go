@@ -82,6 +82,9 @@ func (d *director) setAlive(e health.Event, alive bool) {
 	if !news {
 		return
 	}
+	if !alive {
+		d.doubtServer(c.server.Addr())
+	}
 	d.log.Info(tableMessage(c.plan.inhibit, alive, e.Key), verdictDetail(e)...)
 	err := d.engine.Update(func(tx *forwarding.Tx) error { return enterVerdict(tx, c, alive) })
 	if err != nil {

@@ -111,3 +111,30 @@ func (w *Watcher) Resolve(link int, addr netip.Addr) error {
 	}
 	return nil
 }
+
+// Confirm asks a neighbour that has a MAC, at that MAC, whether it is still there
+// (NUD_PROBE): three times within three seconds, after which the kernel forgets the MAC.
+// Until then it stays in use. A neighbour without an entry is resolved. Confirm does not
+// wait for the outcome, which the next snapshots show.
+func (w *Watcher) Confirm(link int, addr netip.Addr) error {
+	addr = addr.Unmap()
+	n, ok := w.Snapshot().Neighbour(link, addr)
+	if !ok || !n.Usable {
+		return w.Resolve(link, addr)
+	}
+	if n.State == Permanent || n.State == NoARP {
+		return nil
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_NEWNEIGH, unix.NLM_F_REPLACE|unix.NLM_F_ACK)
+	header := make([]byte, unix.SizeofNdMsg) // struct ndmsg
+	header[0] = byte(familyOf(addr))
+	binary.NativeEndian.PutUint32(header[4:], uint32(link))
+	binary.NativeEndian.PutUint16(header[8:], uint16(Probe))
+	req.AddRawData(header)
+	req.AddRawData(nl.NewRtAttr(unix.NDA_DST, addr.AsSlice()).Serialize())
+	// Without a MAC the kernel keeps its own, which may be newer than ours.
+	if _, err := w.acts.execute(req, 0); err != nil {
+		return fmt.Errorf("confirm %s on device %d: %w", addr, link, err)
+	}
+	return nil
+}
