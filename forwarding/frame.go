@@ -15,13 +15,26 @@ type Frame struct {
 	// Vnet is the frame's virtio_net_hdr, VnetLen bytes, or nil from a port without one. It
 	// is sent as it was received.
 	Vnet VnetHeader
-	// VLAN is the tag control information that the device took off the frame, 0 if there was none.
-	VLAN uint16
+	// VLAN is the tag that the device took off the frame, or the zero VLANTag. Send puts it
+	// back.
+	VLAN VLANTag
 	// Slot is the receiving Port's own mark; nobody else reads it.
 	Slot uint32
 
 	in int // the number of the worker's port that received it
 }
+
+// A VLANTag is an IEEE 802.1Q tag. The zero VLANTag is none.
+type VLANTag struct {
+	TPID uint16 // the tag's EtherType, 0x8100 or 0x88a8; 0: there is no tag
+	TCI  uint16 // priority 13–16, drop eligible 12, VLAN id 0–12
+}
+
+// Present reports whether there is a tag, of whatever id.
+func (t VLANTag) Present() bool { return t.TPID != 0 }
+
+// ID returns the VLAN id, 0 to 4095. 0 means that the tag carries only a priority.
+func (t VLANTag) ID() uint16 { return t.TCI & 0x0fff }
 
 // VnetLen is the length of struct virtio_net_hdr (include/uapi/linux/virtio_net.h).
 const VnetLen = 10
@@ -44,6 +57,20 @@ func (v VnetHeader) GSO() bool { return v != nil && v[1] != 0 }
 // ChecksumAt returns the offset in the frame of the partial checksum's field.
 func (v VnetHeader) ChecksumAt() int {
 	return int(binary.NativeEndian.Uint16(v[6:8])) + int(binary.NativeEndian.Uint16(v[8:10]))
+}
+
+// Shift moves the offsets that count from the start of the frame, as headers of n bytes are
+// put in front of the network header.
+func (v VnetHeader) Shift(n int) {
+	shift := func(b []byte) {
+		if x := binary.NativeEndian.Uint16(b); x != 0 { // 0: not given
+			binary.NativeEndian.PutUint16(b, x+uint16(n))
+		}
+	}
+	shift(v[2:4])
+	if v.NeedsChecksum() {
+		shift(v[6:8])
+	}
 }
 
 // A Port is one captured interface and one worker's share of it. A Port is owned by one

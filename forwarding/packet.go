@@ -28,9 +28,6 @@ func Decode(f *Frame, p *Packet) Reason {
 	if len(f.Data) < wire.EthernetLen {
 		return DropTruncated
 	}
-	if f.VLAN != 0 {
-		return PassVLAN
-	}
 	*p = Packet{}
 	var protocol uint8
 	var reason Reason

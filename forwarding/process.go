@@ -24,6 +24,9 @@ func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) {
 
 func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
 	p, flow := &w.packet, &w.flow
+	if f.VLAN.Present() && !w.untag(f) {
+		return PassVLAN
+	}
 	if reason := Decode(f, p); reason != Forwarded {
 		return reason
 	}
@@ -78,12 +81,13 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	if d == nil {
 		return DropNoServer
 	}
+	from := w.stationOf(f)
 	spec := conntrack.Spec{
 		Server: d.id,
 		Dest:   conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()},
 		Flags:  conntrack.Flags(d.method.Load()),
-		MAC:    wire.Ethernet(f.Data).Source(),
-		Link:   int32(w.ports[f.in].link),
+		MAC:    from.mac,
+		Link:   from.flowLink(),
 	}
 	if svc.key.Port == 0 { // an all-ports service keeps the packet's own port
 		spec.Dest.Port = p.Tuple.DstPort
@@ -124,7 +128,8 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	} else {
 		w.end = flow.Virtual()
 	}
-	origin := station{mac: flow.MAC(), link: int(flow.Link())}
+	origin := station{mac: flow.MAC()}
+	origin.setFlowLink(flow.Link())
 	flow.Unlock()
 
 	counters := &d.counters[w.id]
@@ -146,43 +151,42 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 		if hop == nil {
 			return DropNoRoute
 		}
+		f.VLAN = w.tagFor(f, hop.Link, nil)
 		return w.emit(f, hop, &d.target, p.Tuple.V6, now, out)
 	}
 	if method == Masq {
-		if hop := d.hop.Load(); hop != nil && w.doubter.notice(hop, wire.Ethernet(f.Data).Source(), w.ports[f.in].link, now) {
+		if hop := d.hop.Load(); hop != nil && !f.VLAN.Present() && w.doubter.notice(hop, wire.Ethernet(f.Data).Source(), w.ports[f.in].link, now) {
 			w.engine.want(hop, true)
 		}
 		p.setSource(f, &w.end)
 	}
-	return w.toClient(f, p, origin, now, out)
+	return w.toClient(f, p, &origin, now, out)
 }
 
 // follow notes where the client is now.
 func (w *Worker) follow(f *Frame, flow *conntrack.Flow) {
-	if mac := wire.Ethernet(f.Data).Source(); mac != flow.MAC() {
-		flow.SetMAC(mac)
+	at := w.stationOf(f)
+	if at.mac != flow.MAC() {
+		flow.SetMAC(at.mac)
 	}
-	if link := int32(w.ports[f.in].link); link != flow.Link() {
+	if link := at.flowLink(); link != flow.Link() {
 		flow.SetLink(link)
 	}
 }
 
-// A station is where a flow's request came from.
-type station struct {
-	mac  wire.MAC
-	link int
-}
-
 // toClient sends an answer to the client, which is the packet's destination.
-func (w *Worker) toClient(f *Frame, p *Packet, origin station, now mono.Time, out *Batch) Reason {
+func (w *Worker) toClient(f *Frame, p *Packet, origin *station, now mono.Time, out *Batch) Reason {
 	hop, ok := w.routes.Lookup(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple))
 	if !ok {
 		return DropNoRoute
 	}
-	// A neighbour that the kernel has not confirmed is where its last packet came from.
-	if (!hop.Resolved() || hop.stale) && hop.Link == origin.link && hop.Addr == netAddr(p.Tuple.Dst, p.Tuple.V6) {
+	f.VLAN = w.tagFor(f, hop.Link, origin)
+	// A neighbour that the kernel has not confirmed is where its last packet came from; so is
+	// one in a VLAN that the kernel does not look into.
+	doubtful := !hop.Resolved() || hop.stale
+	if doubtful && hop.Link == origin.link && (hop.Addr == netAddr(p.Tuple.Dst, p.Tuple.V6) || f.VLAN.Present()) {
 		hop.Dst = origin.mac
-	} else if w.doubter.notice(&hop, origin.mac, origin.link, now) {
+	} else if !f.VLAN.Present() && w.doubter.notice(&hop, origin.mac, origin.link, now) {
 		w.engine.want(&hop, true)
 	}
 	return w.emit(f, &hop, &p.Tuple.Dst, p.Tuple.V6, now, out)
@@ -213,7 +217,7 @@ func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 	if !p.decrementTTL(f) {
 		return DropTTL
 	}
-	return w.toClient(f, p, station{}, now, out)
+	return w.toClient(f, p, &station{}, now, out)
 }
 
 // emit addresses a frame to its next hop and adds it to out, or holds it until the hop is

@@ -144,12 +144,6 @@ func TestFramesThatAreNotForwarded(t *testing.T) {
 			}
 		})
 	}
-	t.Run("vlan tag", func(t *testing.T) {
-		f := Frame{Data: syn.frame(t), VLAN: 7}
-		if got := Decode(&f, new(Packet)); got != PassVLAN {
-			t.Errorf("got %s, want %s", got, PassVLAN)
-		}
-	})
 }
 
 func TestServersOwnTrafficIsRoutedUntranslated(t *testing.T) {

@@ -26,13 +26,21 @@ type Network struct {
 type Link struct {
 	Index int
 	MAC   wire.MAC
-	MTU   int
+	MTU   int // longest IP packet in bytes; 0: there is no bound
+	// VLANs are the ids of the VLANs that have devices of their own above the link: frames
+	// with these tags are not the link's.
+	VLANs []uint16
+	// Sources are the host's addresses on the link that packets of its own may come from,
+	// with the lengths of their subnets, in order of preference.
+	Sources []netip.Prefix
 }
 
 // A RouteSpec is a unicast route. Of equal prefixes the first in the list counts.
 type RouteSpec struct {
 	Prefix netip.Prefix
-	Hops   []HopSpec // none: the destination is unreachable
+	Hops   []HopSpec  // none: the destination is unreachable
+	MTU    int        // the route's own bound in bytes, 0 for that of the link
+	Source netip.Addr // what packets of the host's own come from; invalid: an address of the link
 }
 
 // A HopSpec is one way of a route.
@@ -55,7 +63,7 @@ type Neighbour struct {
 // A NextHop is where a packet goes: the interface and the two MAC addresses.
 type NextHop struct {
 	Link int
-	MTU  int
+	MTU  int        // longest IP packet that goes this way, in bytes; 0: there is no bound
 	Src  wire.MAC   // the interface's
 	Dst  wire.MAC   // the neighbour's; zero while it is unresolved
 	Addr netip.Addr // the neighbour: gateway or destination
@@ -72,10 +80,12 @@ type Routes struct {
 	v4, v6     []prefixLevel // longest prefix first
 	neighbours map[neighbourKey]neighbour
 	links      map[int]Link
-	locals     map[wireKey]struct{} // address only
-	localNets  []netip.Prefix       // those of Locals that are no single address
-	forward4   bool
-	forward6   bool
+	vlans      map[linkVLAN]struct{} // that have devices of their own
+	locals     map[wireKey]struct{}  // address only
+	localNets  []netip.Prefix        // those of Locals that are no single address
+	// anySource4 and anySource6 are for links without an address of the family.
+	anySource4, anySource6 netip.Addr
+	forward4, forward6     bool
 }
 
 type prefixLevel struct {
@@ -86,6 +96,12 @@ type prefixLevel struct {
 type route struct {
 	hops   []NextHop // gateways are looked up beforehand; on-link hops have no Addr
 	weight []int     // running sums
+	source netip.Addr
+}
+
+type linkVLAN struct {
+	link int
+	id   uint16
 }
 
 type neighbour struct {
@@ -103,12 +119,25 @@ func NewRoutes(n Network) *Routes {
 	r := &Routes{
 		neighbours: make(map[neighbourKey]neighbour, len(n.Neighbours)),
 		links:      make(map[int]Link, len(n.Links)),
+		vlans:      make(map[linkVLAN]struct{}),
 		locals:     make(map[wireKey]struct{}, len(n.Locals)),
 		forward4:   n.Forwarding4,
 		forward6:   n.Forwarding6,
 	}
 	for _, l := range n.Links {
+		l.Sources = slices.Clone(l.Sources)
+		for _, p := range l.Sources {
+			switch a := p.Addr(); {
+			case a.Is4() && !r.anySource4.IsValid():
+				r.anySource4 = a
+			case a.Is6() && !r.anySource6.IsValid() && !a.IsLinkLocalUnicast():
+				r.anySource6 = a
+			}
+		}
 		r.links[l.Index] = l
+		for _, id := range l.VLANs {
+			r.vlans[linkVLAN{l.Index, id}] = struct{}{}
+		}
 	}
 	for _, x := range n.Neighbours {
 		r.neighbours[neighbourKey{x.Link, x.Addr}] = neighbour{x.MAC, x.Stale}
@@ -134,7 +163,7 @@ func NewRoutes(n Network) *Routes {
 }
 
 func (r *Routes) insert(levels *[]prefixLevel, spec RouteSpec) {
-	compiled := &route{}
+	compiled := &route{source: spec.Source}
 	total := 0
 	for _, h := range spec.Hops {
 		link, ok := r.links[h.Link]
@@ -142,6 +171,9 @@ func (r *Routes) insert(levels *[]prefixLevel, spec RouteSpec) {
 			continue
 		}
 		hop := NextHop{Link: h.Link, MTU: link.MTU, Src: link.MAC, Addr: h.Gateway}
+		if spec.MTU > 0 && (hop.MTU == 0 || spec.MTU < hop.MTU) {
+			hop.MTU = spec.MTU
+		}
 		if h.Gateway.IsValid() {
 			x := r.neighbours[neighbourKey{h.Link, h.Gateway}]
 			hop.Dst, hop.stale = x.mac, x.stale
@@ -165,28 +197,68 @@ func (r *Routes) insert(levels *[]prefixLevel, spec RouteSpec) {
 // equal-cost ways and should be the flow's. The result is by value, with Dst zero when the
 // neighbour is not resolved. ok is false when there is no way at all.
 func (r *Routes) Lookup(addr *[16]byte, v6 bool, hash uint32) (hop NextHop, ok bool) {
+	way := r.match(addr, v6)
+	if way == nil || len(way.hops) == 0 {
+		return NextHop{}, false
+	}
+	hop = way.hops[way.choose(hash)]
+	if !hop.Addr.IsValid() {
+		hop.Addr = netAddr(*addr, v6)
+		x := r.neighbours[neighbourKey{hop.Link, hop.Addr}]
+		hop.Dst, hop.stale = x.mac, x.stale
+	}
+	return hop, true
+}
+
+// match returns the route with the longest prefix, nil if there is none.
+func (r *Routes) match(addr *[16]byte, v6 bool) *route {
 	levels := r.v4
 	if v6 {
 		levels = r.v6
 	}
 	for i := range levels {
-		masked := maskAddr(addr, levels[i].bits)
-		way, found := levels[i].routes[masked]
-		if !found {
+		if way, found := levels[i].routes[maskAddr(addr, levels[i].bits)]; found {
+			return way
+		}
+	}
+	return nil
+}
+
+// source returns the address that a packet of the host's own to addr comes from: the
+// route's, else the one on the link that shares a subnet with the next hop, else the link's
+// first, else one of another link (fib_result_prefsrc, inet_select_addr in net/ipv4). It is
+// invalid if there is none.
+func (r *Routes) source(addr *[16]byte, v6 bool, hop *NextHop) netip.Addr {
+	if way := r.match(addr, v6); way != nil && way.source.IsValid() {
+		return way.source
+	}
+	to := netAddr(*addr, v6)
+	var first netip.Addr
+	for _, p := range r.links[hop.Link].Sources {
+		a := p.Addr()
+		if a.Is6() != v6 || v6 && a.IsLinkLocalUnicast() != to.IsLinkLocalUnicast() {
 			continue
 		}
-		if len(way.hops) == 0 {
-			return NextHop{}, false
+		if p.Contains(hop.Addr) {
+			return a
 		}
-		hop = way.hops[way.choose(hash)]
-		if !hop.Addr.IsValid() {
-			hop.Addr = netAddr(*addr, v6)
-			x := r.neighbours[neighbourKey{hop.Link, hop.Addr}]
-			hop.Dst, hop.stale = x.mac, x.stale
+		if !first.IsValid() {
+			first = a
 		}
-		return hop, true
 	}
-	return NextHop{}, false
+	if first.IsValid() || v6 && to.IsLinkLocalUnicast() {
+		return first
+	}
+	if v6 {
+		return r.anySource6
+	}
+	return r.anySource4
+}
+
+// ownsVLAN reports whether frames with a VLAN's tag on a link belong to another device.
+func (r *Routes) ownsVLAN(link int, id uint16) bool {
+	_, owned := r.vlans[linkVLAN{link, id}]
+	return owned
 }
 
 func (w *route) choose(hash uint32) int {

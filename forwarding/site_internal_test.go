@@ -64,13 +64,13 @@ func newSite(t testing.TB) *site {
 
 func siteNetwork() Network {
 	n := Network{
-		Links: []Link{{outside, outsideMAC, 1500}, {inside, insideMAC, 1500}},
+		Links: []Link{{Index: outside, MAC: outsideMAC, MTU: 1500}, {Index: inside, MAC: insideMAC, MTU: 1500}},
 		Routes: []RouteSpec{
-			{netip.MustParsePrefix("0.0.0.0/0"), []HopSpec{{Link: outside, Gateway: netip.MustParseAddr("192.0.2.1")}}},
-			{netip.MustParsePrefix("192.0.2.0/24"), []HopSpec{{Link: outside}}},
-			{netip.MustParsePrefix("198.51.100.0/24"), []HopSpec{{Link: inside}}},
-			{netip.MustParsePrefix("::/0"), []HopSpec{{Link: outside, Gateway: netip.MustParseAddr("2001:db8:2::1")}}},
-			{netip.MustParsePrefix("2001:db8:5::/64"), []HopSpec{{Link: inside}}},
+			{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Hops: []HopSpec{{Link: outside, Gateway: netip.MustParseAddr("192.0.2.1")}}},
+			{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Hops: []HopSpec{{Link: outside}}},
+			{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Hops: []HopSpec{{Link: inside}}},
+			{Prefix: netip.MustParsePrefix("::/0"), Hops: []HopSpec{{Link: outside, Gateway: netip.MustParseAddr("2001:db8:2::1")}}},
+			{Prefix: netip.MustParsePrefix("2001:db8:5::/64"), Hops: []HopSpec{{Link: inside}}},
 		},
 		Neighbours: []Neighbour{
 			{Link: outside, Addr: netip.MustParseAddr("192.0.2.1"), MAC: gatewayMAC},
@@ -139,8 +139,14 @@ func (s *site) serve(vip netip.Addr, port uint16, protocol uint8, m Method, serv
 // process runs one frame through the worker and returns what leaves, by port.
 func (s *site) process(port int, data []byte, vnet VnetHeader) (out *Frame, via int, reason Reason) {
 	s.t.Helper()
+	return s.processFrame(port, Frame{Data: data, Vnet: vnet})
+}
+
+func (s *site) processFrame(port int, f Frame) (out *Frame, via int, reason Reason) {
+	s.t.Helper()
 	before := s.reasons()
-	frames := []Frame{{Data: data, Vnet: vnet, in: port - 1}}
+	f.in = port - 1
+	frames := []Frame{f}
 	s.worker.Process(frames, s.now, &s.worker.out)
 	for i, list := range s.worker.out.ports {
 		for j := range list {

@@ -279,7 +279,10 @@ func (p *Port) fill(f *forwarding.Frame, slot []byte, status uint32) {
 		Vnet: slot[mac-forwarding.VnetLen : mac : mac],
 	}
 	if status&statusVLANValid != 0 {
-		f.VLAN = slotUint16(slot, slotVLANTCI)
+		f.VLAN = forwarding.VLANTag{TPID: wire.EtherTypeVLAN, TCI: slotUint16(slot, slotVLANTCI)}
+		if status&statusVLANTPID != 0 {
+			f.VLAN.TPID = slotUint16(slot, slotVLANTPID)
+		}
 	}
 }
 
@@ -301,7 +304,7 @@ func (p *Port) Send(fs []forwarding.Frame) (sent int, err error) {
 	for len(fs) > 0 {
 		n := min(len(fs), sendFrames)
 		for i := range fs[:n] {
-			p.sender.set(i, fs[i].Vnet, fs[i].Data)
+			p.sender.set(i, &fs[i])
 		}
 		for at := 0; at < n; {
 			k, errno := p.sender.send(p.fd, at, n)
@@ -322,6 +325,15 @@ func (p *Port) Send(fs []forwarding.Frame) (sent int, err error) {
 	}
 	p.sent.Add(uint64(sent))
 	return sent, err
+}
+
+// fill writes a tag, and a virtio_net_hdr whose offsets count from before it.
+func (t *tagged) fill(vnet []byte, tag forwarding.VLANTag) []byte {
+	binary.BigEndian.PutUint16(t.tag[0:], tag.TPID)
+	binary.BigEndian.PutUint16(t.tag[2:], tag.TCI)
+	copy(t.vnet[:], vnet)
+	forwarding.VnetHeader(t.vnet[:]).Shift(wire.VLANLen)
+	return t.vnet[:]
 }
 
 // networkOrder returns a number whose bytes in memory are v in network order (htons(3)).

@@ -5,14 +5,16 @@ package afpacket
 // header 14–16, VLAN tag 24–26, VLAN TPID 26–28. The virtio_net_hdr ends where the frame
 // begins.
 const (
-	slotStatus  = 0
-	slotSnapLen = 8
-	slotMAC     = 12
-	slotVLANTCI = 24
+	slotStatus   = 0
+	slotSnapLen  = 8
+	slotMAC      = 12
+	slotVLANTCI  = 24
+	slotVLANTPID = 26
 
 	statusKernel    = 0
 	statusUser      = 0x01
 	statusVLANValid = 0x10
+	statusVLANTPID  = 0x40
 )
 
 // slotBytes is the size of a slot. A GSO frame of 64 KiB must fit behind the slot's header,

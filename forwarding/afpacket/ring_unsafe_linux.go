@@ -6,6 +6,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"uvs/forwarding"
+	"uvs/internal/wire"
 )
 
 // loadStatus reads a slot's status word. It is an acquire: after it shows statusUser the
@@ -33,32 +36,56 @@ type mmsghdr struct {
 	len uint32
 }
 
-// A sender holds the arrays that sendmmsg reads: for each frame an iovec for its
-// virtio_net_hdr and one for its data.
+// frameParts is the most parts that a frame is sent in: the virtio_net_hdr and the data,
+// which a VLAN tag divides behind the addresses.
+const frameParts = 4
+
+// A sender holds the arrays that sendmmsg reads.
 type sender struct {
 	msgs   []mmsghdr
-	iovecs []unix.Iovec
-	plain  [10]byte // the virtio_net_hdr of a frame without one
+	iovecs []unix.Iovec // frameParts for each message
+	tagged []tagged
+	plain  [forwarding.VnetLen]byte // the virtio_net_hdr of a frame without one
+}
+
+// A tagged holds what is sent with a tagged frame and is not in its memory.
+type tagged struct {
+	vnet [forwarding.VnetLen]byte
+	tag  [wire.VLANLen]byte
 }
 
 func newSender(frames int) *sender {
-	s := &sender{msgs: make([]mmsghdr, frames), iovecs: make([]unix.Iovec, 2*frames)}
+	s := &sender{msgs: make([]mmsghdr, frames), iovecs: make([]unix.Iovec, frameParts*frames), tagged: make([]tagged, frames)}
 	for i := range s.msgs {
-		s.msgs[i].hdr.Iov = &s.iovecs[2*i]
-		s.msgs[i].hdr.SetIovlen(2)
+		s.msgs[i].hdr.Iov = &s.iovecs[frameParts*i]
 	}
 	return s
 }
 
-// set puts a frame in place i. The bytes must stay valid until send.
-func (s *sender) set(i int, vnet, data []byte) {
+// set puts a frame in place i. Its bytes must stay valid until send.
+func (s *sender) set(i int, f *forwarding.Frame) {
+	vnet := []byte(f.Vnet)
 	if vnet == nil {
 		vnet = s.plain[:]
 	}
-	v, d := &s.iovecs[2*i], &s.iovecs[2*i+1]
-	v.Base, d.Base = &vnet[0], &data[0]
-	v.SetLen(len(vnet))
-	d.SetLen(len(data))
+	parts := s.iovecs[frameParts*i:][:frameParts]
+	s.msgs[i].hdr.SetIovlen(2)
+	data := f.Data
+	if f.VLAN.Present() {
+		t := &s.tagged[i]
+		vnet = t.fill(vnet, f.VLAN)
+		s.msgs[i].hdr.SetIovlen(frameParts)
+		point(&parts[1], data[:wire.MACsLen])
+		point(&parts[2], t.tag[:])
+		parts, data = parts[2:], data[wire.MACsLen:]
+	}
+	point(&s.iovecs[frameParts*i], vnet)
+	point(&parts[1], data)
+}
+
+func point(v *unix.Iovec, b []byte) {
+	v.Base = &b[0]
+	v.SetLen(len(b))
 }
 
 // send passes the frames from place i to place n to the kernel and returns how many it

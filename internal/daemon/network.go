@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -17,7 +18,7 @@ func networkOf(s *hostnet.Snapshot) forwarding.Network {
 	}
 	for _, l := range s.Links {
 		if sendable(l) {
-			n.Links = append(n.Links, forwarding.Link{Index: l.Index, MAC: l.MAC, MTU: l.MTU})
+			n.Links = append(n.Links, forwarding.Link{Index: l.Index, MAC: l.MAC, MTU: l.MTU, VLANs: vlansAbove(s, l.Index), Sources: sources(s, l.Index)})
 		}
 	}
 	for _, x := range s.Neighbours {
@@ -45,7 +46,7 @@ func networkOf(s *hostnet.Snapshot) forwarding.Network {
 // packets must not leave by a shorter prefix. Local and multicast routes are not for frames
 // that we send.
 func routeSpec(s *hostnet.Snapshot, r hostnet.Route) (forwarding.RouteSpec, bool) {
-	spec := forwarding.RouteSpec{Prefix: r.Dst}
+	spec := forwarding.RouteSpec{Prefix: r.Dst, MTU: r.MTU, Source: r.Source}
 	switch r.Kind {
 	case hostnet.Unicast:
 	case hostnet.Blackhole, hostnet.Unreachable, hostnet.Prohibit:
@@ -59,6 +60,45 @@ func routeSpec(s *hostnet.Snapshot, r hostnet.Route) (forwarding.RouteSpec, bool
 		}
 	}
 	return spec, true
+}
+
+// vlansAbove lists the VLANs that have devices of their own on a link.
+func vlansAbove(s *hostnet.Snapshot, link int) []uint16 {
+	var ids []uint16
+	for _, l := range s.Links {
+		if l.Parent == link && l.VLAN != 0 {
+			ids = append(ids, l.VLAN)
+		}
+	}
+	return ids
+}
+
+// sources lists the addresses of a link that packets of the host's own may come from. Those
+// that the kernel uses last come last: secondary and deprecated ones, then, as virtual
+// addresses often are, those without a subnet.
+func sources(s *hostnet.Snapshot, link int) []netip.Prefix {
+	var list []hostnet.Address
+	for _, a := range s.AddressesOf(link) {
+		if a.Usable() && (a.Scope == hostnet.ScopeGlobal || a.Prefix.Addr().IsLinkLocalUnicast()) {
+			list = append(list, a)
+		}
+	}
+	last := func(a hostnet.Address) int {
+		n := 0
+		if a.Flags&(hostnet.FlagSecondary|hostnet.FlagDeprecated) != 0 {
+			n += 2
+		}
+		if a.Prefix.IsSingleIP() {
+			n++
+		}
+		return n
+	}
+	slices.SortStableFunc(list, func(a, b hostnet.Address) int { return cmp.Compare(last(a), last(b)) })
+	prefixes := make([]netip.Prefix, len(list))
+	for i, a := range list {
+		prefixes[i] = a.Prefix
+	}
+	return prefixes
 }
 
 // sendable reports whether frames can be sent on a device by us.

@@ -68,3 +68,36 @@ func TestNetworkOf(t *testing.T) {
 		t.Errorf("answers may leave by %v, want [2]", got)
 	}
 }
+
+// TestNetworkOfLink: what a link's frames are judged by.
+func TestNetworkOfLink(t *testing.T) {
+	vlan := ethernet(3, "eth0.7")
+	vlan.Kind, vlan.Parent, vlan.VLAN = "vlan", 2, 7
+	address := func(prefix string, flags hostnet.AddressFlags) hostnet.Address {
+		return hostnet.Address{Link: 2, Prefix: netip.MustParsePrefix(prefix), Flags: flags}
+	}
+	s := hostnet.NewSnapshot(
+		[]hostnet.Link{ethernet(2, "eth0"), vlan},
+		[]hostnet.Address{
+			address("192.0.2.3/32", 0), address("192.0.2.4/24", hostnet.FlagSecondary), address("192.0.2.7/24", 0),
+			address("2001:db8::1/64", hostnet.FlagDeprecated), address("2001:db8::2/64", 0), address("2001:db8::3/64", hostnet.FlagTentative),
+			{Link: 2, Prefix: netip.MustParsePrefix("127.0.0.9/8"), Scope: hostnet.ScopeHost},
+		}, nil,
+		[]hostnet.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Table: hostnet.TableMain, Kind: hostnet.Unicast, MTU: 1400,
+			Source: netip.MustParseAddr("192.0.2.7"), Hops: []hostnet.Hop{{Link: 2, Weight: 1}}}})
+	n := networkOf(s)
+	if got := n.Links[0]; got.MTU != 1500 || !slices.Equal(got.VLANs, []uint16{7}) {
+		t.Errorf("eth0 has MTU %d and VLAN devices %v, want 1500 and [7]", got.MTU, got.VLANs)
+	}
+	var sources []string
+	for _, p := range n.Links[0].Sources {
+		sources = append(sources, p.String())
+	}
+	want := []string{"192.0.2.7/24", "2001:db8::2/64", "192.0.2.3/32", "192.0.2.4/24", "2001:db8::1/64"}
+	if !slices.Equal(sources, want) {
+		t.Errorf("sources %v, want %v", sources, want)
+	}
+	if r := n.Routes[0]; r.MTU != 1400 || r.Source != netip.MustParseAddr("192.0.2.7") {
+		t.Errorf("the route is %+v, want its MTU and source", r)
+	}
+}

@@ -6,8 +6,16 @@ import "encoding/binary"
 const (
 	EtherTypeIPv4 = 0x0800
 	EtherTypeARP  = 0x0806
+	EtherTypeVLAN = 0x8100 // IEEE 802.1Q customer tag
 	EtherTypeIPv6 = 0x86dd
 )
+
+// VLANLen is the length of an 802.1Q tag: TPID 0–2, TCI 2–4. It stands between the
+// addresses and the EtherType.
+const VLANLen = 4
+
+// MACsLen is the length of both station addresses, with which a frame begins.
+const MACsLen = 12
 
 // EthernetLen is the length of an untagged Ethernet II header: destination 0–6,
 // source 6–12, EtherType 12–14.
