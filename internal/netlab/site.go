@@ -88,6 +88,10 @@ func (s *Site) startInit() error {
 			return err
 		}
 	}
+	if s.ns.root, err = openRoot(fmt.Sprintf("/proc/%d/root", cmd.Process.Pid)); err != nil {
+		s.killInit()
+		return err
+	}
 	return nil
 }
 
@@ -139,7 +143,7 @@ func (s *Site) addHost(name string, sysctls []setting) (*Host, error) {
 	}
 	h := &Host{name: name, site: s, index: len(s.hosts) + 1}
 	err := s.thread.in(namespaces{}, func() (err error) {
-		h.ns, err = makeHostNamespaces(s.ns.mnt)
+		h.ns, err = makeHostNamespaces(s.ns)
 		return err
 	})
 	if err != nil {

@@ -23,6 +23,10 @@ type thread struct {
 // namespaces are descriptors of one namespace of each kind; nil means "leave it".
 type namespaces struct {
 	net, mnt, pid *os.File
+	// root is the root directory to have in mnt: entering a mount namespace moves a thread
+	// to the namespace's own, which another one hides from a process under chroot(2), as
+	// in an initramfs.
+	root *os.File
 }
 
 func startThread() (*thread, error) {
@@ -114,11 +118,17 @@ func (ns namespaces) enter() error {
 			return fmt.Errorf("enter %s namespace: %w", n.name, os.NewSyscallError("setns", err))
 		}
 	}
-	return nil
+	if ns.root == nil {
+		return nil
+	}
+	if err := unix.Fchdir(int(ns.root.Fd())); err != nil {
+		return os.NewSyscallError("fchdir", err)
+	}
+	return os.NewSyscallError("chroot", unix.Chroot("."))
 }
 
 func (ns namespaces) close() {
-	for _, f := range []*os.File{ns.net, ns.mnt, ns.pid} {
+	for _, f := range []*os.File{ns.net, ns.mnt, ns.pid, ns.root} {
 		if f != nil {
 			_ = f.Close() // a namespace descriptor has nothing to flush
 		}
@@ -136,20 +146,29 @@ func currentNamespaces() (ns namespaces, err error) {
 			return namespaces{}, err
 		}
 	}
+	if ns.root, err = openRoot("/"); err != nil {
+		ns.close()
+		return namespaces{}, err
+	}
 	return ns, nil
+}
+
+// openRoot opens a directory to be the root of namespaces.
+func openRoot(dir string) (*os.File, error) {
+	return os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 }
 
 // makeHostNamespaces makes a network namespace, and a mount namespace as a copy of the
 // site's with /sys and /run of its own. It must run on a thread which comes home
 // afterwards.
-func makeHostNamespaces(siteMnt *os.File) (ns namespaces, err error) {
+func makeHostNamespaces(site namespaces) (ns namespaces, err error) {
 	// Opened first: under the site's /proc this thread does not exist.
 	dir, err := os.Open("/proc/thread-self/ns")
 	if err != nil {
 		return ns, err
 	}
 	defer dir.Close()
-	if err := (namespaces{mnt: siteMnt}).enter(); err != nil {
+	if err := (namespaces{mnt: site.mnt, root: site.root}).enter(); err != nil {
 		return ns, err
 	}
 	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWNET); err != nil {
@@ -173,6 +192,10 @@ func makeHostNamespaces(siteMnt *os.File) (ns namespaces, err error) {
 			return namespaces{}, fmt.Errorf("open own %s namespace: %w", n.name, err)
 		}
 		*n.file = os.NewFile(uintptr(fd), n.name)
+	}
+	if ns.root, err = openRoot("/"); err != nil {
+		ns.close()
+		return namespaces{}, err
 	}
 	return ns, nil
 }
