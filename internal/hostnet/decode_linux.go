@@ -17,6 +17,7 @@ const (
 
 	infoKind, infoData, infoSlaveKind = 1, 2, 4 // IFLA_INFO_*
 	vlanID                            = 1       // IFLA_VLAN_ID
+	vrfTable                          = 1       // IFLA_VRF_TABLE
 
 	operUnknown, operDormant, operUp = 0, 5, 6 // IF_OPER_*
 
@@ -151,12 +152,12 @@ func (l *Link) decodeInfo(b []byte) {
 			l.MasterKind = text(v)
 		}
 	}
-	if l.Kind != "vlan" {
-		return
-	}
 	for kind, v := range attributes(data) {
-		if kind == vlanID && len(v) >= 2 {
+		switch {
+		case l.Kind == "vlan" && kind == vlanID && len(v) >= 2:
 			l.VLAN = binary.NativeEndian.Uint16(v)
+		case l.Kind == "vrf" && kind == vrfTable:
+			l.Table = int(number(v))
 		}
 	}
 }

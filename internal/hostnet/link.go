@@ -28,6 +28,8 @@ type Link struct {
 	Parent int
 	// VLAN is the tag of a device of kind "vlan", 1 to 4094, else 0.
 	VLAN uint16
+	// Table is the routing table of a device of kind "vrf", else 0.
+	Table int
 }
 
 // enslaved reports whether the device hands what it receives to a master instead of to

@@ -32,6 +32,7 @@ const (
 	posLocal = iota
 	posMain
 	posDefault
+	posVRF // the tables of all VRFs, as one
 
 	tableCount
 )
@@ -139,7 +140,7 @@ func (s *Snapshot) Neighbour(link int, addr netip.Addr) (Neighbour, bool) {
 }
 
 // Lookup decides how a packet to dst leaves: by the longest matching prefix in the table
-// local, else in main, else in default. Routes whose devices are all set down do not
+// local, else in main, else in default, else in those of the VRFs, whichever it comes from. Routes whose devices are all set down do not
 // count, and a throw route ends the search of its table. A decision may also be to
 // deliver locally or to refuse: see the route's Kind. It reports false if no route
 // matches. The addresses 192.0.2.1 and ::ffff:192.0.2.1 are the same to it.

@@ -106,6 +106,25 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestLookupInVRF: what a VRF's table says is followed, behind the tables of everybody.
+func TestLookupInVRF(t *testing.T) {
+	red := ofKind(eth(4, "red"), "vrf")
+	red.Table = 10
+	inRed := func(r hostnet.Route) hostnet.Route { r.Table = 10; return r }
+	s := hostnet.NewSnapshot(
+		[]hostnet.Link{loopback(), under(eth(2, "eth0"), 4, "vrf"), eth(3, "eth1"), red}, nil, nil,
+		[]hostnet.Route{
+			inRed(via("198.51.100.0/24", "", 2)), inRed(via("192.0.2.0/24", "", 2)), via("192.0.2.0/24", "", 3),
+			{Dst: prefix("203.0.113.0/24"), Table: 11, Kind: hostnet.Unicast, Hops: []hostnet.Hop{{Link: 2, Weight: 1}}},
+		})
+	for dst, want := range map[string]int{"198.51.100.7": 2, "192.0.2.7": 3, "203.0.113.7": 0} {
+		r, ok := s.Lookup(addr(dst))
+		if got := r.Hop(0).Link; got != want || ok != (want != 0) {
+			t.Errorf("%s leaves by device %d (%t), want %d", dst, got, ok, want)
+		}
+	}
+}
+
 func TestHopFollowsTheWeights(t *testing.T) {
 	r := hostnet.Route{Hops: []hostnet.Hop{{Link: 2, Weight: 1}, {Link: 3, Weight: 3}}}
 	rng := rand.New(rand.NewPCG(1, 2))

@@ -46,6 +46,7 @@ func (forwardingChanged) isEvent() {}
 // owner is expected to dump that part again and call [state.replace].
 type state struct {
 	links      map[int]Link
+	vrfs       map[int]bool // routing tables of VRFs among the links
 	addresses  map[addressKey]Address
 	neighbours map[neighbourKey]neighbourChange // since the last snapshot
 	routes4    tableSet
@@ -65,6 +66,7 @@ type state struct {
 func newState() *state {
 	return &state{
 		links:      make(map[int]Link),
+		vrfs:       make(map[int]bool),
 		addresses:  make(map[addressKey]Address),
 		neighbours: make(map[neighbourKey]neighbourChange),
 		last:       &Snapshot{},
@@ -109,9 +111,23 @@ func (st *state) setLink(l Link) {
 	}
 	st.links[l.Index] = l
 	st.dirty |= PartLinks
+	if old.Table != l.Table {
+		st.setVRFs()
+	}
 	if known && (old.Admin != l.Admin || old.Up != l.Up) {
 		st.routesVanish()
 	}
+}
+
+// setVRFs finds the routing tables of VRFs. Their routes may have been passed over before.
+func (st *state) setVRFs() {
+	clear(st.vrfs)
+	for _, l := range st.links {
+		if l.Table != 0 {
+			st.vrfs[l.Table] = true
+		}
+	}
+	st.stale |= PartRoutes4 | PartRoutes6
 }
 
 // routesVanish notes that the kernel drops or revives routes without telling.
@@ -124,8 +140,12 @@ func (st *state) dropLink(index int) {
 	if _, known := st.links[index]; !known {
 		return
 	}
+	vrf := st.links[index].Table != 0
 	delete(st.links, index)
 	st.dirty |= PartLinks
+	if vrf {
+		st.setVRFs()
+	}
 	st.routesVanish()
 	for k := range st.addresses {
 		if k.link == index {
@@ -179,7 +199,11 @@ func (st *state) setNeighbour(c neighbourChange) {
 // tables that are not followed.
 func (st *state) routes(r Route) (*(*node), Parts) {
 	i, followed := tableIndex(r.Table)
-	if !followed {
+	switch {
+	case followed:
+	case st.vrfs[r.Table]:
+		i = posVRF
+	default:
 		return nil, 0
 	}
 	if r.Dst.Addr().Is4() {
@@ -231,7 +255,9 @@ func (st *state) dropRoute(r Route) {
 // replace takes in the dump of whole parts: what the dump does not contain is gone.
 // Only the parts named are replaced; events of others are ignored.
 func (st *state) replace(parts Parts, dump []event, rules []Rule) {
+	known := maps.Clone(st.vrfs)
 	fresh := newState()
+	fresh.vrfs = maps.Clone(st.vrfs)
 	for _, ev := range dump {
 		if r, ok := ev.(routeAdded); ok {
 			fresh.load(r.route)
@@ -241,6 +267,7 @@ func (st *state) replace(parts Parts, dump []event, rules []Rule) {
 	}
 	if parts&PartLinks != 0 && !maps.Equal(st.links, fresh.links) {
 		st.links, st.dirty = fresh.links, st.dirty|PartLinks
+		st.setVRFs()
 	}
 	if parts&PartAddresses != 0 && !maps.Equal(st.addresses, fresh.addresses) {
 		st.addresses, st.dirty = fresh.addresses, st.dirty|PartAddresses
@@ -261,6 +288,9 @@ func (st *state) replace(parts Parts, dump []event, rules []Rule) {
 		st.forwarding, st.dirty = fresh.forwarding, st.dirty|PartForwarding
 	}
 	st.stale &^= parts
+	if !maps.Equal(st.vrfs, known) {
+		st.stale |= PartRoutes4 | PartRoutes6 // the dump was read without the new tables
+	}
 }
 
 func (st *state) replaceNeighbours(fresh map[neighbourKey]neighbourChange) {
