@@ -7,23 +7,37 @@ import (
 
 // A Packet is what Decode found in a Frame. Offsets count from the start of Frame.Data.
 type Packet struct {
+	// Tuple is the packet's own. For an ICMP error it is that of an answer to the packet
+	// inside: both have the same flow and the same direction.
 	Tuple    conntrack.Tuple
-	TCPFlags uint8 // wire.TCP… bits; 0 for UDP
-	l4       int   // offset of the transport header
-	ipLen    int   // bytes of the IP packet, headers included
+	TCPFlags uint8 // wire.TCP… bits; 0 for all but TCP
+	kind     packetKind
+	l4       int // offset of the transport or ICMP header
+	ipLen    int // bytes of the IP packet, headers included
+	quoted   int // offset of the IP header inside an ICMP error
+	quotedL4 int // offset of the transport header inside it, of which the ports are there
 	// foreignChecksum: the checksum that is still to be completed is not this header's but
 	// of a packet inside. Rewriting would corrupt it.
 	foreignChecksum bool
 }
+
+// A packetKind tells what has to be done with a packet.
+type packetKind uint8
+
+const (
+	kindSegment packetKind = iota // a whole TCP segment or UDP datagram, or several in one frame
+	kindError                     // an ICMP error about such a one
+)
 
 // maxExtensionHeaders bounds the walk through an IPv6 header chain.
 const maxExtensionHeaders = 8
 
 // Decode reads the headers of f into p, whose old content is lost. It is the only place
 // that checks lengths: after Forwarded is returned, Data holds the whole IP packet, and
-// its transport header is complete. Trailing Ethernet padding is cut off f.Data. Any other
-// Reason leaves p undefined. A frame that is not IP, not TCP or UDP, or a fragment passes
-// to the kernel; one that contradicts itself is dropped.
+// its transport header is complete; of an ICMP error, the packet inside has its ports.
+// Trailing Ethernet padding is cut off f.Data. Any other Reason leaves p undefined. A frame
+// that is not IP, neither TCP nor UDP nor an error about them, or a fragment passes to the
+// kernel; one that contradicts itself is dropped.
 func Decode(f *Frame, p *Packet) Reason {
 	if len(f.Data) < wire.EthernetLen {
 		return DropTruncated
@@ -48,6 +62,14 @@ func Decode(f *Frame, p *Packet) Reason {
 		return decodeTCP(f, p)
 	case wire.ProtoUDP:
 		return decodeUDP(f, p)
+	case wire.ProtoICMP:
+		if !p.Tuple.V6 {
+			return decodeICMP(f, p)
+		}
+	case wire.ProtoICMPv6:
+		if p.Tuple.V6 {
+			return decodeICMPv6(f, p)
+		}
 	}
 	return PassProtocol
 }
@@ -101,7 +123,7 @@ func decodeIPv6(f *Frame, p *Packet) (protocol uint8, reason Reason) {
 	if martianIPv6(h.Source()) {
 		return 0, DropMartian
 	}
-	next, off, reason := skipExtensionHeaders(b, h.NextHeader())
+	next, off, reason := skipExtensionHeaders(b, h.NextHeader(), false)
 	if reason != Forwarded {
 		return 0, reason
 	}
@@ -111,8 +133,9 @@ func decodeIPv6(f *Frame, p *Packet) (protocol uint8, reason Reason) {
 }
 
 // skipExtensionHeaders walks the chain of RFC 8200, Section 4 and returns the protocol and
-// offset of what follows it.
-func skipExtensionHeaders(b []byte, next uint8) (protocol uint8, off int, reason Reason) {
+// offset of what follows it. A fragment header that stands before a whole packet (RFC 6946)
+// is walked over, and with first also one before the first fragment of several.
+func skipExtensionHeaders(b []byte, next uint8, first bool) (protocol uint8, off int, reason Reason) {
 	off = wire.IPv6Len
 	for range maxExtensionHeaders {
 		switch next {
@@ -122,7 +145,13 @@ func skipExtensionHeaders(b []byte, next uint8) (protocol uint8, off int, reason
 			}
 			next, off = b[off], off+8+int(b[off+1])*8
 		case wire.ProtoFragment:
-			return 0, 0, PassFragment
+			if len(b) < off+wire.IPv6FragmentLen {
+				return 0, 0, DropTruncated
+			}
+			if h := wire.IPv6Fragment(b[off:]); h.Offset() != 0 || h.MoreFragments() && !first {
+				return 0, 0, PassFragment
+			}
+			next, off = b[off], off+wire.IPv6FragmentLen
 		default:
 			return next, off, Forwarded
 		}

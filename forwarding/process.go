@@ -30,6 +30,9 @@ func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
 	if reason := Decode(f, p); reason != Forwarded {
 		return reason
 	}
+	if p.kind == kindError {
+		return w.forwardError(f, p, now, out)
+	}
 	if w.engine.flows.Find(&p.Tuple, flow) {
 		if !w.beginsAnew(flow, p) {
 			return w.forward(f, p, flow, now, out)
@@ -132,14 +135,7 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	origin.setFlowLink(flow.Link())
 	flow.Unlock()
 
-	counters := &d.counters[w.id]
-	if direction == conntrack.Original {
-		counters.packetsIn.Add(1)
-		counters.bytesIn.Add(uint64(p.ipLen))
-	} else {
-		counters.packetsOut.Add(1)
-		counters.bytesOut.Add(uint64(p.ipLen))
-	}
+	d.count(w.id, direction, p.ipLen)
 	if !p.decrementTTL(f) {
 		return DropTTL
 	}
@@ -147,12 +143,7 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 		if method == Masq {
 			p.setDestination(f, &w.end)
 		}
-		hop := d.hop.Load()
-		if hop == nil {
-			return DropNoRoute
-		}
-		f.VLAN = w.tagFor(f, hop.Link, nil)
-		return w.emit(f, hop, &d.target, p.Tuple.V6, now, out)
+		return w.toServer(f, p, d, now, out)
 	}
 	if method == Masq {
 		if hop := d.hop.Load(); hop != nil && !f.VLAN.Present() && w.doubter.notice(hop, wire.Ethernet(f.Data).Source(), w.ports[f.in].link, now) {
@@ -172,6 +163,16 @@ func (w *Worker) follow(f *Frame, flow *conntrack.Flow) {
 	if link := at.flowLink(); link != flow.Link() {
 		flow.SetLink(link)
 	}
+}
+
+// toServer sends a packet to a server.
+func (w *Worker) toServer(f *Frame, p *Packet, d *dest, now mono.Time, out *Batch) Reason {
+	hop := d.hop.Load()
+	if hop == nil {
+		return DropNoRoute
+	}
+	f.VLAN = w.tagFor(f, hop.Link, nil)
+	return w.emit(f, hop, &d.target, p.Tuple.V6, now, out)
 }
 
 // toClient sends an answer to the client, which is the packet's destination.

@@ -205,6 +205,18 @@ type destCounters struct {
 	_                                                     [24]byte
 }
 
+// count counts a packet of n bytes that worker w forwards.
+func (d *dest) count(w int, direction conntrack.Dir, n int) {
+	c := &d.counters[w]
+	if direction == conntrack.Original {
+		c.packetsIn.Add(1)
+		c.bytesIn.Add(uint64(n))
+	} else {
+		c.packetsOut.Add(1)
+		c.bytesOut.Add(uint64(n))
+	}
+}
+
 // totals sums the workers' counts.
 func (d *dest) totals() Totals {
 	var t Totals

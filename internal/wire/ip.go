@@ -36,8 +36,41 @@ func (h IPv4) Version() int { return int(h[0] >> 4) }
 // HeaderLen returns the header's length in bytes, 0 to 60.
 func (h IPv4) HeaderLen() int { return int(h[0]&0x0f) * 4 }
 
+// TOS returns the type of service, or DSCP 2–8 and ECN 0–2 (RFC 2474, RFC 3168).
+func (h IPv4) TOS() uint8 { return h[1] }
+
 // TotalLen returns the length of header and payload in bytes.
 func (h IPv4) TotalLen() int { return int(binary.BigEndian.Uint16(h[2:4])) }
+
+// SetTotalLen writes that length, at most 65535.
+func (h IPv4) SetTotalLen(n int) { binary.BigEndian.PutUint16(h[2:4], uint16(n)) }
+
+// ID returns the identification that the fragments of a packet share.
+func (h IPv4) ID() uint16 { return binary.BigEndian.Uint16(h[4:6]) }
+
+// SetID writes the identification.
+func (h IPv4) SetID(id uint16) { binary.BigEndian.PutUint16(h[4:6], id) }
+
+// Bits of the word that SetFragment writes.
+const (
+	IPv4DontFragment  = 0x4000
+	IPv4MoreFragments = 0x2000
+)
+
+// DontFragment reports whether the DF bit is set.
+func (h IPv4) DontFragment() bool { return h[6]&(IPv4DontFragment>>8) != 0 }
+
+// MoreFragments reports whether another fragment follows this one.
+func (h IPv4) MoreFragments() bool { return h[6]&(IPv4MoreFragments>>8) != 0 }
+
+// FragmentOffset returns where the payload stands in the whole packet's, in bytes.
+func (h IPv4) FragmentOffset() int { return int(binary.BigEndian.Uint16(h[6:8])&0x1fff) * 8 }
+
+// SetFragment writes flags, a set of IPv4DontFragment and IPv4MoreFragments, and the offset
+// in bytes, a multiple of 8.
+func (h IPv4) SetFragment(flags uint16, offset int) {
+	binary.BigEndian.PutUint16(h[6:8], flags|uint16(offset/8))
+}
 
 // IsFragment reports whether the packet is a first, middle or last fragment.
 func (h IPv4) IsFragment() bool { return binary.BigEndian.Uint16(h[6:8])&0x3fff != 0 }
@@ -59,6 +92,22 @@ func (h IPv4) Source() []byte { return h[12:16] }
 
 // Destination returns the four bytes of the destination address, which alias the packet.
 func (h IPv4) Destination() []byte { return h[16:20] }
+
+// Init writes a header without options, checksum 0, for a payload of n bytes: what a packet
+// of the host's own begins with. Fragmentation is forbidden with df.
+func (h IPv4) Init(tos, ttl, protocol uint8, id uint16, df bool, n int) {
+	_ = h[IPv4Len-1]
+	h[0], h[1] = 0x45, tos
+	h.SetTotalLen(IPv4Len + n)
+	h.SetID(id)
+	flags := uint16(0)
+	if df {
+		flags = IPv4DontFragment
+	}
+	h.SetFragment(flags, 0)
+	h[8], h[9] = ttl, protocol
+	h.SetChecksum(0)
+}
 
 // DecrementTTL takes one from the time to live and updates the checksum (RFC 1624).
 // The TTL must be at least 1.
@@ -82,6 +131,17 @@ func (h IPv6) Version() int { return int(h[0] >> 4) }
 // PayloadLen returns the length in bytes of all that follows the fixed header.
 func (h IPv6) PayloadLen() int { return int(binary.BigEndian.Uint16(h[4:6])) }
 
+// SetPayloadLen writes that length, at most 65535.
+func (h IPv6) SetPayloadLen(n int) { binary.BigEndian.PutUint16(h[4:6], uint16(n)) }
+
+// Init writes a fixed header for n bytes of the given protocol, with class and flow label 0.
+func (h IPv6) Init(hopLimit, protocol uint8, n int) {
+	_ = h[IPv6Len-1]
+	binary.BigEndian.PutUint32(h[0:4], 6<<28)
+	h.SetPayloadLen(n)
+	h[6], h[7] = protocol, hopLimit
+}
+
 // NextHeader returns the type of the header that follows.
 func (h IPv6) NextHeader() uint8 { return h[6] }
 
@@ -96,3 +156,35 @@ func (h IPv6) Destination() []byte { return h[24:40] }
 
 // DecrementHopLimit takes one from the hop limit, which must be at least 1.
 func (h IPv6) DecrementHopLimit() { h[7]-- }
+
+// IPv6FragmentLen is the length of a fragment header.
+const IPv6FragmentLen = 8
+
+// IPv6Fragment is a view on a fragment header (RFC 8200, Section 4.5) of IPv6FragmentLen
+// bytes: next header 0, reserved 1, offset 2–4 with the more-fragments bit 0,
+// identification 4–8.
+type IPv6Fragment []byte
+
+// NextHeader returns the type of what follows in the whole packet.
+func (h IPv6Fragment) NextHeader() uint8 { return h[0] }
+
+// Offset returns where the payload stands in the whole packet's fragmentable part, in bytes.
+func (h IPv6Fragment) Offset() int { return int(binary.BigEndian.Uint16(h[2:4]) &^ 7) }
+
+// MoreFragments reports whether another fragment follows this one.
+func (h IPv6Fragment) MoreFragments() bool { return h[3]&1 != 0 }
+
+// ID returns the identification that the fragments of a packet share.
+func (h IPv6Fragment) ID() uint32 { return binary.BigEndian.Uint32(h[4:8]) }
+
+// Init writes the header. The offset is in bytes, a multiple of 8.
+func (h IPv6Fragment) Init(next uint8, offset int, more bool, id uint32) {
+	_ = h[IPv6FragmentLen-1]
+	word := uint16(offset)
+	if more {
+		word |= 1
+	}
+	h[0], h[1] = next, 0
+	binary.BigEndian.PutUint16(h[2:4], word)
+	binary.BigEndian.PutUint32(h[4:8], id)
+}

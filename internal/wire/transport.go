@@ -15,7 +15,9 @@ const (
 	TCPFin = 0x01
 	TCPSyn = 0x02
 	TCPRst = 0x04
+	TCPPsh = 0x08
 	TCPAck = 0x10
+	TCPCwr = 0x80
 )
 
 // SourcePort returns the source port of a TCP or UDP header, of which at least four
@@ -35,9 +37,35 @@ func (h TCP) HeaderLen() int { return int(h[12]>>4) * 4 }
 // Flags returns the flags byte, a set of TCPFin, TCPSyn, TCPRst, TCPAck and others.
 func (h TCP) Flags() uint8 { return h[13] }
 
+// SetFlags writes the flags byte.
+func (h TCP) SetFlags(flags uint8) { h[13] = flags }
+
+// Seq returns the sequence number.
+func (h TCP) Seq() uint32 { return binary.BigEndian.Uint32(h[4:8]) }
+
+// SetSeq writes the sequence number.
+func (h TCP) SetSeq(n uint32) { binary.BigEndian.PutUint32(h[4:8], n) }
+
+// Ack returns the acknowledgment number.
+func (h TCP) Ack() uint32 { return binary.BigEndian.Uint32(h[8:12]) }
+
+// Init writes a header without options, window and checksum 0.
+func (h TCP) Init(source, destination uint16, seq, ack uint32, flags uint8) {
+	_ = h[TCPLen-1]
+	binary.BigEndian.PutUint16(h[0:2], source)
+	binary.BigEndian.PutUint16(h[2:4], destination)
+	h.SetSeq(seq)
+	binary.BigEndian.PutUint32(h[8:12], ack)
+	h[12], h[13] = TCPLen/4<<4, flags
+	clear(h[14:TCPLen])
+}
+
 // UDP is a view on a UDP header (RFC 768) of at least UDPLen bytes.
 type UDP []byte
 
 // Len returns the length field: header and payload in bytes. It is 0 in a GSO frame
 // longer than 64 KiB.
 func (h UDP) Len() int { return int(binary.BigEndian.Uint16(h[4:6])) }
+
+// SetLen writes the length field.
+func (h UDP) SetLen(n int) { binary.BigEndian.PutUint16(h[4:6], uint16(n)) }
