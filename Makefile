@@ -7,6 +7,7 @@
 #	bench       Debian packages, and UVS beside its alternatives on one topology (root); bench/README.md
 #	microbench  the benchmarks of single functions
 #	fuzz        every fuzz target, for FUZZTIME each
+#	guest       the tests that need devices this kernel may lack, in a virtual machine (root)
 #	soak        what takes long: fuzzing and many seeds (root)
 
 SHELL       := /bin/bash
@@ -32,7 +33,7 @@ CROSS := arm64 arm mips64
 LINT := .cache/golangci-lint
 GATE := .cache/skipgate
 
-.PHONY: build demo check format vet lint unit cross test packages root netns bench microbench fuzz soak clean
+.PHONY: build demo check format vet lint unit cross test packages root netns bench microbench fuzz guest soak clean
 
 build:
 	$(GOBUILD) -o bin/uvs ./cmd/uvs
@@ -90,7 +91,10 @@ microbench:
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
 
-soak: root fuzz $(GATE) build
+guest: root packages build
+	scripts/guest.sh
+
+soak: root fuzz guest $(GATE) build
 	$(GO) test -json -race -shuffle=on -count=$(ROUNDS) -timeout 60m ./... | $(GATE)
 	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=$(ROUNDS) -p 1 -timeout 60m $(NETNS) | $(GATE)
 

@@ -55,6 +55,8 @@ type wires struct {
 	client  *capture.Capture
 	servers []*capture.Capture
 	deaths  []death
+	// clientIf is the client's interface.
+	clientIf string
 }
 
 // A death is a time without a director. Flows that began before it are lost for good.
@@ -68,16 +70,22 @@ const deathMargin = 300 * time.Millisecond
 // flood others to it.
 func startWires(t *testing.T, top *netlab.Topology) *wires {
 	t.Helper()
-	record := func(h *netlab.Host) *capture.Capture {
-		mac, err := h.MAC("eth0")
+	return startWiresOn(t, top, "eth0", "eth0")
+}
+
+// startWiresOn is startWires for other interfaces of clients and servers.
+func startWiresOn(t *testing.T, top *netlab.Topology, clientIf, serverIf string) *wires {
+	t.Helper()
+	record := func(h *netlab.Host, ifname string) *capture.Capture {
+		mac, err := h.MAC(ifname)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return labtest.Capture(t, h, "eth0", "tcp and ether host "+mac.String())
+		return labtest.Capture(t, h, ifname, "tcp and ether host "+mac.String())
 	}
-	w := &wires{t: t, top: top, client: record(top.Clients[0])}
+	w := &wires{t: t, top: top, clientIf: clientIf, client: record(top.Clients[0], clientIf)}
 	for _, h := range top.Servers {
-		w.servers = append(w.servers, record(h))
+		w.servers = append(w.servers, record(h, serverIf))
 	}
 	return w
 }
@@ -203,7 +211,7 @@ func (w *wires) stop(c *capture.Capture) []sighting {
 // sightings returns the segments from or to the client.
 func (w *wires) sightings(packets []gopacket.Packet) []sighting {
 	isClient := make(map[netip.Addr]bool)
-	for _, p := range w.top.Clients[0].Addrs("eth0") {
+	for _, p := range w.top.Clients[0].Addrs(w.clientIf) {
 		isClient[p.Addr()] = true
 	}
 	var list []sighting

@@ -1,0 +1,117 @@
+//go:build netns && guest
+
+package e2e
+
+import (
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"uvs/internal/netlab"
+	"uvs/internal/netlab/labtest"
+)
+
+// Tests with the tag guest need devices that not every kernel has. scripts/guest.sh runs
+// them in a virtual machine with Debian's kernel.
+
+func modprobe(t *testing.T, modules ...string) {
+	t.Helper()
+	for _, m := range modules {
+		if out, err := exec.CommandContext(t.Context(), "modprobe", m).CombinedOutput(); err != nil {
+			t.Fatalf("modprobe %s: %v\n%s", m, err, out)
+		}
+	}
+}
+
+// onVLAN puts hosts on VLAN 10 of what eth0 is on.
+func onVLAN(t *testing.T, hosts []*netlab.Host) {
+	t.Helper()
+	for _, h := range hosts {
+		labtest.Run(t, h, "ip", "link", "add", "link", "eth0", "name", "eth0.10", "type", "vlan", "id", "10")
+		labtest.Run(t, h, "ip", "link", "set", "eth0.10", "up")
+		moveAddresses(t, h, "eth0", "eth0.10")
+	}
+}
+
+// bond gives a director a bond of eth0 and a second interface in the clients' network.
+func bond(t *testing.T, top *netlab.Topology) {
+	t.Helper()
+	h := top.Directors[0]
+	if err := top.ClientNet.Attach(h, "eth9"); err != nil {
+		t.Fatal(err)
+	}
+	labtest.Run(t, h, "ip", "link", "add", "bond0", "type", "bond", "mode", "active-backup", "miimon", "100")
+	labtest.Run(t, h, "ip", "link", "set", "bond0", "up")
+	moveAddresses(t, h, "eth0", "bond0")
+	for _, slave := range []string{"eth0", "eth9"} {
+		labtest.Run(t, h, "ip", "link", "set", slave, "down")
+		labtest.Run(t, h, "ip", "link", "set", slave, "master", "bond0")
+	}
+}
+
+// TestGuestTopologies: each segment is forwarded exactly once over VLAN devices, bonds and
+// VRFs, too.
+func TestGuestTopologies(t *testing.T) {
+	modprobe(t, "8021q", "bonding", "vrf")
+	for _, tc := range []struct {
+		name   string
+		onTop  string
+		client string // the clients' interface
+		server string // the servers' interface, if it differs in direct routing
+		setUp  func(t *testing.T, top *netlab.Topology, m mode)
+	}{
+		{"VLAN", "eth0.10", "eth0.10", "eth0.10", func(t *testing.T, top *netlab.Topology, m mode) {
+			onVLAN(t, top.Clients)
+			onVLAN(t, top.Directors)
+			if m.kind == "DR" {
+				onVLAN(t, top.Servers)
+			}
+		}},
+		{"bond", "bond0", "eth0", "eth0", func(t *testing.T, top *netlab.Topology, _ mode) { bond(t, top) }},
+		{"VLAN on a bond", "bond0.10", "eth0.10", "eth0.10", func(t *testing.T, top *netlab.Topology, m mode) {
+			bond(t, top)
+			onVLAN(t, top.Clients)
+			h := top.Directors[0]
+			labtest.Run(t, h, "ip", "link", "add", "link", "bond0", "name", "bond0.10", "type", "vlan", "id", "10")
+			labtest.Run(t, h, "ip", "link", "set", "bond0.10", "up")
+			moveAddresses(t, h, "bond0", "bond0.10")
+			if m.kind == "DR" {
+				onVLAN(t, top.Servers)
+			}
+		}},
+		{"VRF", "eth0", "eth0", "eth0", func(t *testing.T, top *netlab.Topology, _ mode) {
+			h := top.Directors[0]
+			labtest.Run(t, h, "ip", "link", "add", "red", "type", "vrf", "table", "10")
+			labtest.Run(t, h, "ip", "link", "set", "red", "up")
+			labtest.Run(t, h, "ip", "link", "set", "eth0", "master", "red")
+		}},
+	} {
+		for _, m := range modes() {
+			t.Run(tc.name+", "+m.name, func(t *testing.T) {
+				top := m.site(t, netlab.Plan{Servers: 2, NoVIP: true})
+				config := strings.Replace(m.config(top), "interface eth0", "interface "+tc.onTop, 1)
+				tc.setUp(t, top, m)
+				for _, h := range top.Servers {
+					startWeb(t, h)
+				}
+				// Checks from the default VRF do not reach servers in another.
+				d := startDirector(t, top.Directors[0], uncheck(config), "--workers", "2")
+				server := "eth0"
+				if m.kind == "DR" {
+					server = tc.server
+				}
+				w := startWiresOn(t, top, tc.client, server)
+				for range 4 {
+					for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+						if got := curl(t, top.Clients[0], url(vip, 80, "/")); !strings.HasPrefix(got, "server") {
+							t.Errorf("%s answers %q", vip, got)
+						}
+					}
+				}
+				w.check(16)
+				d.stop()
+			})
+		}
+	}
+}
