@@ -201,7 +201,7 @@ func (t *tree) checkTestHabits(f *source) {
 			break
 		}
 		for _, c := range group.List {
-			tagged = tagged || c.Text == "//go:build netns"
+			tagged = tagged || c.Text == "//go:build netns" || strings.HasPrefix(c.Text, "//go:build netns && ")
 		}
 	}
 	if named := strings.HasSuffix(f.name, "_netns_test.go"); named != tagged {
