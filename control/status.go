@@ -51,6 +51,9 @@ type Status struct {
 	// Passed counts the frames that were seen and left to the kernel, by reason: other
 	// ports, other protocols, fragments.
 	Passed map[string]uint64 `json:"passed"`
+	// Made counts the frames that were not received but made here, by kind: ICMP errors,
+	// resets, fragments. The names are those of forwarding.Made.
+	Made map[string]uint64 `json:"made"`
 	// Notes are sentences for the operator: what the configuration asks for and this
 	// version does not serve yet, and what the director found on the machine that
 	// deserves a look. Each is one line, with file:line:column in front where it comes

@@ -47,6 +47,12 @@ func TestNoAllocs(t *testing.T) {
 		{"not served", outside, segment{src: endpoint(client4, 5), dst: onVIP(9999), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil, PassNotServed},
 		{"not IP", outside, with(func(b []byte) { b[12] = 9 }), nil, PassNotIP},
 		{"not a router", inside, segment{src: endpoint(server4(0), 80), dst: netip.MustParseAddrPort("203.0.113.9:9"), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, DropNotRouter},
+		{"error to the server", outside, icmpMessage{src: client4, dst: vip4, kind: 3, code: 4, quoted: segment{src: syn.dst, dst: syn.src, protocol: wire.ProtoTCP}.quote(t, 8)}.frame(t), nil, Forwarded},
+		{"error to the client", inside, icmpMessage{src: server4(0), dst: client4, kind: 3, code: 3, quoted: segment{src: syn.src, dst: answer.src, protocol: wire.ProtoTCP}.quote(t, 8)}.frame(t), nil, Forwarded},
+		{"error with a wrong checksum", outside, spoil(icmpMessage{src: client4, dst: vip4, kind: 3, code: 4, quoted: segment{src: syn.dst, dst: syn.src, protocol: wire.ProtoTCP}.quote(t, 8)}.frame(t)), nil, DropICMPChecksum},
+		{"fragments", outside, segment{src: endpoint(client4, 40000), dst: onVIP(53), protocol: wire.ProtoUDP, payload: 3000}.frame(t), nil, Forwarded},
+		{"too big", outside, segment{src: endpoint(client6, 40000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn, payload: 1500}.frame(t), nil, DropTooBig},
+		{"reset", outside, segment{src: endpoint(client6, 5), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, DropNoFlow},
 		{"orphan", inside, segment{src: endpoint(server4(0), 80), dst: netip.MustParseAddrPort("203.0.113.9:9"), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, DropOrphan},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,6 +82,11 @@ func TestNoAllocs(t *testing.T) {
 			}
 		})
 	}
+}
+
+func spoil(b []byte) []byte {
+	b[14+20+6]++ // the part of an ICMP header that no error about ports uses
+	return b
 }
 
 // allocSite has a server to forward to on port 80, one whose MAC is unknown on 81, none on 82.

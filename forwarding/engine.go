@@ -29,6 +29,9 @@ type Config struct {
 	// flows are lost. Until then such segments are dropped, unless their client is seen to
 	// speak to the server itself. 0: there was no crash, and they are routed.
 	Orphans time.Duration
+	// Silence is for how long after the start no TCP resets are sent. Connections from before
+	// have no flows; a restart is to make them wait, not end.
+	Silence time.Duration
 }
 
 // An Engine holds the services, the flows and the workers. Its methods are safe for use by
@@ -41,6 +44,7 @@ type Engine struct {
 	worker  []*Worker
 	wants   chan Want
 	direct  directClients
+	silent  mono.Time // until then no resets are sent
 
 	table     atomic.Pointer[table]
 	routes    atomic.Pointer[Routes]
@@ -78,6 +82,7 @@ func New(c Config) (*Engine, error) {
 		services: make(map[ServiceKey]*service),
 		trash:    make(map[trashKey]*dest),
 	}
+	e.silent = e.started.Add(c.Silence)
 	if c.Orphans > 0 {
 		e.direct.watch(e.started, c.Orphans)
 	}

@@ -21,7 +21,8 @@ type Frame struct {
 	// Slot is the receiving Port's own mark; nobody else reads it.
 	Slot uint32
 
-	in int // the number of the worker's port that received it
+	in   int  // the number of the worker's port that received it
+	made bool // the worker made it: it stands for no received frame
 }
 
 // A VLANTag is an IEEE 802.1Q tag. The zero VLANTag is none.
@@ -45,7 +46,13 @@ const VnetLen = 10
 // is complete: no segmentation, checksums in place.
 type VnetHeader []byte
 
-const vnetNeedsChecksum = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM
+const (
+	vnetNeedsChecksum = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM
+
+	vnetTCPv4 = 1    // VIRTIO_NET_HDR_GSO_TCPV4
+	vnetUDP   = 5    // VIRTIO_NET_HDR_GSO_UDP_L4
+	vnetECN   = 0x80 // VIRTIO_NET_HDR_GSO_ECN, beside one of the others
+)
 
 // NeedsChecksum reports whether the transport checksum is partial (the sum of the pseudo
 // header) and still to be completed by the sender's side.
@@ -53,6 +60,12 @@ func (v VnetHeader) NeedsChecksum() bool { return v != nil && v[0]&vnetNeedsChec
 
 // GSO reports whether the frame stands for several segments.
 func (v VnetHeader) GSO() bool { return v != nil && v[1] != 0 }
+
+// kind returns how the frame is segmented: vnetTCPv4 and its like.
+func (v VnetHeader) kind() uint8 { return v[1] &^ vnetECN }
+
+// segment returns how much payload each of the frame's segments has but the last.
+func (v VnetHeader) segment() int { return int(binary.NativeEndian.Uint16(v[4:6])) }
 
 // ChecksumAt returns the offset in the frame of the partial checksum's field.
 func (v VnetHeader) ChecksumAt() int {

@@ -2,6 +2,7 @@ package forwarding
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
 
 	"uvs/internal/mono"
@@ -21,6 +22,16 @@ func seedFrames(f *testing.F) [][]byte {
 		{src: endpoint(server6(0), 80), dst: endpoint(client6, 40000), protocol: wire.ProtoTCP, flags: wire.TCPFin},
 	} {
 		frames = append(frames, g.frame(f))
+	}
+	for _, m := range []icmpMessage{
+		{src: netip.MustParseAddr("203.0.113.99"), dst: vip4, kind: 3, code: 4, rest: 1400,
+			quoted: segment{src: endpoint(vip4, 80), dst: endpoint(client4, 40000), protocol: wire.ProtoTCP}.quote(f, 8)},
+		{src: server4(0), dst: client4, kind: 11,
+			quoted: segment{src: endpoint(client4, 40000), dst: endpoint(server4(0), 8080), protocol: wire.ProtoTCP, payload: 90}.quote(f, 99)},
+		{src: netip.MustParseAddr("2001:db8:9::99"), dst: vip6, kind: 2, rest: 1400,
+			quoted: segment{src: endpoint(vip6, 80), dst: endpoint(client6, 40000), protocol: wire.ProtoTCP}.quote(f, 50)},
+	} {
+		frames = append(frames, m.frame(f))
 	}
 	hopByHop := bytes.Clone(frames[4])
 	hopByHop[20] = wire.ProtoHopByHop
@@ -50,6 +61,11 @@ func FuzzDecode(f *testing.F) {
 		if p.Tuple.Proto == wire.ProtoUDP {
 			need = p.l4 + wire.UDPLen
 		}
+		if p.kind == kindError {
+			if need = p.quotedL4 + 4; p.quoted != p.l4+wire.ICMPLen || p.quotedL4 < p.quoted+wire.IPv4Len {
+				t.Fatalf("accepted with ICMP at %d, a packet inside at %d and its transport at %d", p.l4, p.quoted, p.quotedL4)
+			}
+		}
 		if p.l4 < wire.EthernetLen+wire.IPv4Len || need > len(frame.Data) || wire.EthernetLen+p.ipLen != len(frame.Data) {
 			t.Fatalf("accepted with l4 at %d and %d IP bytes in a frame of %d", p.l4, p.ipLen, len(frame.Data))
 		}
@@ -57,31 +73,43 @@ func FuzzDecode(f *testing.F) {
 }
 
 // FuzzProcess runs arbitrary sequences of frames through a worker with services: no panic,
-// one verdict for each frame, and no frame that grows.
+// one verdict for each frame, and no frame that grows, but for errors of our own.
 func FuzzProcess(f *testing.F) {
 	for _, b := range seedFrames(f) {
 		f.Add(b, b, uint8(0))
 		f.Add(b, b, uint8(1))
+		f.Add(b, b, uint8(4))
+		f.Add(b, b, uint8(8|16))
 	}
 	s := newSite(f)
 	s.serve(vip4, 80, wire.ProtoTCP, Masq, 8080, 2)
 	s.serve(vip4, 53, wire.ProtoUDP, Route, 53, 2)
 	s.serve(vip6, 80, wire.ProtoTCP, Masq, 8080, 2)
-	f.Fuzz(func(t *testing.T, first, second []byte, port uint8) {
+	f.Fuzz(func(t *testing.T, first, second []byte, how uint8) {
 		var before, after uint64
 		for _, n := range s.reasons() {
 			before += n
 		}
-		waiting := s.worker.holder.used
+		s.narrow(1500, 1500)
+		if how&4 != 0 {
+			s.narrow(68, 100)
+		}
 		frames := []Frame{
-			{Data: bytes.Clone(first), in: int(port % 2)},
-			{Data: bytes.Clone(second), Vnet: make(VnetHeader, VnetLen), in: int(port / 2 % 2)},
+			{Data: bytes.Clone(first), in: int(how % 2)},
+			{Data: bytes.Clone(second), Vnet: make(VnetHeader, VnetLen), in: int(how / 2 % 2)},
+		}
+		if how&8 != 0 { // several segments with an unfinished checksum
+			frames[1].Vnet = VnetHeader{1, vnetTCPv4, 54, 0, 100, 0, 34, 0, 16, 0}
+		}
+		if how&16 != 0 {
+			frames[0].VLAN = VLANTag{TPID: wire.EtherTypeVLAN, TCI: 7}
 		}
 		s.worker.Process(frames, mono.Now(), &s.worker.out)
+		longest := max(len(first), len(second), wire.EthernetLen+quoteTotal6)
 		for i := range s.worker.out.ports {
 			for _, out := range s.worker.out.ports[i] {
-				if len(out.Data) > max(len(first), len(second)) {
-					t.Fatalf("a frame of %d bytes left, the longest that came in had %d", len(out.Data), max(len(first), len(second)))
+				if len(out.Data) > longest {
+					t.Fatalf("a frame of %d bytes left, want %d at the most", len(out.Data), longest)
 				}
 			}
 		}
@@ -89,7 +117,12 @@ func FuzzProcess(f *testing.F) {
 		for _, n := range s.reasons() {
 			after += n
 		}
-		if settled := after - before + uint64(s.worker.holder.used-waiting); settled != 2 {
+		for _, x := range s.worker.holder.frames[:s.worker.holder.used] {
+			if !x.frame.made {
+				after++
+			}
+		}
+		if settled := after - before; settled != 2 {
 			t.Fatalf("2 frames came in, %d were accounted for", settled)
 		}
 		s.worker.holder.used = 0

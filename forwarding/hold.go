@@ -92,7 +92,7 @@ func (w *Worker) hold(f *Frame, hop *NextHop, target *[16]byte, v6 bool, now mon
 	x := h.frames[h.used]
 	h.used++
 	x.target, x.v6, x.hash, x.until = *target, v6, flowHash(&w.packet.Tuple), now.Add(holdTime)
-	x.frame = Frame{Data: x.data[:copy(x.data[:], f.Data)], VLAN: f.VLAN, in: f.in}
+	x.frame = Frame{Data: x.data[:copy(x.data[:], f.Data)], VLAN: f.VLAN, in: f.in, made: f.made}
 	if f.Vnet != nil {
 		x.frame.Vnet = x.vnet[:copy(x.vnet[:], f.Vnet)]
 	}
@@ -118,11 +118,18 @@ func (w *Worker) retryHeld(now mono.Time, out *Batch) {
 			h.frames[i], h.frames[waiting] = h.frames[waiting], x
 			waiting++
 		} else if ok && hop.Resolved() {
-			w.reasons.add(w.emit(&x.frame, &hop, &x.target, x.v6, now, out))
+			w.settle(&x.frame, w.emit(&x.frame, &hop, &x.target, x.v6, now, out))
 		} else {
-			w.reasons.add(DropUnresolved)
+			w.settle(&x.frame, DropUnresolved)
 		}
 	}
 	h.used = waiting
 	w.reasons.publish()
+}
+
+// settle counts a frame that was held, unless it was one of our own.
+func (w *Worker) settle(f *Frame, r Reason) {
+	if !f.made {
+		w.reasons.add(r)
+	}
 }

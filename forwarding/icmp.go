@@ -12,10 +12,10 @@ import (
 // those about a TCP or UDP packet of which the ports are there (ip_vs_in_icmp in
 // net/netfilter/ipvs/ip_vs_core.c). All others are the kernel's: above all echo requests.
 func decodeICMP(f *Frame, p *Packet) Reason {
-	b := f.Data[p.l4:]
-	if len(b) < wire.ICMPLen+wire.IPv4Len {
+	if len(f.Data) < p.l4+wire.ICMPLen+wire.IPv4Len {
 		return PassProtocol
 	}
+	b := f.Data[p.l4:]
 	switch wire.ICMP(b).Type() {
 	case wire.ICMPUnreachable, wire.ICMPSourceQuench, wire.ICMPTimeExceeded:
 	default:
@@ -32,8 +32,11 @@ func decodeICMP(f *Frame, p *Packet) Reason {
 
 // decodeICMPv6 does for ICMPv6 what decodeICMP does. All errors go on.
 func decodeICMPv6(f *Frame, p *Packet) Reason {
+	if len(f.Data) < p.l4+wire.ICMPLen+wire.IPv6Len {
+		return PassProtocol
+	}
 	b := f.Data[p.l4:]
-	if len(b) < wire.ICMPLen+wire.IPv6Len || wire.ICMP(b).Type() >= wire.ICMPv6Informational {
+	if wire.ICMP(b).Type() >= wire.ICMPv6Informational {
 		return PassProtocol
 	}
 	b = b[wire.ICMPLen:]
@@ -98,16 +101,26 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 		return DropICMPChecksum
 	}
 	d.count(w.id, direction, p.ipLen)
-	if !p.decrementTTL(f) {
-		return DropTTL
+	var back NextHop
+	var client *station
+	hop, target := d.hop.Load(), &d.target
+	if direction == conntrack.Reply {
+		hop, target, client = &back, &p.Tuple.Dst, &origin
+		if !w.findHop(target, p.Tuple.V6, flowHash(&p.Tuple), client, now, hop) {
+			return DropNoRoute
+		}
+	}
+	if hop == nil {
+		return DropNoRoute
+	}
+	if reason := w.admit(f, p, hop, now, out); reason != Forwarded {
+		return reason
 	}
 	if masq {
 		p.translateError(f, direction, &w.end)
 	}
-	if direction == conntrack.Reply {
-		return w.toClient(f, p, &origin, now, out)
-	}
-	return w.toServer(f, p, d, now, out)
+	f.VLAN = w.tagFor(f, hop.Link, client)
+	return w.send(f, p, hop, target, now, out)
 }
 
 // strangersError handles an ICMP error about a packet without a flow. Steering cannot tell
@@ -122,10 +135,7 @@ func (w *Worker) strangersError(f *Frame, p *Packet, now mono.Time, out *Batch) 
 	if !w.routes.forwarding(t.V6) {
 		return DropNotRouter
 	}
-	if !p.decrementTTL(f) {
-		return DropTTL
-	}
-	return w.toClient(f, p, &station{}, now, out)
+	return w.routeOn(f, p, now, out)
 }
 
 // verifyICMP reports whether the checksum of an ICMP message is right. One that is still to

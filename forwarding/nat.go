@@ -63,21 +63,3 @@ func (p *Packet) checksumField(f *Frame) []byte {
 	}
 	return f.Data[off : off+2]
 }
-
-// decrementTTL takes one hop from the packet. It reports false, and changes nothing, if
-// that would leave none.
-func (p *Packet) decrementTTL(f *Frame) bool {
-	l3 := f.Data[wire.EthernetLen:]
-	if p.Tuple.V6 {
-		if wire.IPv6(l3).HopLimit() <= 1 {
-			return false
-		}
-		wire.IPv6(l3).DecrementHopLimit()
-		return true
-	}
-	if wire.IPv4(l3).TTL() <= 1 {
-		return false
-	}
-	wire.IPv4(l3).DecrementTTL()
-	return true
-}

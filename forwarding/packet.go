@@ -14,6 +14,7 @@ type Packet struct {
 	kind     packetKind
 	l4       int // offset of the transport or ICMP header
 	ipLen    int // bytes of the IP packet, headers included
+	limit    int // the packet has to leave in fragments of at most so many bytes; 0: as it is
 	quoted   int // offset of the IP header inside an ICMP error
 	quotedL4 int // offset of the transport header inside it, of which the ports are there
 	// foreignChecksum: the checksum that is still to be completed is not this header's but

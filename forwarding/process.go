@@ -10,16 +10,21 @@ import (
 const held = reasonCount
 
 // Process decides about a batch of received frames and rewrites those that go on. Frames
-// to send are added to out, which the caller flushes and empties; every other frame is
-// counted under its Reason. Process does no I/O and does not allocate. It belongs to the
-// worker's goroutine.
-func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) {
+// to send are added to out, which the caller flushes and empties before the next call: some
+// are in memory that is used again then. Every other frame is counted under its Reason.
+// Process does no I/O and does not allocate. It belongs to the worker's goroutine. It returns
+// how many frames it took from in: fewer than there are if the memory for frames of the
+// worker's own runs low, and at least one.
+func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) (taken int) {
 	e := w.engine
+	w.scratch.reset()
 	w.table, w.routes, w.answering = e.table.Load(), e.routes.Load(), *e.answering.Load()
-	for i := range in {
-		w.reasons.add(w.process(&in[i], now, out))
+	for taken < len(in) && !w.scratch.low() {
+		w.reasons.add(w.process(&in[taken], now, out))
+		taken++
 	}
 	w.reasons.publish()
+	return taken
 }
 
 func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
@@ -48,6 +53,7 @@ func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
 		return PassNotServed // another host has the address now, and we are only its router
 	}
 	if reason := w.schedule(f, p, svc, now); reason != Forwarded {
+		w.refuseService(f, p, reason, now, out)
 		return reason
 	}
 	return w.forward(f, p, flow, now, out)
@@ -61,7 +67,7 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 		flow.Unlock()
 		return DropServerGone
 	}
-	method := Method(flow.Flags() & conntrack.FlagMethod)
+	masq := Method(flow.Flags()&conntrack.FlagMethod) == Masq
 	if p.foreignChecksum {
 		flow.Unlock()
 		return DropOffload
@@ -78,22 +84,40 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	flow.Unlock()
 
 	d.count(w.id, direction, p.ipLen)
-	if !p.decrementTTL(f) {
-		return DropTTL
+	if direction == conntrack.Reply {
+		return w.toClient(f, p, d, masq, &origin, now, out)
 	}
-	if direction == conntrack.Original {
-		if method == Masq {
-			p.setDestination(f, &w.end)
-		}
-		return w.toServer(f, p, d, now, out)
+	hop := d.hop.Load()
+	if hop == nil {
+		return DropNoRoute
 	}
-	if method == Masq {
-		if hop := d.hop.Load(); hop != nil && !f.VLAN.Present() && w.doubter.notice(hop, wire.Ethernet(f.Data).Source(), w.ports[f.in].link, now) {
-			w.engine.want(hop, true)
+	if reason := w.admit(f, p, hop, now, out); reason != Forwarded {
+		return reason
+	}
+	if masq {
+		p.setDestination(f, &w.end)
+	}
+	f.VLAN = w.tagFor(f, hop.Link, nil)
+	return w.send(f, p, hop, &d.target, now, out)
+}
+
+// toClient sends an answer to the client, which is the packet's destination.
+func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *station, now mono.Time, out *Batch) Reason {
+	var hop NextHop
+	if !w.findHop(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple), origin, now, &hop) {
+		return DropNoRoute
+	}
+	if reason := w.admit(f, p, &hop, now, out); reason != Forwarded {
+		return reason
+	}
+	if masq {
+		if back := d.hop.Load(); back != nil && !f.VLAN.Present() && w.doubter.notice(back, wire.Ethernet(f.Data).Source(), w.ports[f.in].link, now) {
+			w.engine.want(back, true)
 		}
 		p.setSource(f, &w.end)
 	}
-	return w.toClient(f, p, &origin, now, out)
+	f.VLAN = w.tagFor(f, hop.Link, origin)
+	return w.send(f, p, &hop, &p.Tuple.Dst, now, out)
 }
 
 // follow notes where the client is now.
@@ -107,32 +131,39 @@ func (w *Worker) follow(f *Frame, flow *conntrack.Flow) {
 	}
 }
 
-// toServer sends a packet to a server.
-func (w *Worker) toServer(f *Frame, p *Packet, d *dest, now mono.Time, out *Batch) Reason {
-	hop := d.hop.Load()
-	if hop == nil {
-		return DropNoRoute
+// findHop finds the next hop towards an address; origin is where packets from there last
+// came from, and hash chooses among equal-cost ways. It reports false if there is no way.
+func (w *Worker) findHop(addr *[16]byte, v6 bool, hash uint32, origin *station, now mono.Time, hop *NextHop) bool {
+	if v6 && addr[0] == 0xfe && addr[1]&0xc0 == 0x80 && origin.link != 0 {
+		return w.routes.onLink(addr, origin, hop)
 	}
-	f.VLAN = w.tagFor(f, hop.Link, nil)
-	return w.emit(f, hop, &d.target, p.Tuple.V6, now, out)
-}
-
-// toClient sends an answer to the client, which is the packet's destination.
-func (w *Worker) toClient(f *Frame, p *Packet, origin *station, now mono.Time, out *Batch) Reason {
-	hop, ok := w.routes.Lookup(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple))
-	if !ok {
-		return DropNoRoute
+	var ok bool
+	if *hop, ok = w.routes.Lookup(addr, v6, hash); !ok {
+		return false
 	}
-	f.VLAN = w.tagFor(f, hop.Link, origin)
 	// A neighbour that the kernel has not confirmed is where its last packet came from; so is
 	// one in a VLAN that the kernel does not look into.
 	doubtful := !hop.Resolved() || hop.stale
-	if doubtful && hop.Link == origin.link && (hop.Addr == netAddr(p.Tuple.Dst, p.Tuple.V6) || f.VLAN.Present()) {
+	if doubtful && hop.Link == origin.link && (origin.vlan != 0 || hop.Addr == netAddr(*addr, v6)) {
 		hop.Dst = origin.mac
-	} else if !f.VLAN.Present() && w.doubter.notice(&hop, origin.mac, origin.link, now) {
-		w.engine.want(&hop, true)
+	} else if origin.vlan == 0 && w.doubter.notice(hop, origin.mac, origin.link, now) {
+		w.engine.want(hop, true)
 	}
-	return w.emit(f, &hop, &p.Tuple.Dst, p.Tuple.V6, now, out)
+	return true
+}
+
+// routeOn sends a packet that belongs to nobody here on its way, as a router does.
+func (w *Worker) routeOn(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
+	var hop NextHop
+	origin := station{}
+	if !w.findHop(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple), &origin, now, &hop) {
+		return DropNoRoute
+	}
+	if reason := w.admit(f, p, &hop, now, out); reason != Forwarded {
+		return reason
+	}
+	f.VLAN = w.tagFor(f, hop.Link, nil)
+	return w.send(f, p, &hop, &p.Tuple.Dst, now, out)
 }
 
 // stranger handles a packet that is not of a service's flow and not for a service. Those
@@ -157,10 +188,7 @@ func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 	if watching && direct.orphan(p, now) {
 		return DropOrphan
 	}
-	if !p.decrementTTL(f) {
-		return DropTTL
-	}
-	return w.toClient(f, p, &station{}, now, out)
+	return w.routeOn(f, p, now, out)
 }
 
 // emit addresses a frame to its next hop and adds it to out, or holds it until the hop is

@@ -210,6 +210,22 @@ func (r *Routes) Lookup(addr *[16]byte, v6 bool, hash uint32) (hop NextHop, ok b
 	return hop, true
 }
 
+// onLink returns the next hop to a link-local address, which lies where its packets come
+// from: every link has a route to fe80::/64.
+func (r *Routes) onLink(addr *[16]byte, from *station, hop *NextHop) bool {
+	link, ok := r.links[from.link]
+	if !ok {
+		return false
+	}
+	*hop = NextHop{Link: link.Index, MTU: link.MTU, Src: link.MAC, Addr: netAddr(*addr, true)}
+	x := r.neighbours[neighbourKey{hop.Link, hop.Addr}]
+	hop.Dst, hop.stale = x.mac, x.stale
+	if !hop.Resolved() || hop.stale {
+		hop.Dst = from.mac
+	}
+	return true
+}
+
 // match returns the route with the longest prefix, nil if there is none.
 func (r *Routes) match(addr *[16]byte, v6 bool) *route {
 	levels := r.v4

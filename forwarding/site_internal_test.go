@@ -36,6 +36,13 @@ type site struct {
 	now    mono.Time
 
 	answering []ServiceKey
+	own       []sent // frames that the worker made of the last one processed
+}
+
+// A sent is a copy of a frame that left, and its port.
+type sent struct {
+	frame Frame
+	via   int
 }
 
 // nullPort is a port of which only the link matters.
@@ -47,6 +54,7 @@ type nullPort struct {
 
 func (p nullPort) Link() (int, wire.MAC) { return p.link, p.mac }
 func (p nullPort) Close() error          { return nil }
+func (p nullPort) Stats() PortStats      { return PortStats{} }
 
 func newSite(t testing.TB) *site {
 	t.Helper()
@@ -136,7 +144,8 @@ func (s *site) serve(vip netip.Addr, port uint16, protocol uint8, m Method, serv
 	return key
 }
 
-// process runs one frame through the worker and returns what leaves, by port.
+// process runs one frame through the worker and returns it as it leaves, by port, or nil.
+// What the worker makes of its own is in s.own.
 func (s *site) process(port int, data []byte, vnet VnetHeader) (out *Frame, via int, reason Reason) {
 	s.t.Helper()
 	return s.processFrame(port, Frame{Data: data, Vnet: vnet})
@@ -147,13 +156,19 @@ func (s *site) processFrame(port int, f Frame) (out *Frame, via int, reason Reas
 	before := s.reasons()
 	f.in = port - 1
 	frames := []Frame{f}
+	s.own = nil
 	s.worker.Process(frames, s.now, &s.worker.out)
 	for i, list := range s.worker.out.ports {
 		for j := range list {
+			f := list[j]
+			if f.made {
+				f.Data = bytes.Clone(f.Data)
+				s.own = append(s.own, sent{f, i + 1})
+				continue
+			}
 			if out != nil {
 				s.t.Fatal("one frame in, two out")
 			}
-			f := list[j]
 			out, via = &f, i+1
 		}
 		s.worker.out.ports[i] = list[:0]

@@ -55,6 +55,7 @@ type WorkerInfo struct {
 	ID      int
 	CPU     int               // −1 if it is not pinned
 	Reasons map[Reason]uint64 // frames by outcome; Forwarded is among them
+	Made    map[Made]uint64   // frames of the worker's own
 	Ports   []PortInfo
 }
 
@@ -85,7 +86,12 @@ func (c *reasonCounters) publish() {
 
 // Info returns a copy of the worker's state. Safe for use by many goroutines.
 func (w *Worker) Info() WorkerInfo {
-	info := WorkerInfo{ID: w.id, CPU: int(w.cpu.Load()), Reasons: make(map[Reason]uint64)}
+	info := WorkerInfo{ID: w.id, CPU: int(w.cpu.Load()), Reasons: make(map[Reason]uint64), Made: make(map[Made]uint64)}
+	for m := range madeCount {
+		if n := w.made[m].Load(); n != 0 {
+			info.Made[m] = n
+		}
+	}
 	for _, r := range Reasons() {
 		if n := w.reasons.total[r].Load(); n != 0 {
 			info.Reasons[r] = n

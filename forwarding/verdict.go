@@ -32,6 +32,8 @@ const (
 	DropUnresolved   // the next hop's MAC is not known (yet)
 	DropNoPort       // the next hop lies on an interface that is not captured
 	DropNotRouter    // a server's packet to a third party while forwarding is off
+	DropTooBig       // longer than the next hop takes, and not to be fragmented
+	DropNoScratch    // no memory for fragments in this batch
 	DropICMPChecksum // an ICMP error about a NAT flow has a wrong checksum
 	DropOrphan       // a server\'s segment of a connection that was lost in a crash
 	reasonCount
@@ -62,6 +64,8 @@ var reasonNames = [reasonCount]string{
 	DropNoPort:       "drop_no_port",
 	DropNotRouter:    "drop_not_router",
 	DropOrphan:       "drop_orphan",
+	DropTooBig:       "drop_too_big",
+	DropNoScratch:    "drop_no_scratch",
 	DropICMPChecksum: "drop_icmp_checksum",
 }
 

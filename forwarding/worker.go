@@ -23,6 +23,7 @@ type Worker struct {
 	current atomic.Pointer[[]Port] // ports in use, for Info
 	waker   *waker                 // ends the worker's wait
 	reasons reasonCounters         // its totals are read by others
+	made    madeCounters           // read by others
 
 	mu         sync.Mutex // guards what follows
 	next       *[]Port    // to change over to
@@ -34,6 +35,9 @@ type Worker struct {
 	out       Batch
 	holder    holder
 	doubter   doubter
+	scratch   scratch
+	limiter   limiter
+	ownID     uint16  // identification of the last IPv4 packet of our own
 	table     *table  // of the current batch
 	routes    *Routes // of the current batch
 	answering ends    // of the current batch
@@ -70,11 +74,13 @@ func newWorker(e *Engine, id, cpu int) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{
-		id:     id,
-		engine: e,
-		waker:  waker,
-		in:     make([]Frame, batchFrames),
-		holder: newHolder(),
+		id:      id,
+		engine:  e,
+		waker:   waker,
+		in:      make([]Frame, batchFrames),
+		holder:  newHolder(),
+		scratch: newScratch(),
+		limiter: newLimiter(e.workers, e.started),
 	}
 	w.cpu.Store(int32(cpu))
 	return w, nil
@@ -133,8 +139,10 @@ func (w *Worker) round(now mono.Time) int {
 		for j := range w.in[:n] {
 			w.in[j].in = i
 		}
-		w.Process(w.in[:n], now, &w.out)
-		w.flush()
+		for taken := 0; taken < n; {
+			taken += w.Process(w.in[taken:n], now, &w.out)
+			w.flush()
+		}
 		port.Release(w.in[:n])
 		received += n
 	}

@@ -56,7 +56,7 @@ type Options struct {
 // when full, and memory is taken only as flows come.
 const DefaultMaxConnections = 1 << 20
 
-// orphanTime is for how long a server retransmits to a client that does not answer
+// orphanTime is for how long an end of a connection retransmits to one that does not answer
 // (net.ipv4.tcp_retries2: 924.6 s by default), and some.
 const orphanTime = 16 * time.Minute
 
@@ -196,7 +196,7 @@ func (d *director) open(undo *undoList) error {
 	if workers > len(cpus) {
 		cpus = nil // more threads than CPUs: leave it to the scheduler
 	}
-	forward := forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows}
+	forward := forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows, Silence: orphanTime}
 	if d.crashed {
 		forward.Orphans = orphanTime
 	}

@@ -38,6 +38,7 @@ func (d *director) Status(context.Context) (control.Status, error) {
 		Addresses: d.addresses.list(),
 		Drops:     make(map[string]uint64),
 		Passed:    make(map[string]uint64),
+		Made:      make(map[string]uint64),
 		Notes:     d.config.notes,
 	}
 	network := d.network.Snapshot()
@@ -64,6 +65,9 @@ func (d *director) Status(context.Context) (control.Status, error) {
 			case r != forwarding.Forwarded:
 				s.Drops[r.String()] += n
 			}
+		}
+		for m, n := range w.Made {
+			s.Made[m.String()] += n
 		}
 		s.Workers = append(s.Workers, worker)
 	}

@@ -49,6 +49,9 @@ func (h TCP) SetSeq(n uint32) { binary.BigEndian.PutUint32(h[4:8], n) }
 // Ack returns the acknowledgment number.
 func (h TCP) Ack() uint32 { return binary.BigEndian.Uint32(h[8:12]) }
 
+// SetChecksum writes the checksum field.
+func (h TCP) SetChecksum(c uint16) { binary.BigEndian.PutUint16(h[16:18], c) }
+
 // Init writes a header without options, window and checksum 0.
 func (h TCP) Init(source, destination uint16, seq, ack uint32, flags uint8) {
 	_ = h[TCPLen-1]

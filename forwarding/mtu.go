@@ -1,0 +1,239 @@
+package forwarding
+
+import (
+	"encoding/binary"
+
+	"uvs/internal/mono"
+	"uvs/internal/wire"
+)
+
+// admit decides whether a packet may go on by a next hop, and takes one from its hop limit
+// then. If it may not, its sender is told why. It comes before any rewriting, as errors
+// quote the packet. A packet that has to be cut up on its way has p.limit afterwards.
+func (w *Worker) admit(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Batch) Reason {
+	if p.hopLimit(f) <= 1 {
+		w.refuse(f, p, errorTimeExceeded(), 0, now, out)
+		return DropTTL
+	}
+	if hop.MTU > 0 && p.longest(f) > hop.MTU {
+		if !p.mayBeCut(f) {
+			mtu := hop.MTU
+			if p.Tuple.V6 {
+				mtu = max(mtu, leastIPv6MTU)
+			}
+			w.refuse(f, p, errorTooBig(), mtu, now, out)
+			return DropTooBig
+		}
+		p.limit = hop.MTU
+	}
+	p.decrementHopLimit(f)
+	return Forwarded
+}
+
+// longest returns the length of the longest IP packet that a frame stands for: of a frame
+// with several segments that of one (skb_gso_network_seglen in net/core/gso.c).
+func (p *Packet) longest(f *Frame) int {
+	if !f.Vnet.GSO() {
+		return p.ipLen
+	}
+	return min(p.ipLen, p.payload(f)-wire.EthernetLen+f.Vnet.segment())
+}
+
+// payload returns the offset in the frame of what the transport carries.
+func (p *Packet) payload(f *Frame) int {
+	if p.Tuple.Proto == wire.ProtoTCP {
+		return p.l4 + wire.TCP(f.Data[p.l4:]).HeaderLen()
+	}
+	return p.l4 + wire.UDPLen
+}
+
+// mayBeCut reports whether routers may fragment a packet: an IPv4 packet without DF
+// (ip_exceeds_mtu in net/ipv4/ip_forward.c), or an ICMP error over IPv4, as for IPVS.
+func (p *Packet) mayBeCut(f *Frame) bool {
+	return !p.Tuple.V6 && (p.kind == kindError || !wire.IPv4(f.Data[wire.EthernetLen:]).DontFragment())
+}
+
+// hopLimit returns the time to live or hop limit.
+func (p *Packet) hopLimit(f *Frame) uint8 {
+	if p.Tuple.V6 {
+		return wire.IPv6(f.Data[wire.EthernetLen:]).HopLimit()
+	}
+	return wire.IPv4(f.Data[wire.EthernetLen:]).TTL()
+}
+
+// decrementHopLimit takes one from it; it must be at least 1.
+func (p *Packet) decrementHopLimit(f *Frame) {
+	if p.Tuple.V6 {
+		wire.IPv6(f.Data[wire.EthernetLen:]).DecrementHopLimit()
+	} else {
+		wire.IPv4(f.Data[wire.EthernetLen:]).DecrementTTL()
+	}
+}
+
+// send sends an admitted packet to its next hop, in fragments if it has a limit. target is
+// what to look up again if the hop is not resolved.
+func (w *Worker) send(f *Frame, p *Packet, hop *NextHop, target *[16]byte, now mono.Time, out *Batch) Reason {
+	if p.limit == 0 {
+		return w.emit(f, hop, target, p.Tuple.V6, now, out)
+	}
+	way := way{hop: hop, target: target, now: now, out: out}
+	if f.Vnet.GSO() {
+		return w.cutSegments(f, p, &way)
+	}
+	if !p.completeChecksum(f) {
+		return DropOffload
+	}
+	return w.cutIPv4(f, f.Data, p.limit, &way)
+}
+
+// A way is where the pieces of a packet go.
+type way struct {
+	hop    *NextHop
+	target *[16]byte
+	now    mono.Time
+	out    *Batch
+}
+
+// completeChecksum finishes a partial transport checksum. It reports false if the checksum is
+// of something else.
+func (p *Packet) completeChecksum(f *Frame) bool {
+	if !f.Vnet.NeedsChecksum() {
+		return true
+	}
+	if p.foreignChecksum || p.kind != kindSegment {
+		return false
+	}
+	p.setTransportChecksum(f)
+	f.Vnet = nil
+	return true
+}
+
+// setTransportChecksum computes the transport checksum of a whole segment or datagram.
+func (p *Packet) setTransportChecksum(f *Frame) {
+	field, l4 := p.checksumField(f), f.Data[p.l4:]
+	binary.BigEndian.PutUint16(field, 0)
+	sum := ^wire.Sum(l4, p.pseudoSum(f, len(l4)))
+	if sum == 0 && p.Tuple.Proto == wire.ProtoUDP {
+		sum = 0xffff // 0 would mean "none"
+	}
+	binary.BigEndian.PutUint16(field, sum)
+}
+
+// cutSegments cuts a GSO frame over IPv4 into the segments it stands for, and these into
+// fragments (ip_finish_output_gso in net/ipv4/ip_output.c).
+func (w *Worker) cutSegments(f *Frame, p *Packet, way *way) Reason {
+	head, size := p.payload(f), f.Vnet.segment()
+	if size == 0 || p.foreignChecksum || f.Vnet.kind() != vnetTCPv4 && f.Vnet.kind() != vnetUDP {
+		return DropOffload
+	}
+	summed := p.Tuple.Proto == wire.ProtoTCP || f.Vnet.NeedsChecksum() || binary.BigEndian.Uint16(p.checksumField(f)) != 0
+	data := f.Data[head:]
+	for i, at := 0, 0; at < len(data); i, at = i+1, at+size {
+		part := data[at:min(at+size, len(data))]
+		one := Frame{Data: w.scratch.whole[:head+len(part)], VLAN: f.VLAN, in: f.in}
+		copy(one.Data, f.Data[:head])
+		copy(one.Data[head:], part)
+		h := wire.IPv4(one.Data[wire.EthernetLen:p.l4])
+		h.SetTotalLen(len(one.Data) - wire.EthernetLen)
+		h.SetID(h.ID() + uint16(i))
+		h.SetChecksum(0)
+		h.SetChecksum(wire.Checksum(h))
+		if p.Tuple.Proto == wire.ProtoTCP {
+			cutTCP(wire.TCP(one.Data[p.l4:]), at, at+size >= len(data))
+		} else {
+			wire.UDP(one.Data[p.l4:]).SetLen(len(one.Data) - p.l4)
+		}
+		if summed {
+			p.setTransportChecksum(&one)
+		}
+		if reason := w.cutIPv4(&one, one.Data, p.limit, way); reason != Forwarded {
+			return reason
+		}
+	}
+	return Forwarded
+}
+
+// cutTCP makes the header that of the segment at an offset (tcp_gso_segment in
+// net/ipv4/tcp_offload.c).
+func cutTCP(h wire.TCP, at int, last bool) {
+	h.SetSeq(h.Seq() + uint32(at))
+	flags := h.Flags()
+	if at > 0 {
+		flags &^= wire.TCPCwr
+	}
+	if !last {
+		flags &^= wire.TCPFin | wire.TCPPsh
+	}
+	h.SetFlags(flags)
+}
+
+// cutIPv4 sends an IPv4 packet in fragments of at most limit bytes, or as it is if it fits
+// (ip_do_fragment in net/ipv4/ip_output.c). It may be a fragment itself.
+func (w *Worker) cutIPv4(f *Frame, data []byte, limit int, way *way) Reason {
+	h := wire.IPv4(data[wire.EthernetLen:])
+	n := h.HeaderLen()
+	head := wire.EthernetLen + n
+	payload := data[head:]
+	room := (limit - n) &^ 7
+	if len(data)-wire.EthernetLen <= limit {
+		room = max(len(payload), 1)
+	}
+	if room <= 0 {
+		return DropTooBig
+	}
+	pieces := max(1, (len(payload)+room-1)/room)
+	if w.scratch.free() < len(payload)+pieces*head {
+		return DropNoScratch
+	}
+	flags := uint16(0)
+	if h.DontFragment() && f.made {
+		flags = wire.IPv4DontFragment // of a datagram whose own fragments had it
+	}
+	offset, more := h.FragmentOffset(), h.MoreFragments()
+	for i := range pieces {
+		part := payload[i*room : min((i+1)*room, len(payload))]
+		piece := Frame{Data: w.scratch.take(head + len(part)), VLAN: f.VLAN, in: f.in, made: true}
+		copy(piece.Data, data[:head])
+		copy(piece.Data[head:], part)
+		g := wire.IPv4(piece.Data[wire.EthernetLen:head])
+		if i > 0 {
+			blankOptions(g[wire.IPv4Len:])
+		}
+		g.SetTotalLen(n + len(part))
+		if i < pieces-1 || more {
+			g.SetFragment(flags|wire.IPv4MoreFragments, offset+i*room)
+		} else {
+			g.SetFragment(flags, offset+i*room)
+		}
+		g.SetChecksum(0)
+		g.SetChecksum(wire.Checksum(g))
+		switch reason := w.emit(&piece, way.hop, way.target, false, way.now, way.out); reason {
+		case Forwarded, held:
+			w.made.add(MadeFragment)
+		default:
+			return reason
+		}
+	}
+	return Forwarded
+}
+
+// blankOptions overwrites the options that only the first fragment has with no-operation
+// (ip_options_fragment in net/ipv4/ip_options.c).
+func blankOptions(b []byte) {
+	const end, noop, copied = 0, 1, 0x80
+	for len(b) > 0 && b[0] != end {
+		n := 1
+		if b[0] != noop {
+			if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
+				return
+			}
+			n = int(b[1])
+		}
+		if b[0]&copied == 0 {
+			for i := range n {
+				b[i] = noop
+			}
+		}
+		b = b[n:]
+	}
+}
