@@ -19,6 +19,8 @@ import (
 const (
 	maxHeaderBytes = 16 << 10
 	maxBodyBytes   = 64 << 10
+	// A list of edits may set up a whole site at once. One edit is about 1 KiB.
+	maxEditsBytes  = 16 << 20
 	requestTimeout = 5 * time.Second
 	writeTimeout   = 30 * time.Second
 	idleTimeout    = time.Minute

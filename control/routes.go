@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"time"
 )
@@ -57,11 +59,15 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("GET "+sysctlsPath, func(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, a.director.Sysctls)
 	})
-	mux.HandleFunc(sysctlsPath, post(func(w http.ResponseWriter, r *http.Request, in sysctlBody) {
+	mux.HandleFunc("POST "+sysctlsPath, post(func(w http.ResponseWriter, r *http.Request, in sysctlBody) {
 		answer(w, r, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, a.director.SetSysctl(ctx, in.Name, in.Value)
 		})
 	}))
+	mux.HandleFunc(sysctlsPath, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", "GET, POST")
+		refuse(w, http.StatusMethodNotAllowed, r.URL.Path+" answers GET and POST, not "+r.Method)
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "no such path: "+r.URL.Path)
 	})
@@ -70,7 +76,11 @@ func (a *api) handler() http.Handler {
 			refuse(w, http.StatusForbidden, err.Error())
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		limit := int64(maxBodyBytes)
+		if r.URL.Path == editsPath {
+			limit = maxEditsBytes
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		mux.ServeHTTP(w, r)
 	})
 }
@@ -97,14 +107,37 @@ func post[T any](h func(http.ResponseWriter, *http.Request, T)) http.HandlerFunc
 			return
 		}
 		var in T
-		dec := json.NewDecoder(r.Body)
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&in); err != nil {
+		err := decodeOne(r.Body, &in)
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("%s: more than %d bytes at once", r.URL.Path, tooLarge.Limit))
+			return
+		}
+		if err != nil {
 			refuse(w, http.StatusBadRequest, r.URL.Path+": "+err.Error())
 			return
 		}
 		h(w, r, in)
 	}
+}
+
+// decodeOne reads one JSON document and wants nothing behind it.
+func decodeOne(r io.Reader, in any) error {
+	dec := json.NewDecoder(r)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(in)
+	if typ := new(json.UnmarshalTypeError); errors.As(err, &typ) {
+		return fmt.Errorf("%s cannot be %s", typ.Field, typ.Value) // without the names of Go types
+	}
+	if err != nil {
+		return err
+	}
+	switch _, err := dec.Token(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	}
+	return errors.New("more than one document")
 }
 
 // answer writes one JSON document, or ask's error.

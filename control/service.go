@@ -90,10 +90,24 @@ type Service struct {
 	// phrase each: "scheduler sed is not served yet". Empty: it is served.
 	Unserved []string `json:"unserved,omitempty"`
 
+	// Quorum is set if the service has one to keep.
+	Quorum *Quorum `json:"quorum,omitempty"`
+
 	Counters Counters `json:"counters"`
 	Rates    Rates    `json:"rates"`
 	// Servers are in table order: the first is the one the scheduler looks at first.
 	Servers []Server `json:"servers"`
+}
+
+// Quorum is how much of a service must be up, in the words of keepalived.conf.
+type Quorum struct {
+	// Required is the sum of weights that must be up, and Hysteresis how far it may be
+	// from that before the verdict changes.
+	Required   uint `json:"required"`
+	Hysteresis uint `json:"hysteresis"`
+	// Weight is the sum of the weights of the servers that are up, and Up the verdict.
+	Weight uint64 `json:"weight"`
+	Up     bool   `json:"up"`
 }
 
 // Counters are what IPVS counts per service and per server, since the start.
