@@ -71,7 +71,7 @@ func TestNoAllocs(t *testing.T) {
 					tt.each(s, tt.frame)
 				}
 				copy(work, tt.frame)
-				s.worker.in[0] = Frame{Data: work, in: tt.port - 1}
+				s.worker.in[0] = Frame{Data: work, Port: tt.port - 1}
 				s.worker.Process(s.worker.in[:1], s.now, &s.worker.out)
 				s.worker.out.reset(2)
 			}); allocs != 0 {
@@ -98,7 +98,7 @@ func allocSite(t testing.TB) *site {
 	s.serve(vip4, 82, wire.ProtoTCP, Masq, 80, 0)
 	k := s.serve(vip4, 81, wire.ProtoTCP, Masq, 80, 0)
 	if err := s.engine.Update(func(tx *Tx) error {
-		return tx.AddServer(k, netip.MustParseAddrPort("198.51.100.99:81"), ServerSpec{Masq, 1})
+		return tx.AddServer(k, netip.MustParseAddrPort("198.51.100.99:81"), ServerSpec{Method: Masq, Weight: 1})
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func BenchmarkProcess(b *testing.B) {
 			for b.Loop() {
 				for i := range work {
 					copy(work[i], pristine[i])
-					s.worker.in[i] = Frame{Data: work[i], in: in - 1}
+					s.worker.in[i] = Frame{Data: work[i], Port: in - 1}
 				}
 				s.worker.Process(s.worker.in, s.now, &s.worker.out)
 				s.worker.out.reset(2)

@@ -49,10 +49,13 @@ type Engine struct {
 	table     atomic.Pointer[table]
 	routes    atomic.Pointer[Routes]
 	answering atomic.Pointer[ends]
+	sysctls   atomic.Pointer[Sysctls]
 
 	mu       sync.Mutex              // serialises writers; guards what follows
 	services map[ServiceKey]*service // the committed services
 	trash    map[trashKey]*dest      // removed servers that may come back
+	past     Totals                  // of deleted services
+	meter    meter
 }
 
 type trashKey struct {
@@ -95,6 +98,7 @@ func New(c Config) (*Engine, error) {
 	e.table.Store(&table{})
 	e.routes.Store(NewRoutes(Network{}))
 	e.answering.Store(&ends{})
+	e.SetSysctls(DefaultSysctls())
 	for i := range e.workers {
 		cpu := -1
 		if i < len(c.CPUs) {
@@ -195,9 +199,10 @@ const (
 )
 
 func (e *Engine) housekeep(ctx context.Context) {
-	prepare, reap := time.NewTicker(prepareEvery), time.NewTicker(reapEvery)
+	prepare, reap, estimate := time.NewTicker(prepareEvery), time.NewTicker(reapEvery), time.NewTicker(estimateEvery)
 	defer prepare.Stop()
 	defer reap.Stop()
+	defer estimate.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -206,6 +211,8 @@ func (e *Engine) housekeep(ctx context.Context) {
 			e.flows.Prepare()
 		case <-reap.C:
 			e.reap()
+		case <-estimate.C:
+			e.estimate()
 		}
 	}
 }

@@ -21,7 +21,11 @@ type Frame struct {
 	// Slot is the receiving Port's own mark; nobody else reads it.
 	Slot uint32
 
-	in   int  // the number of the worker's port that received it
+	// Port is the number of the port that received the frame, in the list that the worker got
+	// by SetPorts. The worker itself sets it for what its ports receive; who calls Process sets
+	// it for what comes from elsewhere.
+	Port int
+
 	made bool // the worker made it: it stands for no received frame
 }
 

@@ -95,8 +95,8 @@ func FuzzProcess(f *testing.F) {
 			s.narrow(68, 100)
 		}
 		frames := []Frame{
-			{Data: bytes.Clone(first), in: int(how % 2)},
-			{Data: bytes.Clone(second), Vnet: make(VnetHeader, VnetLen), in: int(how / 2 % 2)},
+			{Data: bytes.Clone(first), Port: int(how % 2)},
+			{Data: bytes.Clone(second), Vnet: make(VnetHeader, VnetLen), Port: int(how / 2 % 2)},
 		}
 		if how&8 != 0 { // several segments with an unfinished checksum
 			frames[1].Vnet = VnetHeader{1, vnetTCPv4, 54, 0, 100, 0, 34, 0, 16, 0}

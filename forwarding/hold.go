@@ -92,7 +92,7 @@ func (w *Worker) hold(f *Frame, hop *NextHop, target *[16]byte, v6 bool, now mon
 	x := h.frames[h.used]
 	h.used++
 	x.target, x.v6, x.hash, x.until = *target, v6, flowHash(&w.packet.Tuple), now.Add(holdTime)
-	x.frame = Frame{Data: x.data[:copy(x.data[:], f.Data)], VLAN: f.VLAN, in: f.in, made: f.made}
+	x.frame = Frame{Data: x.data[:copy(x.data[:], f.Data)], VLAN: f.VLAN, Port: f.Port, made: f.made}
 	if f.Vnet != nil {
 		x.frame.Vnet = x.vnet[:copy(x.vnet[:], f.Vnet)]
 	}

@@ -130,7 +130,7 @@ func (w *Worker) cutSegments(f *Frame, p *Packet, way *way) Reason {
 	data := f.Data[head:]
 	for i, at := 0, 0; at < len(data); i, at = i+1, at+size {
 		part := data[at:min(at+size, len(data))]
-		one := Frame{Data: w.scratch.whole[:head+len(part)], VLAN: f.VLAN, in: f.in}
+		one := Frame{Data: w.scratch.whole[:head+len(part)], VLAN: f.VLAN, Port: f.Port}
 		copy(one.Data, f.Data[:head])
 		copy(one.Data[head:], part)
 		h := wire.IPv4(one.Data[wire.EthernetLen:p.l4])
@@ -192,7 +192,7 @@ func (w *Worker) cutIPv4(f *Frame, data []byte, limit int, way *way) Reason {
 	offset, more := h.FragmentOffset(), h.MoreFragments()
 	for i := range pieces {
 		part := payload[i*room : min((i+1)*room, len(payload))]
-		piece := Frame{Data: w.scratch.take(head + len(part)), VLAN: f.VLAN, in: f.in, made: true}
+		piece := Frame{Data: w.scratch.take(head + len(part)), VLAN: f.VLAN, Port: f.Port, made: true}
 		copy(piece.Data, data[:head])
 		copy(piece.Data[head:], part)
 		g := wire.IPv4(piece.Data[wire.EthernetLen:head])

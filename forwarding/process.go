@@ -17,8 +17,14 @@ const held = reasonCount
 // worker's own runs low, and at least one.
 func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) (taken int) {
 	e := w.engine
+	if !w.running && w.changed.Load() {
+		w.usePorts()
+	}
+	if len(out.ports) != len(w.ports) {
+		out.reset(len(w.ports))
+	}
 	w.scratch.reset()
-	w.table, w.routes, w.answering = e.table.Load(), e.routes.Load(), *e.answering.Load()
+	w.table, w.routes, w.answering, w.sysctls = e.table.Load(), e.routes.Load(), *e.answering.Load(), e.sysctls.Load()
 	for taken < len(in) && !w.scratch.low() {
 		w.reasons.add(w.process(&in[taken], now, out))
 		taken++
@@ -111,7 +117,7 @@ func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *stati
 		return reason
 	}
 	if masq {
-		if back := d.hop.Load(); back != nil && !f.VLAN.Present() && w.doubter.notice(back, wire.Ethernet(f.Data).Source(), w.ports[f.in].link, now) {
+		if back := d.hop.Load(); back != nil && !f.VLAN.Present() && w.doubter.notice(back, wire.Ethernet(f.Data).Source(), w.ports[f.Port].link, now) {
 			w.engine.want(back, true)
 		}
 		p.setSource(f, &w.end)

@@ -244,7 +244,7 @@ func TestRemovedServer(t *testing.T) {
 	if _, _, reason := s.process(outside, ack.frame(t), nil); reason != DropServerGone {
 		t.Errorf("the flow of a removed server: %s, want it kept and %s", reason, DropServerGone)
 	}
-	update(func(tx *Tx) error { return tx.AddServer(key, server, ServerSpec{Masq, 1}) })
+	update(func(tx *Tx) error { return tx.AddServer(key, server, ServerSpec{Method: Masq, Weight: 1}) })
 	if out, _, reason := s.process(outside, ack.frame(t), nil); out == nil {
 		t.Errorf("packet after the server's return: %s, want it forwarded", reason)
 	}
@@ -265,7 +265,7 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 		if err := tx.DeleteServer(key, endpoint(server4(0), 80)); err != nil {
 			return err
 		}
-		return tx.AddServer(key, endpoint(server4(1), 80), ServerSpec{Masq, 1})
+		return tx.AddServer(key, endpoint(server4(1), 80), ServerSpec{Method: Masq, Weight: 1})
 	})
 	if !errors.Is(err, ErrServerExists) {
 		t.Fatalf("Update returned %v, want %v", err, ErrServerExists)
@@ -338,7 +338,7 @@ func TestPortReuseAfterAFailure(t *testing.T) {
 }
 
 func quiesce(tx *Tx, k ServiceKey, server netip.AddrPort) error {
-	return tx.EditServer(k, server, ServerSpec{Masq, 0})
+	return tx.EditServer(k, server, ServerSpec{Method: Masq, Weight: 0})
 }
 
 // TestTableFull: the bound holds exactly, its drops are counted, and old flows go on.
@@ -418,7 +418,7 @@ func TestServiceDeletedAndAddedAgain(t *testing.T) {
 		return errors.Join(
 			tx.DeleteService(key),
 			tx.AddService(key, ServiceSpec{Scheduler: "wlc"}),
-			tx.AddServer(key, endpoint(server4(1), 80), ServerSpec{Masq, 5}),
+			tx.AddServer(key, endpoint(server4(1), 80), ServerSpec{Method: Masq, Weight: 5}),
 		)
 	}); err != nil {
 		t.Fatal(err)

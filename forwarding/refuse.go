@@ -119,7 +119,7 @@ func (w *Worker) beginAnswer(a *answer, f *Frame, p *Packet, n int, now mono.Tim
 	if b == nil {
 		return false
 	}
-	a.frame = Frame{Data: b, in: f.in, made: true, VLAN: f.VLAN}
+	a.frame = Frame{Data: b, Port: f.Port, made: true, VLAN: f.VLAN}
 	copy(b[wire.MACsLen:wire.EthernetLen], f.Data[wire.MACsLen:wire.EthernetLen])
 	if t.V6 {
 		h := wire.IPv6(b[wire.EthernetLen:])

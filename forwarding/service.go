@@ -63,13 +63,25 @@ func protocolName(p uint8) string {
 
 // A ServiceSpec is what can be configured of a virtual service.
 type ServiceSpec struct {
-	Scheduler string // one of sched.Names
+	Scheduler string      // one of sched.Names
+	Flags     sched.Flags // of the scheduler
+	// Persistence is how long a client stays with its server after its last new connection:
+	// 1 s to 31 days, 0 if connections do not persist. A service of all ports needs it.
+	Persistence time.Duration
+	// Netmask says which clients persist together: a mask of the address as packets have it,
+	// for IPv4 its first four bytes (gaps are allowed), for IPv6 a prefix. The zero value is
+	// each client for itself.
+	Netmask [16]byte
 }
 
 // A ServerSpec is what can be configured of a real server.
 type ServerSpec struct {
 	Method Method
 	Weight int // 0 to MaxWeight; 0 keeps connections and takes no new ones
+	// A server with UpperThreshold flows (active and inactive) is overloaded until it has less
+	// than LowerThreshold, or than three quarters of UpperThreshold if LowerThreshold is 0. An
+	// UpperThreshold of 0 is none. LowerThreshold is not above UpperThreshold.
+	UpperThreshold, LowerThreshold uint32
 }
 
 // wireKey is a ServiceKey as packets have it.
@@ -106,11 +118,13 @@ func netAddr(b [16]byte, v6 bool) netip.Addr {
 
 // A service is the identity of a virtual service: it outlives the snapshots that name it.
 type service struct {
-	key  ServiceKey
-	past Totals // of servers that are gone for good; guarded by Engine.mu
-	spec ServiceSpec
-	// servers is in IPVS's list order, newest first, as the committed table has it; guarded
-	// by Engine.mu.
+	key ServiceKey
+
+	// Engine.mu guards what follows.
+	past  Totals // of servers that were removed, for the time they were in
+	meter meter
+	spec  ServiceSpec
+	// servers is in IPVS's list order, newest first, as the committed table has it.
 	servers []*dest
 
 	// mu guards the scheduler and its list. A worker takes it only for a packet that has no
@@ -163,7 +177,11 @@ type dest struct {
 	inactive atomic.Int32 // all other flows
 	counters []destCounters
 
-	trashed time.Duration // when it was removed, on the Engine's clock; guarded by Engine.mu
+	// Engine.mu guards what follows.
+	trashed time.Duration // when it was removed, on the Engine's clock
+	owner   *service      // whose server it is or was
+	entered Totals        // counted before it was in that service's list
+	meter   meter
 }
 
 // Weight implements sched.Server.
@@ -205,8 +223,11 @@ type destCounters struct {
 	_                                                     [24]byte
 }
 
-// count counts a packet of n bytes that worker w forwards.
+// count counts a packet of n bytes that worker w forwards, unless d has been removed.
 func (d *dest) count(w int, direction conntrack.Dir, n int) {
+	if d.removed.Load() {
+		return // ip_vs_out_stats: answers are still translated, and not counted
+	}
 	c := &d.counters[w]
 	if direction == conntrack.Original {
 		c.packetsIn.Add(1)

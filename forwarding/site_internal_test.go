@@ -122,7 +122,7 @@ func (s *site) serve(vip netip.Addr, port uint16, protocol uint8, m Method, serv
 			if vip.Is6() {
 				addr = server6(i)
 			}
-			if err := tx.AddServer(key, netip.AddrPortFrom(addr, serverPort), ServerSpec{m, 1}); err != nil {
+			if err := tx.AddServer(key, netip.AddrPortFrom(addr, serverPort), ServerSpec{Method: m, Weight: 1}); err != nil {
 				return err
 			}
 		}
@@ -154,7 +154,7 @@ func (s *site) process(port int, data []byte, vnet VnetHeader) (out *Frame, via 
 func (s *site) processFrame(port int, f Frame) (out *Frame, via int, reason Reason) {
 	s.t.Helper()
 	before := s.reasons()
-	f.in = port - 1
+	f.Port = port - 1
 	frames := []Frame{f}
 	s.own = nil
 	s.worker.Process(frames, s.now, &s.worker.out)

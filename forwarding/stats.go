@@ -8,7 +8,7 @@ import (
 	"uvs/internal/wire"
 )
 
-// Totals count since a server was first added. In is towards the server, Out towards the
+// Totals count since a service or server was first added, or since the last Zero. In is towards the server, Out towards the
 // client; bytes are of IP packets with their headers, as they arrived. A GSO frame counts as
 // one packet, as in IPVS.
 type Totals struct{ Connections, PacketsIn, PacketsOut, BytesIn, BytesOut uint64 }
@@ -21,12 +21,28 @@ func (t *Totals) add(o Totals) {
 	t.BytesOut += o.BytesOut
 }
 
+// minus returns what was counted since o.
+func (t Totals) minus(o Totals) Totals {
+	return Totals{
+		Connections: t.Connections - o.Connections,
+		PacketsIn:   t.PacketsIn - o.PacketsIn,
+		PacketsOut:  t.PacketsOut - o.PacketsOut,
+		BytesIn:     t.BytesIn - o.BytesIn,
+		BytesOut:    t.BytesOut - o.BytesOut,
+	}
+}
+
+// Rates are IPVS's estimates per second (net/netfilter/ipvs/ip_vs_est.c): averages that
+// move by a quarter of the difference every 2 s. Bytes are bytes, not bits.
+type Rates struct{ Connections, PacketsIn, PacketsOut, BytesIn, BytesOut uint64 }
+
 // ServiceInfo is a copy of a service's state.
 type ServiceInfo struct {
 	Key     ServiceKey
 	Spec    ServiceSpec
 	Servers []ServerInfo // in IPVS's list order, newest first
 	Total   Totals       // of the servers, removed ones included
+	Rates   Rates
 }
 
 // ServerInfo is a copy of a real server's state.
@@ -34,7 +50,10 @@ type ServerInfo struct {
 	Addr             netip.AddrPort
 	Spec             ServerSpec
 	Active, Inactive int
+	Persistent       int  // persistence templates
+	Overloaded       bool // its upper threshold was reached; it gets no new flows
 	Total            Totals
+	Rates            Rates
 	// Hop is the way to the server, nil if there is none.
 	Hop *NextHop
 }
@@ -42,12 +61,18 @@ type ServerInfo struct {
 func (d *dest) info() ServerInfo {
 	return ServerInfo{
 		Addr:     d.addr,
-		Spec:     ServerSpec{Method: Method(d.method.Load()), Weight: int(d.weight.Load())},
+		Spec:     d.spec(),
 		Active:   int(d.active.Load()),
 		Inactive: int(d.inactive.Load()),
-		Total:    d.totals(),
+		Total:    d.meter.shown(d.totals()),
+		Rates:    d.meter.rates(),
 		Hop:      d.hop.Load(),
 	}
+}
+
+// spec returns what is configured of the server.
+func (d *dest) spec() ServerSpec {
+	return ServerSpec{Method: Method(d.method.Load()), Weight: int(d.weight.Load())}
 }
 
 // WorkerInfo is a copy of a worker's state.

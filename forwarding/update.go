@@ -13,13 +13,14 @@ import (
 
 // Errors of a Tx. The texts are those that ipvsadm users know.
 var (
-	ErrServiceExists = errors.New("Service already exists")     //nolint:staticcheck // ipvsadm's own words
-	ErrNoService     = errors.New("No such service")            //nolint:staticcheck // ipvsadm's own words
-	ErrServerExists  = errors.New("Destination already exists") //nolint:staticcheck // ipvsadm's own words
-	ErrNoServer      = errors.New("No such destination")        //nolint:staticcheck // ipvsadm's own words
-	ErrNoScheduler   = errors.New("Scheduler not found")        //nolint:staticcheck // ipvsadm's own words
-	ErrInvalid       = errors.New("invalid service or server")  // a value out of range; the wrapping error names it
-	ErrTooMany       = errors.New("too many real servers")      // more than the server id space holds
+	ErrServiceExists = errors.New("Service already exists")        //nolint:staticcheck // ipvsadm's own words
+	ErrNoService     = errors.New("No such service")               //nolint:staticcheck // ipvsadm's own words
+	ErrServerExists  = errors.New("Destination already exists")    //nolint:staticcheck // ipvsadm's own words
+	ErrNoServer      = errors.New("No such destination")           //nolint:staticcheck // ipvsadm's own words
+	ErrNoScheduler   = errors.New("Scheduler not found")           //nolint:staticcheck // ipvsadm's own words
+	ErrRange         = errors.New("Numerical result out of range") //nolint:staticcheck // the C library's word for ERANGE, as ipvsadm prints it
+	ErrInvalid       = errors.New("invalid service or server")     // a value out of range; the wrapping error names it
+	ErrTooMany       = errors.New("too many real servers")         // more than the server id space holds
 )
 
 // MaxWeight is the largest weight that IPVS takes (ip_vs_add_dest checks the sign only;
@@ -57,7 +58,7 @@ func (e *Engine) Update(change func(*Tx) error) error {
 	for k, s := range e.services {
 		d := &draft{service: s, spec: s.spec, servers: make([]draftServer, len(s.servers))}
 		for i, x := range s.servers {
-			d.servers[i] = draftServer{x, ServerSpec{Method(x.method.Load()), int(x.weight.Load())}}
+			d.servers[i] = draftServer{x, x.spec()}
 		}
 		tx.services[k] = d
 	}
@@ -106,7 +107,7 @@ func (tx *Tx) DeleteService(k ServiceKey) error {
 
 // AddServer adds a real server at the head of the service's list, as IPVS does. A server
 // that was removed a short time ago comes back with its flows and counters. It returns
-// ErrNoService, ErrServerExists or an error that wraps ErrInvalid.
+// ErrNoService, ErrServerExists or an error that wraps ErrInvalid or ErrRange.
 func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
 	d := tx.services[k]
 	if d == nil {
@@ -125,7 +126,7 @@ func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) er
 }
 
 // EditServer replaces a server's settings; its flows, counters and place in the list stay.
-// It returns ErrNoService, ErrNoServer or an error that wraps ErrInvalid.
+// It returns ErrNoService, ErrNoServer or an error that wraps ErrInvalid or ErrRange.
 func (tx *Tx) EditServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
 	d := tx.services[k]
 	if d == nil {
@@ -172,6 +173,12 @@ func checkService(k ServiceKey, spec ServiceSpec) error {
 	if _, ok := sched.New(spec.Scheduler); !ok {
 		return ErrNoScheduler
 	}
+	switch {
+	case spec.Flags != 0:
+		return fmt.Errorf("%w: scheduler flags are not served yet", ErrInvalid)
+	case spec.Persistence != 0 || spec.Netmask != [16]byte{}:
+		return fmt.Errorf("%w: persistence is not served yet", ErrInvalid)
+	}
 	return nil
 }
 
@@ -188,6 +195,10 @@ func checkServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
 		return fmt.Errorf("%w: direct routing cannot map port %d to %d", ErrInvalid, k.Port, server.Port())
 	case spec.Weight < 0 || spec.Weight > MaxWeight:
 		return fmt.Errorf("%w: weight %d is not from 0 to %d", ErrInvalid, spec.Weight, MaxWeight)
+	case spec.LowerThreshold > spec.UpperThreshold:
+		return fmt.Errorf("%w: lower threshold %d is above the upper one, %d", ErrRange, spec.LowerThreshold, spec.UpperThreshold)
+	case spec.UpperThreshold != 0:
+		return fmt.Errorf("%w: thresholds are not served yet", ErrInvalid)
 	}
 	return nil
 }
@@ -212,6 +223,7 @@ func (e *Engine) commit(tx *Tx) error {
 	for k, s := range e.services {
 		e.trashServers(s, keep)
 		if services[k] != s {
+			e.past.add(s.raw())
 			s.servers = nil
 		}
 	}
@@ -274,12 +286,25 @@ func (e *Engine) applyDraft(d *draft) {
 	for i, x := range d.servers {
 		list[i] = x.dest
 		delete(e.trash, trashKey{s.key, x.dest.addr})
+		x.dest.join(s)
 		x.dest.method.Store(uint32(x.spec.Method))
 		x.dest.weight.Store(int32(x.spec.Weight))
 		x.dest.removed.Store(false)
 	}
 	s.spec, s.servers = d.spec, list
 	s.reschedule()
+}
+
+// join makes d a server of s. Whoever comes from a service that was deleted keeps its
+// flows; its counters begin anew (__ip_vs_update_dest zeroes a server whose service is
+// another one).
+func (d *dest) join(s *service) {
+	if d.owner == s {
+		return
+	}
+	raw := d.totals()
+	d.owner, d.entered = s, raw
+	d.meter.zero(raw)
 }
 
 // trashServers puts the servers of s that are not kept aside: their flows still name them.
@@ -290,6 +315,9 @@ func (e *Engine) trashServers(s *service, keep map[*dest]bool) {
 		}
 		x.removed.Store(true)
 		x.trashed = e.uptime()
+		raw := x.totals()
+		s.past.add(raw.minus(x.entered))
+		x.entered = raw
 		e.trash[trashKey{s.key, x.addr}] = x
 	}
 }
@@ -317,9 +345,6 @@ func (e *Engine) reap() {
 		if e.uptime()-d.trashed < trashPeriod {
 			continue
 		}
-		if s := e.services[k.service]; s != nil {
-			s.past.add(d.totals())
-		}
 		delete(e.trash, k)
 		e.dests.remove(d)
 	}
@@ -331,16 +356,9 @@ func (e *Engine) Services() []ServiceInfo {
 	defer e.mu.Unlock()
 	out := make([]ServiceInfo, 0, len(e.services))
 	for _, s := range e.services {
-		info := ServiceInfo{Key: s.key, Spec: s.spec, Total: s.past}
+		info := ServiceInfo{Key: s.key, Spec: s.spec, Total: s.meter.shown(s.raw()), Rates: s.meter.rates()}
 		for _, d := range s.servers {
-			server := d.info()
-			info.Total.add(server.Total)
-			info.Servers = append(info.Servers, server)
-		}
-		for k, d := range e.trash {
-			if k.service == s.key {
-				info.Total.add(d.totals())
-			}
+			info.Servers = append(info.Servers, d.info())
 		}
 		out = append(out, info)
 	}

@@ -12,7 +12,7 @@ func (w *Worker) untag(f *Frame) bool {
 		f.VLAN = VLANTag{}
 		return true
 	}
-	return !w.routes.ownsVLAN(w.ports[f.in].link, id)
+	return !w.routes.ownsVLAN(w.ports[f.Port].link, id)
 }
 
 // A station is where a flow's request came from: the neighbour, the link and the VLAN.
@@ -47,14 +47,14 @@ func (s *station) setFlowLink(v int32) {
 
 // stationOf returns where a frame came from.
 func (w *Worker) stationOf(f *Frame) station {
-	return station{mac: wire.Ethernet(f.Data).Source(), link: w.ports[f.in].link, vlan: f.VLAN.ID()}
+	return station{mac: wire.Ethernet(f.Data).Source(), link: w.ports[f.Port].link, vlan: f.VLAN.ID()}
 }
 
 // tagFor returns the tag with which a frame leaves by a link: its own on the link where it
 // came in, otherwise that of the client that is reached there.
 func (w *Worker) tagFor(f *Frame, link int, client *station) VLANTag {
 	switch {
-	case f.VLAN.Present() && w.ports[f.in].link == link:
+	case f.VLAN.Present() && w.ports[f.Port].link == link:
 		return f.VLAN
 	case client != nil && client.vlan != 0 && client.link == link:
 		return VLANTag{TPID: wire.EtherTypeVLAN, TCI: client.vlan}

@@ -30,6 +30,7 @@ type Worker struct {
 	superseded []Port     // of lists that another replaced before the worker took them up
 
 	// What follows belongs to the worker's goroutine.
+	running   bool // run takes up ports between its rounds
 	ports     []portState
 	in        []Frame
 	out       Batch
@@ -37,10 +38,11 @@ type Worker struct {
 	doubter   doubter
 	scratch   scratch
 	limiter   limiter
-	ownID     uint16  // identification of the last IPv4 packet of our own
-	table     *table  // of the current batch
-	routes    *Routes // of the current batch
-	answering ends    // of the current batch
+	ownID     uint16   // identification of the last IPv4 packet of our own
+	table     *table   // of the current batch
+	routes    *Routes  // of the current batch
+	answering ends     // of the current batch
+	sysctls   *Sysctls // of the current batch
 	packet    Packet
 	flow      conntrack.Flow
 	end       conntrack.Endpoint // what NAT writes into the current packet
@@ -51,7 +53,8 @@ type portState struct {
 	link int
 }
 
-// A Batch holds frames to send by port. It belongs to one worker.
+// A Batch holds frames to send by port, in the order of SetPorts. The zero Batch is empty
+// and ready for Process. It belongs to one worker.
 type Batch struct {
 	ports [][]Frame // parallel to the worker's ports
 }
@@ -65,6 +68,17 @@ func (b *Batch) reset(ports int) {
 		b.ports[i] = b.ports[i][:0]
 	}
 }
+
+// Ports returns how many ports the batch has room for: as many as the worker of its last
+// Process.
+func (b *Batch) Ports() int { return len(b.ports) }
+
+// Frames returns the frames to send by a port, 0 to Ports()−1. They are valid until the
+// received frames are released or Process is called again.
+func (b *Batch) Frames(port int) []Frame { return b.ports[port] }
+
+// Reset empties the batch. It keeps its memory.
+func (b *Batch) Reset() { b.reset(len(b.ports)) }
 
 func (b *Batch) add(port int, f *Frame) { b.ports[port] = append(b.ports[port], *f) }
 
@@ -86,7 +100,8 @@ func newWorker(e *Engine, id, cpu int) (*Worker, error) {
 	return w, nil
 }
 
-// SetPorts makes ports the worker's own from its next batch on. Ports it had before, or was
+// SetPorts makes ports the worker's own from its next batch on, of Run or, if the Engine is
+// not running, of Process. Ports it had before, or was
 // given before and never took up, are closed then unless they are in the list. Safe for use
 // by many goroutines; the last call wins.
 func (w *Worker) SetPorts(ports []Port) {
@@ -137,7 +152,7 @@ func (w *Worker) round(now mono.Time) int {
 			continue
 		}
 		for j := range w.in[:n] {
-			w.in[j].in = i
+			w.in[j].Port = i
 		}
 		for taken := 0; taken < n; {
 			taken += w.Process(w.in[taken:n], now, &w.out)

@@ -25,11 +25,13 @@ const (
 func (w *Worker) run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	w.running = true
 	stop := context.AfterFunc(ctx, w.wake)
 	defer stop()
 	defer func() { // no ring stays open behind a worker that stopped
 		w.SetPorts(nil)
 		w.usePorts()
+		w.running = false
 	}()
 	if cpu := int(w.cpu.Load()); cpu >= 0 {
 		undo, err := pin(cpu)
