@@ -12,6 +12,9 @@ type Host struct {
 	Interfaces []string
 	// AnyInterface switches the check of interface names off.
 	AnyInterface bool
+	// Links are the properties of interfaces, where they are known; one that is only in Interfaces is taken for an
+	// Ethernet device with addresses of both families.
+	Links []Link
 }
 
 // Load parses and binds in one step and returns the findings of both, sorted together.

@@ -63,6 +63,9 @@ type Diagnostic struct {
 	// Fatal marks the errors on which keepalived exits at once (on all others it goes on with a default), and those
 	// after which the rest of the configuration is unknown.
 	Fatal bool
+	// Silent marks the errors and warnings that keepalived 2.2.7 takes without a word: they do not count for the exit
+	// status of its -t.
+	Silent bool
 	// Message says in one line what was found and what was expected, without position and suggestion.
 	Message string
 	// Value is the offending word, "" where something is missing.
@@ -147,8 +150,8 @@ func (fs *findings) errorf(p Pos, value, format string, args ...any) finding {
 	return fs.add(p, Error, value, format, args...)
 }
 
-func (fs *findings) warnf(p Pos, value, format string, args ...any) {
-	fs.add(p, Warning, value, format, args...)
+func (fs *findings) warnf(p Pos, value, format string, args ...any) finding {
+	return fs.add(p, Warning, value, format, args...)
 }
 
 func (fs *findings) notef(p Pos, value, format string, args ...any) {
@@ -175,3 +178,4 @@ type finding struct{ d *Diagnostic }
 func (f finding) suggest(s string) { f.d.Suggestion = s }
 func (f finding) fatal()           { f.d.Fatal = true }
 func (f finding) warning()         { f.d.Severity = Warning }
+func (f finding) silent()          { f.d.Silent = true }

@@ -12,6 +12,23 @@ type Config struct {
 	RouterID string
 	// Instances are the vrrp_instance blocks, in the order of the file.
 	Instances []Instance
+	// SyncGroups are the vrrp_sync_group blocks.
+	SyncGroups []SyncGroup
+	// Scripts, TrackFiles, TrackProcesses and BFDs are what can be tracked, whether anyone does or not.
+	Scripts        []VRRPScript
+	TrackFiles     []TrackFile
+	TrackProcesses []TrackProcess
+	BFDs           []BFD
+	// Static is set from start to stop; TrackGroups are the instances that follow some of it.
+	Static      Static
+	TrackGroups []TrackGroup
+	// GARPGroups and InterfaceDelays concern interfaces.
+	GARPGroups      []GARPGroup
+	InterfaceDelays []InterfaceDelay
+	// ClientTLS is what HTTPS checkers show.
+	ClientTLS ClientTLS
+	// Process is what concerns the program as a whole.
+	Process Process
 	// VirtualServers are the services to run, in the order of the file. Each has at least one real server.
 	VirtualServers []VirtualServer
 	// Unserved lists what is in the file, is right, and cannot be run yet.
@@ -25,39 +42,6 @@ type Unserved struct {
 	Name string
 	// Reasons says what it needs, one phrase each: "scheduler sh is not served yet".
 	Reasons []string
-}
-
-// An Instance is one vrrp_instance.
-type Instance struct {
-	Pos  Pos
-	Name string
-	// Interface is where adverts go, and the device of addresses that name none.
-	Interface string
-	// Master says that the instance begins as MASTER; a preference only, unless Priority is 255.
-	Master bool
-	// VRID is the virtual router id, 1 to 255.
-	VRID uint8
-	// Priority is 1 to 255; 255 owns the addresses.
-	Priority uint8
-	// AdvertInterval is 10 ms to 255 s.
-	AdvertInterval time.Duration
-	// Addresses are advertised; Excluded ones are only set. They may be of another family.
-	Addresses, Excluded []Address
-}
-
-// An Address is one line of virtual_ipaddress or virtual_ipaddress_excluded.
-type Address struct {
-	Pos Pos
-	// Prefix is the address with the length of its network; without /LEN in the file /32 or /128.
-	Prefix netip.Prefix
-	// Device is the interface that gets the address, never "".
-	Device string
-	// Broadcast is the zero Addr where none is to be set.
-	Broadcast netip.Addr
-	// Label is the address label, "" for none; at most 15 bytes.
-	Label string
-	// Scope is the route scope, rtnetlink(7): 0 global, 200 site, 253 link, 254 host.
-	Scope uint8
 }
 
 // Protocol is a transport protocol by its IP number.
