@@ -7,7 +7,30 @@ type Server interface {
 	Active() int      // connections in ActiveConn
 	Inactive() int    // connections in InActConn
 	Overloaded() bool // its upper threshold is reached
+	// LastWeight is the latest weight that was not 0, or 0 if it never had another
+	// (ip_vs_dest.last_weight).
+	LastWeight() int
+	// End is the server's address and port.
+	End() End
 }
+
+// An End is an address and a port as IPVS's hashes take them. Addr is an IPv4 address as a
+// number, 192.0.2.1 being 0xc0000201, or the exclusive or of an IPv6 address's four words.
+type End struct {
+	Addr uint32
+	Port uint16
+}
+
+// Flags change how a scheduler hashes. They have the kernel's values
+// (IP_VS_SVC_F_SCHED1 to 3, include/uapi/linux/ip_vs.h) and mean something to sh and mh only.
+type Flags uint8
+
+// The flags, with ipvsadm's names.
+const (
+	Fallback Flags = 0x08 // sh-fallback, mh-fallback: try other servers if the hashed one is not available
+	Port     Flags = 0x10 // sh-port, mh-port: the client's port counts, too
+	Flag3    Flags = 0x20 // flag-3: no scheduler knows it
+)
 
 // A Scheduler chooses servers for one service. It is owned by one goroutine at a time.
 type Scheduler interface {
@@ -18,17 +41,18 @@ type Scheduler interface {
 	// added, edited or deleted. The scheduler keeps the slice, which must not change.
 	Update(list []Server)
 
-	// Pick returns the index of the chosen server in the list of the last Update, or −1
-	// if none is available. Weights, counts and overload are read as they are now. It does
-	// not allocate.
-	Pick() int
+	// Pick returns the index of the server chosen for a client in the list of the last
+	// Update, or −1 if none is available. Weights, counts and overload are read as they are
+	// now. It does not allocate.
+	Pick(client End) int
 }
 
 // none is the index of no server; as a position it is the place before the first one.
 const none = -1
 
-// New returns the scheduler of that name, without servers, and whether there is one.
-func New(name string) (Scheduler, bool) {
+// New returns the scheduler of that name, without servers, and whether there is one. Flags
+// are ignored by schedulers that do not know them.
+func New(name string, flags Flags) (Scheduler, bool) {
 	switch name {
 	case "rr":
 		return &roundRobin{last: none}, true
@@ -38,12 +62,16 @@ func New(name string) (Scheduler, bool) {
 		return &leastConnection{}, true
 	case "wlc":
 		return &weightedLeastConnection{}, true
+	case "sh":
+		return &sourceHashing{flags: flags}, true
+	case "mh":
+		return &maglevHashing{flags: flags}, true
 	}
 	return nil, false
 }
 
 // Names returns the names that New knows, sorted.
-func Names() []string { return []string{"lc", "rr", "wlc", "wrr"} }
+func Names() []string { return []string{"lc", "mh", "rr", "sh", "wlc", "wrr"} }
 
 // available reports whether a server may get a new connection.
 func available(s Server) bool { return s.Weight() > 0 && !s.Overloaded() }

@@ -15,12 +15,16 @@ type server struct {
 	weight           int
 	active, inactive int
 	overloaded       bool
+	last             int // the last weight that was not 0, if weight is
+	end              sched.End
 }
 
 func (s *server) Weight() int      { return s.weight }
 func (s *server) Active() int      { return s.active }
 func (s *server) Inactive() int    { return s.inactive }
 func (s *server) Overloaded() bool { return s.overloaded }
+func (s *server) LastWeight() int  { return max(s.last, s.weight) }
+func (s *server) End() sched.End   { return s.end }
 
 // site is a scheduler with the list it was given last.
 type site struct {
@@ -31,7 +35,7 @@ type site struct {
 
 func newSite(t *testing.T, name string, list ...*server) *site {
 	t.Helper()
-	s, ok := sched.New(name)
+	s, ok := sched.New(name, sched.Fallback)
 	if !ok {
 		t.Fatalf("no scheduler %q", name)
 	}
@@ -53,7 +57,7 @@ func (s *site) update(list ...*server) {
 func (s *site) picks(n int) string {
 	var b strings.Builder
 	for range n {
-		if i := s.Pick(); i < 0 {
+		if i := s.Pick(sched.End{}); i < 0 {
 			b.WriteString("-")
 		} else {
 			b.WriteString(s.list[i].name)
@@ -79,20 +83,20 @@ func weighted(weights ...int) []*server {
 }
 
 func TestNames(t *testing.T) {
-	if got := fmt.Sprint(sched.Names()); got != "[lc rr wlc wrr]" {
+	if got := fmt.Sprint(sched.Names()); got != "[lc mh rr sh wlc wrr]" {
 		t.Errorf("names %s", got)
 	}
 	for _, name := range sched.Names() {
-		s, ok := sched.New(name)
+		s, ok := sched.New(name, 0)
 		if !ok || s.Name() != name {
 			t.Errorf("New(%q) is %v, %v", name, s, ok)
 			continue
 		}
-		if got := s.Pick(); got != -1 {
+		if got := s.Pick(sched.End{}); got != -1 {
 			t.Errorf("%s without servers picks %d", name, got)
 		}
 	}
-	if _, ok := sched.New("wrx"); ok {
+	if _, ok := sched.New("wrx", 0); ok {
 		t.Error(`New("wrx") is a scheduler`)
 	}
 }
@@ -293,7 +297,7 @@ func TestWeightedRoundRobinAgainstItsCycle(t *testing.T) {
 			for !free(cycle[at%len(cycle)]) {
 				at++
 			}
-			if got, want := s.Pick(), cycle[at%len(cycle)]; got != want {
+			if got, want := s.Pick(sched.End{}), cycle[at%len(cycle)]; got != want {
 				t.Fatalf("seed %d, step %d, weights %v: got %d, want %d", seed, step, weights, got, want)
 			}
 			at++
@@ -361,7 +365,7 @@ func TestWeightedLeastConnectionFills(t *testing.T) {
 	s := newSite(t, "wlc", l...)
 	got := ""
 	for range 12 {
-		i := s.Pick()
+		i := s.Pick(sched.End{})
 		l[i].active++
 		got += l[i].name
 	}
@@ -374,7 +378,7 @@ func TestWeightedLeastConnectionFills(t *testing.T) {
 func TestNoAllocs(t *testing.T) {
 	for _, name := range sched.Names() {
 		s := newSite(t, name, weighted(3, 0, 2, 5)...)
-		if got := testing.AllocsPerRun(1000, func() { s.Pick() }); got != 0 {
+		if got := testing.AllocsPerRun(1000, func() { s.Pick(sched.End{}) }); got != 0 {
 			t.Errorf("%s: %v allocations", name, got)
 		}
 	}
@@ -384,7 +388,7 @@ func BenchmarkPick(b *testing.B) {
 	for _, name := range sched.Names() {
 		for _, n := range []int{1, 10, 100, 1000} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				s, _ := sched.New(name)
+				s, _ := sched.New(name, 0)
 				list := make([]sched.Server, n)
 				for i := range list {
 					list[i] = &server{weight: 1 + i%10, active: i % 7}
@@ -392,7 +396,7 @@ func BenchmarkPick(b *testing.B) {
 				s.Update(list)
 				b.ReportAllocs()
 				for b.Loop() {
-					s.Pick()
+					s.Pick(sched.End{})
 				}
 			})
 		}
@@ -401,9 +405,9 @@ func BenchmarkPick(b *testing.B) {
 
 // BenchmarkPickLight has a heavy server overloaded and a light one to be found.
 func BenchmarkPickLight(b *testing.B) {
-	s, _ := sched.New("wrr")
+	s, _ := sched.New("wrr", 0)
 	s.Update([]sched.Server{&server{weight: 65535, overloaded: true}, &server{weight: 1}})
 	for b.Loop() {
-		s.Pick()
+		s.Pick(sched.End{})
 	}
 }
