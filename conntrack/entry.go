@@ -14,9 +14,9 @@ type head struct {
 	deadline uint32 // tick at which the flow is over
 	next     uint32 // ref of the next in the wheel list, or in the free list
 	prev     uint32 // ref of the one before, or refList | list
-	tag      uint32 // low half of the client's hash: the key in the index
+	control  uint32 // ref of the template that chose the server, in Table.templates; 0: none did
 	server   ServerID
-	packets  uint32 // from the client; wraps
+	packets  uint32 // from the client; wraps. Of a template: see template.go
 	link     int32
 	mac      [6]byte
 	flags    Flags

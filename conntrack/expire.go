@@ -7,10 +7,13 @@ const slice = 128
 
 // Expire ends flows whose time is over at now. It looks at no more than about budget
 // entries, beginning with another shard at each call, passes over a shard that is in
-// use, and returns how many flows ended. What is left is due at the next call. It costs a
+// use, and returns how many flows ended; templates are looked after likewise and not counted. What is left is due at the next call. It costs a
 // few ns when nothing is due, never goes through the whole table, and is meant to be
 // called by every worker once per round of its loop.
 func (t *Table) Expire(now mono.Time, budget int) (expired int) {
+	if t.templates != nil {
+		t.templates.Expire(now, budget)
+	}
 	target := tickOf(now)
 	if t.swept.Load() > target || budget <= 0 {
 		return 0
@@ -71,6 +74,9 @@ func (t *Table) expire(s *shard, target uint32, budget int) (looked, ended int, 
 // look ends the flow if its time is over at target and files its entry anew otherwise.
 func (t *Table) look(s *shard, ref, target uint32) (ended bool) {
 	h := s.head(ref)
+	if h.deadline <= target && h.flags&FlagTemplate != 0 && h.holders() > 0 {
+		h.deadline = target + ticksOf(controlledTimeout)
+	}
 	if h.deadline <= target {
 		t.remove(s, ref, h)
 		return true

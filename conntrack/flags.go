@@ -21,6 +21,8 @@ const (
 	FlagNoOutput Flags = 0x80
 	// FlagInactive says that the flow counts in its server's InActConn. The table keeps it.
 	FlagInactive Flags = 0x100
+	// FlagTemplate marks a persistence template. The table keeps it.
+	FlagTemplate Flags = 0x1000
 )
 
 // Method returns the forwarding method.

@@ -36,9 +36,10 @@ func (f *Flow) State() State { return f.h.state }
 // Flags returns the flags.
 func (f *Flow) Flags() Flags { return f.h.flags }
 
-// SetFlags sets all flags but [FlagInactive], which stays as it is.
+// SetFlags sets all flags but [FlagInactive] and [FlagTemplate], which stay as they are.
 func (f *Flow) SetFlags(fl Flags) {
-	f.h.flags = fl&^FlagInactive | f.h.flags&FlagInactive
+	const ours = FlagInactive | FlagTemplate
+	f.h.flags = fl&^ours | f.h.flags&ours
 }
 
 // Client returns the client's end.
@@ -92,6 +93,9 @@ func (f *Flow) Advance(seg TCPFlags, now mono.Time) (change int) {
 			change = -1
 		}
 	}
+	if h.control != 0 && (h.state == Established || h.state == UDP && f.dir == Reply) {
+		f.t.templates.headOf(TemplateRef(h.control)).assure()
+	}
 	first := h.packets == 0
 	if f.dir == Original {
 		h.packets++
@@ -107,6 +111,9 @@ func (f *Flow) Advance(seg TCPFlags, now mono.Time) (change int) {
 	}
 	return change
 }
+
+// Controlled reports whether a template chose the flow's server.
+func (f *Flow) Controlled() bool { return f.h.control != 0 }
 
 // Expire ends the flow at once, with the call of Released. Of f, only Unlock may be
 // called then.

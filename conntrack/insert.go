@@ -17,6 +17,9 @@ type Spec struct {
 	Flags  Flags    // forwarding method, FlagNoOutput
 	MAC    [6]byte  // where the request came from
 	Link   int32    // index of the interface where it came in
+	// Control is the template that chose the server, if one did; see [Table.Template]. A
+	// flow that is inserted takes over what the caller holds of it.
+	Control TemplateRef
 }
 
 // InsertResult says what became of an insertion.
@@ -68,7 +71,7 @@ func (t *Table) Insert(tp *Tuple, spec *Spec, now mono.Time, f *Flow) InsertResu
 	h := s.head(ref)
 	*h = head{
 		deadline: deadline(now, ticksOf(firstTimeout)),
-		tag:      tag,
+		control:  uint32(spec.Control),
 		server:   spec.Server,
 		link:     spec.Link,
 		mac:      spec.MAC,
@@ -104,8 +107,13 @@ func (t *Table) add(s *shard, tag uint32, v6 bool) (uint32, InsertResult) {
 
 // remove ends a flow.
 func (t *Table) remove(s *shard, ref uint32, h *head) {
-	s.leave(h.tag, ref)
+	client, _, _ := s.endpoints(ref)
+	_, tag := t.placeOf(h.proto, &client, ref&refV6 != 0)
+	s.leave(tag, ref)
 	s.unfile(h)
+	if h.control != 0 {
+		t.templates.letGo(TemplateRef(h.control))
+	}
 	if h.server.Gen != 0 {
 		t.released(h.server, h.flags&FlagInactive == 0)
 	}

@@ -20,13 +20,14 @@ type Entry struct {
 	Link                  int32
 }
 
-// Each calls fn for every flow until fn returns false, those of IPv4 first. It copies one
+// Each calls fn for every flow until fn returns false, those of IPv4 first, then for every
+// persistence template: its client has port 0, its state is None or Assured. It copies one
 // chunk of entries at a time and calls fn with nothing locked. A flow that lives during
 // the whole call is seen once; one that comes or goes may be missed. The Entry is fn's
 // only during that call.
 func (t *Table) Each(now mono.Time, fn func(*Entry) bool) {
-	if each(t, t.arena4, 0, now, fn) {
-		each(t, t.arena6, refV6, now, fn)
+	if each(t, t.arena4, 0, now, fn) && each(t, t.arena6, refV6, now, fn) && t.templates != nil {
+		t.templates.Each(now, fn)
 	}
 }
 
@@ -63,7 +64,12 @@ func (s *shard) entry(ref uint32, now mono.Time) Entry {
 	h := s.head(ref)
 	e := Entry{
 		Proto: h.proto, State: h.state, Flags: h.flags, Server: h.server,
-		Packets: h.packets, MAC: h.mac, Link: h.link,
+		MAC: h.mac, Link: h.link,
+	}
+	if h.flags&FlagTemplate == 0 {
+		e.Packets = h.packets
+	} else if e.State = None; h.assured() {
+		e.State = Assured
 	}
 	if left := int64(h.deadline) - int64(tickOf(now)) - 1; left > 0 {
 		e.Remaining = time.Duration(left) * tick

@@ -20,13 +20,17 @@ const (
 	// UDP is the only state of a UDP flow.
 	UDP
 
+	// Assured is how a persistence template is listed that a connection proved right
+	// (IP_VS_CTPL_S_ASSURED); until then it is listed as None. No flow is in that state.
+	Assured
+
 	numTCP    = int(SynAck) + 1
 	numStates = int(UDP) + 1
 )
 
-var stateNames = [numStates]string{
+var stateNames = [numStates + 1]string{
 	"NONE", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT", "TIME_WAIT",
-	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK", "UDP",
+	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK", "UDP", "ASSURED",
 }
 
 // String returns the name that ipvsadm prints.

@@ -12,7 +12,7 @@ import (
 
 // Config is what a [Table] is made from.
 type Config struct {
-	MaxFlows int      // bound on the flows of both families together, 1 to 2^28
+	MaxFlows int      // bound on the flows of both families together, 1 to 2^28, and on the templates
 	Shards   int      // a power of two up to 65536; 0 means 16 per CPU, at least 64
 	Secret   [16]byte // key of the hash: random, and the same as long as a saved table lives
 	Timeouts Timeouts // zeros mean the kernel's
@@ -21,6 +21,9 @@ type Config struct {
 	// must be short and must not call the table. active is how the flow counted last. It
 	// may be nil.
 	Released func(id ServerID, active bool)
+
+	// ReleasedTemplate is the same for persistence templates.
+	ReleasedTemplate func(id ServerID)
 }
 
 const (
@@ -41,6 +44,7 @@ type Table struct {
 	arena6     *arena[entry6]
 	indexes    indexes
 	preparing  sync.Mutex // Prepare is running; taken outside a shard's lock
+	templates  *Table     // persistence templates, in shards of their own; nil in itself
 
 	_       [64]byte // what follows is written by all workers
 	credits credits
@@ -53,6 +57,23 @@ type Table struct {
 // New maps an empty table. Address space is taken for all flows at once, memory only as
 // flows come.
 func New(c Config) (*Table, error) {
+	t, err := newTable(c)
+	if err != nil {
+		return nil, err
+	}
+	released := c.ReleasedTemplate
+	if released == nil {
+		released = func(ServerID) {}
+	}
+	c.Released = func(id ServerID, _ bool) { released(id) }
+	if t.templates, err = newTable(c); err != nil {
+		_ = t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func newTable(c Config) (*Table, error) {
 	shards, err := c.check()
 	if err != nil {
 		return nil, err
@@ -121,7 +142,11 @@ func (t *Table) mapShards() (err error) {
 // Close unmaps the table. No other call may be running or follow.
 func (t *Table) Close() error {
 	t.shards = nil
-	return errors.Join(t.arena4.close(), t.arena6.close(), t.indexes.close())
+	err := errors.Join(t.arena4.close(), t.arena6.close(), t.indexes.close())
+	if t.templates != nil {
+		err = errors.Join(err, t.templates.Close())
+	}
+	return err
 }
 
 // Len returns the number of flows. While others insert, it is a little off.
@@ -184,5 +209,11 @@ func (t *Table) find(tp *Tuple, d Dir, f *Flow) bool {
 // place returns the shard and the tag of a client.
 func (t *Table) place(tp *Tuple, client *[16]byte, port uint16) (*shard, uint32) {
 	h := t.hash(tp.Proto, client, port, tp.V6)
+	return &t.shards[h>>t.shardShift], uint32(h)
+}
+
+// placeOf is place for the client's end of a flow.
+func (t *Table) placeOf(proto uint8, client *Endpoint, v6 bool) (*shard, uint32) {
+	h := t.hash(proto, &client.Addr, client.Port, v6)
 	return &t.shards[h>>t.shardShift], uint32(h)
 }

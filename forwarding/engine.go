@@ -53,6 +53,7 @@ type Engine struct {
 
 	mu       sync.Mutex              // serialises writers; guards what follows
 	services map[ServiceKey]*service // the committed services
+	added    uint64                  // services ever added
 	trash    map[trashKey]*dest      // removed servers that may come back
 	past     Totals                  // of deleted services
 	meter    meter
@@ -90,6 +91,7 @@ func New(c Config) (*Engine, error) {
 		e.direct.watch(e.started, c.Orphans)
 	}
 	c.Flows.Released = e.released
+	c.Flows.ReleasedTemplate = e.releasedTemplate
 	flows, err := conntrack.New(c.Flows)
 	if err != nil {
 		return nil, fmt.Errorf("make the flow table: %w", err)
@@ -154,20 +156,22 @@ func (e *Engine) SetAnswering(servers []ServiceKey) {
 
 // resolveServers points every server at its next hop.
 func (e *Engine) resolveServers(r *Routes) {
-	resolve := func(d *dest) {
-		if hop, ok := r.Lookup(&d.target, d.v6, 0); ok {
-			d.hop.Store(&hop)
-		} else {
-			d.hop.Store(nil)
-		}
-	}
 	for _, s := range e.services {
 		for _, d := range s.servers {
-			resolve(d)
+			d.resolve(r)
 		}
 	}
 	for _, d := range e.trash {
-		resolve(d)
+		d.resolve(r)
+	}
+}
+
+// resolve points the server at its next hop.
+func (d *dest) resolve(r *Routes) {
+	if hop, ok := r.Lookup(&d.target, d.v6, 0); ok {
+		d.hop.Store(&hop)
+	} else {
+		d.hop.Store(nil)
 	}
 }
 
@@ -221,6 +225,14 @@ func (e *Engine) housekeep(ctx context.Context) {
 func (e *Engine) released(id conntrack.ServerID, active bool) {
 	if d := e.dests.get(id); d != nil {
 		d.gone(active)
+	}
+}
+
+// releasedTemplate uncounts a persistence template; conntrack calls it under a shard lock.
+func (e *Engine) releasedTemplate(id conntrack.ServerID) {
+	if d := e.dests.get(id); d != nil {
+		d.persistent.Add(-1)
+		d.unloaded()
 	}
 }
 

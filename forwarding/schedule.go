@@ -2,58 +2,91 @@ package forwarding
 
 import (
 	"uvs/conntrack"
+	"uvs/forwarding/sched"
 	"uvs/internal/mono"
 	"uvs/internal/wire"
 )
 
-// beginsAnew reports whether a packet opens a new connection on the ports of an old one
-// that is over: it ended (is_new_conn_expected with conn_reuse_mode 1 in
-// net/netfilter/ipvs/ip_vs_core.c), or its server takes no connections any more. IPVS goes
-// on dropping the latter unless expire_nodest_conn is set; a client that comes back on the
-// same port within a minute of a failure would meet the dead server again.
+// beginsAnew reports whether a packet opens a new connection on the ports of an old one.
+//
+// A SYN does when the old one ended (is_new_conn_expected in
+// net/netfilter/ipvs/ip_vs_core.c with conn_reuse_mode), unless a template chose its
+// server, or when its server takes no connections any more. For the latter IPVS goes on
+// dropping until the old entry times out; a client that comes back on the same port
+// within a minute of a failure would meet the dead server again. With expire_nodest_conn
+// every packet does once the server was removed.
 func (w *Worker) beginsAnew(flow *conntrack.Flow, p *Packet) bool {
-	if p.TCPFlags&wire.TCPSyn == 0 || flow.Dir() != conntrack.Original {
+	if flow.Dir() != conntrack.Original {
+		return false
+	}
+	d := w.engine.dests.get(flow.Server())
+	away := d == nil || d.removed.Load()
+	if away && w.sysctls.ExpireNodestConn {
+		return true
+	}
+	if p.TCPFlags&wire.TCPSyn == 0 {
 		return false
 	}
 	s := flow.State()
-	if s == conntrack.TimeWait || s == conntrack.Close {
+	// An established flow of a quiesced server is alive; a forged SYN must not move it.
+	if away || d.weight.Load() == 0 && s != conntrack.Established {
 		return true
 	}
-	d := w.engine.dests.get(flow.Server())
-	// An established flow of a quiesced server is alive; a forged SYN must not move it.
-	return d == nil || d.removed.Load() || d.weight.Load() == 0 && s != conntrack.Established
+	if flow.Controlled() {
+		return false
+	}
+	switch s {
+	case conntrack.TimeWait, conntrack.Close:
+		return w.sysctls.ConnReuseMode != 0
+	case conntrack.FinWait:
+		return w.sysctls.ConnReuseMode&2 != 0 && flow.Flags()&conntrack.FlagNoOutput != 0
+	}
+	return false
+}
+
+// schedulable reports whether a packet without a flow may open one.
+func (w *Worker) schedulable(p *Packet) bool {
+	if p.Tuple.Proto != wire.ProtoTCP {
+		return true
+	}
+	return p.TCPFlags&wire.TCPRst == 0 && (p.TCPFlags&wire.TCPSyn != 0 || w.sysctls.SloppyTCP)
 }
 
 // schedule picks a server for a packet without a flow and makes the flow. After Forwarded,
 // w.flow is locked.
 func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reason {
-	if p.Tuple.Proto == wire.ProtoTCP && (p.TCPFlags&wire.TCPSyn == 0 || p.TCPFlags&wire.TCPRst != 0) {
+	if !w.schedulable(p) {
 		return DropNoFlow
 	}
 	if w.routes.local(&p.Tuple.Src, p.Tuple.V6) {
 		return DropMartian // our own address as a remote sender (fib_validate_source)
 	}
-	d := svc.pick()
-	if d == nil {
-		return DropNoServer
+	d, control, reason := w.choose(p, svc, now)
+	if reason != Forwarded {
+		return reason
 	}
 	from := w.stationOf(f)
 	spec := conntrack.Spec{
-		Server: d.id,
-		Dest:   conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()},
-		Flags:  conntrack.Flags(d.method.Load()),
-		MAC:    from.mac,
-		Link:   from.flowLink(),
+		Server:  d.id,
+		Dest:    conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()},
+		Flags:   conntrack.Flags(d.method.Load()),
+		MAC:     from.mac,
+		Link:    from.flowLink(),
+		Control: control,
 	}
-	if svc.key.Port == 0 { // an all-ports service keeps the packet's own port
+	if svc.port == 0 { // an all-ports service keeps the packet's own port
 		spec.Dest.Port = p.Tuple.DstPort
 	}
 	if Method(d.method.Load()) != Masq {
 		spec.Flags |= conntrack.FlagNoOutput
 	}
-	switch w.engine.flows.Insert(&p.Tuple, &spec, now, &w.flow) {
+	result := w.engine.flows.Insert(&p.Tuple, &spec, now, &w.flow)
+	if result != conntrack.Inserted {
+		w.engine.flows.LetGo(control)
+	}
+	switch result {
 	case conntrack.Inserted:
-		d.inactive.Add(1)
+		d.bound()
 		d.counters[w.id].connections.Add(1)
 	case conntrack.Existed: // another worker was faster
 	case conntrack.TooMany:
@@ -62,4 +95,60 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 		return DropTableFull
 	}
 	return Forwarded
+}
+
+// choose returns the server for a packet: where the service's persistence sends its client,
+// else what the scheduler says. control is the template, which the caller holds.
+func (w *Worker) choose(p *Packet, svc *service, now mono.Time) (d *dest, control conntrack.TemplateRef, reason Reason) {
+	client := sched.End{Addr: foldAddr(&p.Tuple.Src, p.Tuple.V6), Port: p.Tuple.SrcPort}
+	timeout, mask := svc.persists()
+	if timeout == 0 {
+		if d = svc.pick(client); d == nil {
+			return nil, 0, DropNoServer
+		}
+		return d, 0, Forwarded
+	}
+	// The template's key (ip_vs_sched_persist): the client's network and the service.
+	key := conntrack.Tuple{Src: p.Tuple.Src, Dst: p.Tuple.Dst, DstPort: svc.port, Proto: p.Tuple.Proto, V6: p.Tuple.V6}
+	for i := range key.Src {
+		key.Src[i] &= mask[i]
+	}
+	flows := w.engine.flows
+	if t, ok := flows.Template(&key, timeout, now, w.usable); ok {
+		return w.engine.dests.get(t.Server), t.Ref, Forwarded
+	}
+	if d = svc.pick(client); d == nil {
+		return nil, 0, DropNoServer
+	}
+	spec := conntrack.Spec{
+		Server: d.id,
+		Dest:   conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()},
+		Flags:  conntrack.Flags(d.method.Load()),
+	}
+	if svc.port == 0 {
+		spec.Dest.Port = 0
+	}
+	t, result := flows.InsertTemplate(&key, &spec, timeout, now)
+	switch result {
+	case conntrack.Inserted:
+		d.persistent.Add(1)
+		d.loaded()
+		return d, t.Ref, Forwarded
+	case conntrack.Existed: // another worker was faster; its choice counts
+		if other := w.engine.dests.get(t.Server); other != nil {
+			return other, t.Ref, Forwarded
+		}
+		flows.LetGo(t.Ref)
+		return d, 0, Forwarded
+	case conntrack.TooMany: // its connections are served, and do not persist
+		return d, 0, Forwarded
+	}
+	return nil, 0, DropTableFull
+}
+
+// templateUsable reports whether a template's server may get a connection
+// (ip_vs_check_template). Overload does not count.
+func (w *Worker) templateUsable(id conntrack.ServerID) bool {
+	d := w.engine.dests.get(id)
+	return d != nil && !d.removed.Load() && (d.weight.Load() != 0 || !w.sysctls.ExpireQuiescentTemplate)
 }

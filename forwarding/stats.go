@@ -64,15 +64,22 @@ func (d *dest) info() ServerInfo {
 		Spec:     d.spec(),
 		Active:   int(d.active.Load()),
 		Inactive: int(d.inactive.Load()),
-		Total:    d.meter.shown(d.totals()),
-		Rates:    d.meter.rates(),
-		Hop:      d.hop.Load(),
+
+		Persistent: int(d.persistent.Load()),
+		Overloaded: d.overloaded.Load(),
+
+		Total: d.meter.shown(d.totals()),
+		Rates: d.meter.rates(),
+		Hop:   d.hop.Load(),
 	}
 }
 
 // spec returns what is configured of the server.
 func (d *dest) spec() ServerSpec {
-	return ServerSpec{Method: Method(d.method.Load()), Weight: int(d.weight.Load())}
+	return ServerSpec{
+		Method: Method(d.method.Load()), Weight: int(d.weight.Load()),
+		UpperThreshold: d.upper.Load(), LowerThreshold: d.lower.Load(),
+	}
 }
 
 // WorkerInfo is a copy of a worker's state.

@@ -1,11 +1,14 @@
 package forwarding
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
+	"time"
 
 	"uvs/forwarding/sched"
 	"uvs/internal/wire"
@@ -31,8 +34,8 @@ const MaxWeight = math.MaxInt32
 // Engine.Update, for one goroutine. After an error of any method the Tx may still be used,
 // but most callers return that error and so discard everything.
 type Tx struct {
-	engine   *Engine
-	services map[ServiceKey]*draft
+	engine *Engine
+	drafts map[ServiceKey]*draft // services that the Tx has touched; nil: deleted
 }
 
 // A draft is a service as it will be after the commit.
@@ -54,18 +57,31 @@ type draftServer struct {
 func (e *Engine) Update(change func(*Tx) error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	tx := &Tx{engine: e, services: make(map[ServiceKey]*draft, len(e.services))}
-	for k, s := range e.services {
-		d := &draft{service: s, spec: s.spec, servers: make([]draftServer, len(s.servers))}
-		for i, x := range s.servers {
-			d.servers[i] = draftServer{x, x.spec()}
-		}
-		tx.services[k] = d
-	}
+	tx := &Tx{engine: e, drafts: make(map[ServiceKey]*draft)}
 	if err := change(tx); err != nil {
 		return err
 	}
+	if len(tx.drafts) == 0 {
+		return nil
+	}
 	return e.commit(tx)
+}
+
+// service returns the draft of a service, nil if there is no such service.
+func (tx *Tx) service(k ServiceKey) *draft {
+	if d, touched := tx.drafts[k]; touched {
+		return d
+	}
+	s := tx.engine.services[k]
+	if s == nil {
+		return nil
+	}
+	d := &draft{service: s, spec: s.spec, servers: make([]draftServer, len(s.servers))}
+	for i, x := range s.servers {
+		d.servers[i] = draftServer{x, x.spec()}
+	}
+	tx.drafts[k] = d
+	return d
 }
 
 // AddService adds a service without servers. It returns ErrServiceExists, ErrNoScheduler or
@@ -74,10 +90,10 @@ func (tx *Tx) AddService(k ServiceKey, spec ServiceSpec) error {
 	if err := checkService(k, spec); err != nil {
 		return err
 	}
-	if tx.services[k] != nil {
+	if tx.service(k) != nil {
 		return ErrServiceExists
 	}
-	tx.services[k] = &draft{service: &service{key: k}, spec: spec, changed: true}
+	tx.drafts[k] = &draft{service: &service{key: k, port: k.Port}, spec: spec, changed: true}
 	return nil
 }
 
@@ -87,7 +103,7 @@ func (tx *Tx) EditService(k ServiceKey, spec ServiceSpec) error {
 	if err := checkService(k, spec); err != nil {
 		return err
 	}
-	d := tx.services[k]
+	d := tx.service(k)
 	if d == nil {
 		return ErrNoService
 	}
@@ -98,10 +114,10 @@ func (tx *Tx) EditService(k ServiceKey, spec ServiceSpec) error {
 // DeleteService removes a service and its servers, or returns ErrNoService. Packets of
 // their flows are dropped from then on.
 func (tx *Tx) DeleteService(k ServiceKey) error {
-	if tx.services[k] == nil {
+	if tx.service(k) == nil {
 		return ErrNoService
 	}
-	delete(tx.services, k)
+	tx.drafts[k] = nil
 	return nil
 }
 
@@ -109,7 +125,7 @@ func (tx *Tx) DeleteService(k ServiceKey) error {
 // that was removed a short time ago comes back with its flows and counters. It returns
 // ErrNoService, ErrServerExists or an error that wraps ErrInvalid or ErrRange.
 func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
-	d := tx.services[k]
+	d := tx.service(k)
 	if d == nil {
 		return ErrNoService
 	}
@@ -120,6 +136,7 @@ func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) er
 		return ErrServerExists
 	}
 	x := &dest{service: k, addr: server, target: wireAddr(server.Addr()), v6: server.Addr().Is6()}
+	x.end = sched.End{Addr: foldAddr(&x.target, x.v6), Port: server.Port()}
 	d.servers = slices.Insert(d.servers, 0, draftServer{x, spec})
 	d.changed = true
 	return nil
@@ -128,7 +145,7 @@ func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) er
 // EditServer replaces a server's settings; its flows, counters and place in the list stay.
 // It returns ErrNoService, ErrNoServer or an error that wraps ErrInvalid or ErrRange.
 func (tx *Tx) EditServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
-	d := tx.services[k]
+	d := tx.service(k)
 	if d == nil {
 		return ErrNoService
 	}
@@ -146,7 +163,7 @@ func (tx *Tx) EditServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) e
 // DeleteServer removes a server, or returns ErrNoService or ErrNoServer. Packets of its
 // flows are dropped until it is added again.
 func (tx *Tx) DeleteServer(k ServiceKey, server netip.AddrPort) error {
-	d := tx.services[k]
+	d := tx.service(k)
 	if d == nil {
 		return ErrNoService
 	}
@@ -170,14 +187,14 @@ func checkService(k ServiceKey, spec ServiceSpec) error {
 	if k.Protocol != wire.ProtoTCP && k.Protocol != wire.ProtoUDP {
 		return fmt.Errorf("%w: protocol %d is neither TCP nor UDP", ErrInvalid, k.Protocol)
 	}
-	if _, ok := sched.New(spec.Scheduler); !ok {
+	if _, ok := sched.New(spec.Scheduler, 0); !ok {
 		return ErrNoScheduler
 	}
-	switch {
-	case spec.Flags != 0:
-		return fmt.Errorf("%w: scheduler flags are not served yet", ErrInvalid)
-	case spec.Persistence != 0 || spec.Netmask != [16]byte{}:
-		return fmt.Errorf("%w: persistence is not served yet", ErrInvalid)
+	switch p := spec.Persistence; {
+	case p != 0 && (p < time.Second || p > maxPersistence):
+		return fmt.Errorf("%w: persistence %s is not from 1 s to %s", ErrInvalid, p, maxPersistence)
+	case p == 0 && k.Port == 0:
+		return fmt.Errorf("%w: a service of all ports needs persistence", ErrInvalid)
 	}
 	return nil
 }
@@ -197,8 +214,6 @@ func checkServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
 		return fmt.Errorf("%w: weight %d is not from 0 to %d", ErrInvalid, spec.Weight, MaxWeight)
 	case spec.LowerThreshold > spec.UpperThreshold:
 		return fmt.Errorf("%w: lower threshold %d is above the upper one, %d", ErrRange, spec.LowerThreshold, spec.UpperThreshold)
-	case spec.UpperThreshold != 0:
-		return fmt.Errorf("%w: thresholds are not served yet", ErrInvalid)
 	}
 	return nil
 }
@@ -211,29 +226,32 @@ func (e *Engine) commit(tx *Tx) error {
 	// A service that was deleted and added again is another one, whose drafts may have
 	// taken over servers of the old one: what no draft has goes, the rest never stops.
 	keep := make(map[*dest]bool)
-	for _, d := range tx.services {
+	for _, d := range tx.drafts {
+		if d == nil {
+			continue
+		}
 		for _, x := range d.servers {
 			keep[x.dest] = true
 		}
 	}
-	services := make(map[ServiceKey]*service, len(tx.services))
-	for k, d := range tx.services {
-		services[k] = d.service
-	}
-	for k, s := range e.services {
-		e.trashServers(s, keep)
-		if services[k] != s {
-			e.past.add(s.raw())
-			s.servers = nil
+	for k, d := range tx.drafts {
+		old := e.services[k]
+		if old != nil {
+			e.trashServers(old, keep)
+			if d == nil || d.service != old {
+				e.past.add(old.raw())
+				old.servers = nil
+			}
 		}
-	}
-	for _, d := range tx.services {
-		if d.changed {
+		switch {
+		case d == nil:
+			delete(e.services, k)
+		case d.changed:
 			e.applyDraft(d)
+			e.services[k] = d.service
 		}
 	}
-	e.services = services
-	e.publish()
+	e.publish(tx)
 	return nil
 }
 
@@ -241,7 +259,10 @@ func (e *Engine) commit(tx *Tx) error {
 // was removed a short time ago, else a fresh one.
 func (e *Engine) adoptServers(tx *Tx) error {
 	var fresh []*dest
-	for _, d := range tx.services {
+	for _, d := range tx.drafts {
+		if d == nil {
+			continue
+		}
 		for i := range d.servers {
 			s := &d.servers[i]
 			if s.dest.id.Gen != 0 {
@@ -282,14 +303,17 @@ func (e *Engine) find(k ServiceKey, server netip.AddrPort) *dest {
 
 func (e *Engine) applyDraft(d *draft) {
 	s := d.service
+	if s.number == 0 {
+		e.added++
+		s.number = e.added
+	}
 	list := make([]*dest, len(d.servers))
 	for i, x := range d.servers {
 		list[i] = x.dest
+		fresh := x.dest.owner != s || x.dest.removed.Load()
 		delete(e.trash, trashKey{s.key, x.dest.addr})
 		x.dest.join(s)
-		x.dest.method.Store(uint32(x.spec.Method))
-		x.dest.weight.Store(int32(x.spec.Weight))
-		x.dest.removed.Store(false)
+		x.dest.configure(x.spec, fresh)
 	}
 	s.spec, s.servers = d.spec, list
 	s.reschedule()
@@ -323,12 +347,20 @@ func (e *Engine) trashServers(s *service, keep map[*dest]bool) {
 }
 
 // publish makes the committed services visible to workers.
-func (e *Engine) publish() {
+func (e *Engine) publish(tx *Tx) {
 	t := &table{services: make(map[wireKey]*service, len(e.services))}
 	for k, s := range e.services {
 		t.services[newWireKey(k.Addr, k.Port, k.Protocol)] = s
 	}
-	e.resolveServers(e.routes.Load())
+	routes := e.routes.Load()
+	for _, d := range tx.drafts {
+		if d == nil {
+			continue
+		}
+		for _, x := range d.service.servers {
+			x.resolve(routes)
+		}
+	}
 	e.table.Store(t)
 }
 
@@ -350,17 +382,17 @@ func (e *Engine) reap() {
 	}
 }
 
-// Services returns the committed services in no particular order.
+// Services returns the committed services in the order of their adding.
 func (e *Engine) Services() []ServiceInfo {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]ServiceInfo, 0, len(e.services))
-	for _, s := range e.services {
-		info := ServiceInfo{Key: s.key, Spec: s.spec, Total: s.meter.shown(s.raw()), Rates: s.meter.rates()}
+	list := slices.SortedFunc(maps.Values(e.services), func(a, b *service) int { return cmp.Compare(a.number, b.number) })
+	out := make([]ServiceInfo, len(list))
+	for i, s := range list {
+		out[i] = ServiceInfo{Key: s.key, Spec: s.spec, Total: s.meter.shown(s.raw()), Rates: s.meter.rates()}
 		for _, d := range s.servers {
-			info.Servers = append(info.Servers, d.info())
+			out[i].Servers = append(out[i].Servers, d.info())
 		}
-		out = append(out, info)
 	}
 	return out
 }

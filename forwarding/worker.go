@@ -38,11 +38,12 @@ type Worker struct {
 	doubter   doubter
 	scratch   scratch
 	limiter   limiter
-	ownID     uint16   // identification of the last IPv4 packet of our own
-	table     *table   // of the current batch
-	routes    *Routes  // of the current batch
-	answering ends     // of the current batch
-	sysctls   *Sysctls // of the current batch
+	ownID     uint16                        // identification of the last IPv4 packet of our own
+	table     *table                        // of the current batch
+	routes    *Routes                       // of the current batch
+	answering ends                          // of the current batch
+	sysctls   *Sysctls                      // of the current batch
+	usable    func(conntrack.ServerID) bool // templateUsable, bound once
 	packet    Packet
 	flow      conntrack.Flow
 	end       conntrack.Endpoint // what NAT writes into the current packet
@@ -96,6 +97,7 @@ func newWorker(e *Engine, id, cpu int) (*Worker, error) {
 		scratch: newScratch(),
 		limiter: newLimiter(e.workers, e.started),
 	}
+	w.usable = w.templateUsable
 	w.cpu.Store(int32(cpu))
 	return w, nil
 }
