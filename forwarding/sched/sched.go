@@ -23,13 +23,13 @@ type End struct {
 
 // Flags change how a scheduler hashes. They have the kernel's values
 // (IP_VS_SVC_F_SCHED1 to 3, include/uapi/linux/ip_vs.h) and mean something to sh and mh only.
-type Flags uint8
+type Flags uint16
 
 // The flags, with ipvsadm's names.
 const (
 	Fallback Flags = 0x08 // sh-fallback, mh-fallback: try other servers if the hashed one is not available
 	Port     Flags = 0x10 // sh-port, mh-port: the client's port counts, too
-	Flag3    Flags = 0x20 // flag-3: no scheduler knows it
+	Third    Flags = 0x20 // flag-3: no scheduler knows it
 )
 
 // A Scheduler chooses servers for one service. It is owned by one goroutine at a time.
