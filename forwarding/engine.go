@@ -53,7 +53,7 @@ type Engine struct {
 
 	mu       sync.Mutex              // serialises writers; guards what follows
 	services map[ServiceKey]*service // the committed services
-	added    uint64                  // services ever added
+	order    []*service              // the same in the order of adding
 	trash    map[trashKey]*dest      // removed servers that may come back
 	past     Totals                  // of deleted services
 	meter    meter
@@ -97,7 +97,7 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("make the flow table: %w", err)
 	}
 	e.flows = flows
-	e.table.Store(&table{})
+	e.table.Store(&table{services: make(map[wireKey]*service)})
 	e.routes.Store(NewRoutes(Network{}))
 	e.answering.Store(&ends{})
 	e.SetSysctls(DefaultSysctls())
@@ -156,22 +156,13 @@ func (e *Engine) SetAnswering(servers []ServiceKey) {
 
 // resolveServers points every server at its next hop.
 func (e *Engine) resolveServers(r *Routes) {
-	for _, s := range e.services {
+	for _, s := range e.order {
 		for _, d := range s.servers {
 			d.resolve(r)
 		}
 	}
 	for _, d := range e.trash {
 		d.resolve(r)
-	}
-}
-
-// resolve points the server at its next hop.
-func (d *dest) resolve(r *Routes) {
-	if hop, ok := r.Lookup(&d.target, d.v6, 0); ok {
-		d.hop.Store(&hop)
-	} else {
-		d.hop.Store(nil)
 	}
 }
 

@@ -13,29 +13,32 @@ import (
 // net/netfilter/ipvs/ip_vs_core.c with conn_reuse_mode), unless a template chose its
 // server, or when its server takes no connections any more. For the latter IPVS goes on
 // dropping until the old entry times out; a client that comes back on the same port
-// within a minute of a failure would meet the dead server again. With expire_nodest_conn
-// every packet does once the server was removed.
+// within a minute of a failure would meet the dead server again. An established connection
+// of a server of weight 0 is alive, and a forged SYN must not move it.
+//
+// With expire_nodest_conn every packet does once the server was removed, and a SYN if the
+// server has weight 0 (ip_vs_in).
 func (w *Worker) beginsAnew(flow *conntrack.Flow, p *Packet) bool {
-	if flow.Dir() != conntrack.Original {
+	syn := p.TCPFlags&wire.TCPSyn != 0
+	if !syn && !w.sysctls.ExpireNodestConn || flow.Dir() != conntrack.Original {
 		return false
 	}
 	d := w.engine.dests.get(flow.Server())
-	away := d == nil || d.removed.Load()
-	if away && w.sysctls.ExpireNodestConn {
+	if d == nil || d.removed.Load() {
 		return true
 	}
-	if p.TCPFlags&wire.TCPSyn == 0 {
+	quiet := d.weight.Load() == 0
+	switch {
+	case !syn:
 		return false
-	}
-	s := flow.State()
-	// An established flow of a quiesced server is alive; a forged SYN must not move it.
-	if away || d.weight.Load() == 0 && s != conntrack.Established {
+	case quiet && w.sysctls.ExpireNodestConn:
+		return true
+	case flow.Controlled():
+		return false
+	case quiet && flow.State() != conntrack.Established:
 		return true
 	}
-	if flow.Controlled() {
-		return false
-	}
-	switch s {
+	switch flow.State() {
 	case conntrack.TimeWait, conntrack.Close:
 		return w.sysctls.ConnReuseMode != 0
 	case conntrack.FinWait:
@@ -101,8 +104,8 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 // else what the scheduler says. control is the template, which the caller holds.
 func (w *Worker) choose(p *Packet, svc *service, now mono.Time) (d *dest, control conntrack.TemplateRef, reason Reason) {
 	client := sched.End{Addr: foldAddr(&p.Tuple.Src, p.Tuple.V6), Port: p.Tuple.SrcPort}
-	timeout, mask := svc.persists()
-	if timeout == 0 {
+	persistence := svc.persistence.Load()
+	if persistence == nil {
 		if d = svc.pick(client); d == nil {
 			return nil, 0, DropNoServer
 		}
@@ -111,10 +114,10 @@ func (w *Worker) choose(p *Packet, svc *service, now mono.Time) (d *dest, contro
 	// The template's key (ip_vs_sched_persist): the client's network and the service.
 	key := conntrack.Tuple{Src: p.Tuple.Src, Dst: p.Tuple.Dst, DstPort: svc.port, Proto: p.Tuple.Proto, V6: p.Tuple.V6}
 	for i := range key.Src {
-		key.Src[i] &= mask[i]
+		key.Src[i] &= persistence.mask[i]
 	}
 	flows := w.engine.flows
-	if t, ok := flows.Template(&key, timeout, now, w.usable); ok {
+	if t, ok := flows.Template(&key, persistence.timeout, now, w.usable); ok {
 		return w.engine.dests.get(t.Server), t.Ref, Forwarded
 	}
 	if d = svc.pick(client); d == nil {
@@ -128,7 +131,7 @@ func (w *Worker) choose(p *Packet, svc *service, now mono.Time) (d *dest, contro
 	if svc.port == 0 {
 		spec.Dest.Port = 0
 	}
-	t, result := flows.InsertTemplate(&key, &spec, timeout, now)
+	t, result := flows.InsertTemplate(&key, &spec, persistence.timeout, now)
 	switch result {
 	case conntrack.Inserted:
 		d.persistent.Add(1)

@@ -134,21 +134,26 @@ type service struct {
 	port uint16 // key.Port
 
 	// Engine.mu guards what follows.
-	number uint64 // services in the order of adding, from 1
-	past   Totals // of servers that were removed, for the time they were in
-	meter  meter
-	spec   ServiceSpec
+	past  Totals // of servers that were removed, for the time they were in
+	meter meter
+	spec  ServiceSpec
 	// servers is in IPVS's list order, newest first, as the committed table has it.
 	servers []*dest
 
 	// mu guards the scheduler and what goes with it. A worker takes it only for a packet that
 	// has no flow, and never while it holds a flow's shard.
-	mu          sync.Mutex
-	scheduler   sched.Scheduler
-	flags       sched.Flags
-	list        []*dest // what scheduler.Pick indexes
-	persistence time.Duration
-	netmask     [16]byte
+	mu        sync.Mutex
+	scheduler sched.Scheduler
+	flags     sched.Flags
+	list      []*dest // what scheduler.Pick indexes
+
+	persistence atomic.Pointer[persistence] // nil: connections do not persist
+}
+
+// A persistence says for how long which clients stay with a server.
+type persistence struct {
+	timeout time.Duration
+	mask    [16]byte
 }
 
 // pick asks the scheduler for a server for a client, nil if none is available.
@@ -161,11 +166,14 @@ func (s *service) pick(client sched.End) *dest {
 	return nil
 }
 
-// persists returns the persistence timeout, 0 for none, and the mask of clients.
-func (s *service) persists() (time.Duration, [16]byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.persistence, s.netmask
+// configure takes new settings.
+func (s *service) configure(spec ServiceSpec) {
+	s.spec = spec
+	var p *persistence
+	if spec.Persistence != 0 {
+		p = &persistence{spec.Persistence, spec.mask()}
+	}
+	s.persistence.Store(p)
 }
 
 // reschedule hands the scheduler the committed servers, and a new scheduler if its name or
@@ -173,7 +181,6 @@ func (s *service) persists() (time.Duration, [16]byte) {
 func (s *service) reschedule() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.persistence, s.netmask = s.spec.Persistence, s.spec.mask()
 	if s.scheduler == nil || s.scheduler.Name() != s.spec.Scheduler || s.flags != s.spec.Flags {
 		s.scheduler, _ = sched.New(s.spec.Scheduler, s.spec.Flags) // the name was checked when the spec came in
 		s.flags = s.spec.Flags
@@ -184,163 +191,6 @@ func (s *service) reschedule() {
 		view[i] = d
 	}
 	s.scheduler.Update(view)
-}
-
-// A dest is the identity of a real server within a service. It outlives snapshots, and its
-// removal by conntrack.ServerID's grace.
-type dest struct {
-	id      conntrack.ServerID
-	service ServiceKey
-	addr    netip.AddrPort
-	target  [16]byte // addr as packets have it
-	end     sched.End
-	v6      bool
-
-	method     atomic.Uint32 // Method
-	weight     atomic.Int32
-	lastWeight atomic.Int32 // the latest weight that was not 0
-	removed    atomic.Bool
-	hop        atomic.Pointer[NextHop] // where packets for it go; nil: no route
-
-	active       atomic.Int32  // flows in an active state (ip_vs_dest.activeconns)
-	inactive     atomic.Int32  // all other flows
-	persistent   atomic.Int32  // templates (ip_vs_dest.persistconns)
-	upper, lower atomic.Uint32 // thresholds
-	overloaded   atomic.Bool   // IP_VS_DEST_F_OVERLOAD
-	counters     []destCounters
-
-	// Engine.mu guards what follows.
-	trashed time.Duration // when it was removed, on the Engine's clock
-	owner   *service      // whose server it is or was
-	entered Totals        // counted before it was in that service's list
-	meter   meter
-}
-
-// Weight implements sched.Server.
-func (d *dest) Weight() int { return int(d.weight.Load()) }
-
-// LastWeight implements sched.Server.
-func (d *dest) LastWeight() int { return int(d.lastWeight.Load()) }
-
-// Active implements sched.Server.
-func (d *dest) Active() int { return int(d.active.Load()) }
-
-// Inactive implements sched.Server.
-func (d *dest) Inactive() int { return int(d.inactive.Load()) }
-
-// Overloaded implements sched.Server.
-func (d *dest) Overloaded() bool { return d.overloaded.Load() }
-
-// End implements sched.Server.
-func (d *dest) End() sched.End { return d.end }
-
-// foldAddr makes of an address what IPVS's hashes take.
-func foldAddr(a *[16]byte, v6 bool) uint32 {
-	if !v6 {
-		return be32(a[:])
-	}
-	return be32(a[:]) ^ be32(a[4:]) ^ be32(a[8:]) ^ be32(a[12:])
-}
-
-// bound counts a new flow (ip_vs_bind_dest).
-func (d *dest) bound() {
-	d.inactive.Add(1)
-	d.loaded()
-}
-
-// loaded sets the overload flag when the upper threshold is reached.
-func (d *dest) loaded() {
-	if upper := d.upper.Load(); upper != 0 && d.connections() >= uint64(upper) {
-		d.overloaded.Store(true)
-	}
-}
-
-// unloaded clears it when there are few enough connections (ip_vs_unbind_dest).
-func (d *dest) unloaded() {
-	if !d.overloaded.Load() {
-		return
-	}
-	upper, lower := uint64(d.upper.Load()), uint64(d.lower.Load())
-	n := d.connections()
-	if lower != 0 && n >= lower || lower == 0 && upper != 0 && n*4 >= upper*3 {
-		return
-	}
-	d.overloaded.Store(false)
-}
-
-func (d *dest) connections() uint64 {
-	return uint64(max(0, d.active.Load()+d.inactive.Load()))
-}
-
-// moved applies what conntrack reports of a flow's state: +1 became active, −1 became inactive.
-func (d *dest) moved(change int) {
-	if change != 0 {
-		d.active.Add(int32(change))
-		d.inactive.Add(int32(-change))
-	}
-}
-
-// gone uncounts a flow that ended.
-func (d *dest) gone(active bool) {
-	if active {
-		d.active.Add(-1)
-	} else {
-		d.inactive.Add(-1)
-	}
-	d.unloaded()
-}
-
-// idle reports whether no flow and no template refers to d.
-func (d *dest) idle() bool {
-	return d.active.Load()+d.inactive.Load() == 0 && d.persistent.Load() == 0
-}
-
-// configure applies a spec; fresh says that the server was not in the table before
-// (__ip_vs_update_dest).
-func (d *dest) configure(spec ServerSpec, fresh bool) {
-	d.method.Store(uint32(spec.Method))
-	if fresh || spec.Weight != 0 {
-		d.lastWeight.Store(int32(spec.Weight))
-	}
-	d.weight.Store(int32(spec.Weight))
-	if spec.UpperThreshold == 0 || spec.UpperThreshold > d.upper.Load() {
-		d.overloaded.Store(false)
-	}
-	d.upper.Store(spec.UpperThreshold)
-	d.lower.Store(spec.LowerThreshold)
-	d.removed.Store(false)
-}
-
-// destCounters are one worker's counts for one server; padded, so that workers never write
-// to the same cache line.
-type destCounters struct {
-	connections, packetsIn, packetsOut, bytesIn, bytesOut atomic.Uint64
-	_                                                     [24]byte
-}
-
-// count counts a packet of n bytes that worker w forwards, unless d has been removed.
-func (d *dest) count(w int, direction conntrack.Dir, n int) {
-	if d.removed.Load() {
-		return // ip_vs_out_stats: answers are still translated, and not counted
-	}
-	c := &d.counters[w]
-	if direction == conntrack.Original {
-		c.packetsIn.Add(1)
-		c.bytesIn.Add(uint64(n))
-	} else {
-		c.packetsOut.Add(1)
-		c.bytesOut.Add(uint64(n))
-	}
-}
-
-// totals sums the workers' counts.
-func (d *dest) totals() Totals {
-	var t Totals
-	for i := range d.counters {
-		w := &d.counters[i]
-		t.add(Totals{w.connections.Load(), w.packetsIn.Load(), w.packetsOut.Load(), w.bytesIn.Load(), w.bytesOut.Load()})
-	}
-	return t
 }
 
 // A table is one committed picture of all services: immutable, published whole.

@@ -74,14 +74,6 @@ func (d *dest) info() ServerInfo {
 	}
 }
 
-// spec returns what is configured of the server.
-func (d *dest) spec() ServerSpec {
-	return ServerSpec{
-		Method: Method(d.method.Load()), Weight: int(d.weight.Load()),
-		UpperThreshold: d.upper.Load(), LowerThreshold: d.lower.Load(),
-	}
-}
-
 // WorkerInfo is a copy of a worker's state.
 type WorkerInfo struct {
 	ID      int

@@ -112,3 +112,17 @@ func TestEngineSysctls(t *testing.T) {
 		t.Error("settings did not arrive")
 	}
 }
+
+// TestSysctlsServed: what has its effect, and that all else says why not.
+func TestSysctlsServed(t *testing.T) {
+	s := forwarding.DefaultSysctls()
+	var served []string
+	for _, x := range s.List() {
+		if x.Unserved == "" {
+			served = append(served, x.Name)
+		}
+	}
+	if got, want := strings.Join(served, " "), "conn_reuse_mode expire_nodest_conn expire_quiescent_template run_estimation sloppy_tcp"; got != want {
+		t.Errorf("served are %s, want %s", got, want)
+	}
+}

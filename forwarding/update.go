@@ -1,11 +1,12 @@
 package forwarding
 
 import (
-	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"time"
@@ -35,25 +36,30 @@ const MaxWeight = math.MaxInt32
 // but most callers return that error and so discard everything.
 type Tx struct {
 	engine *Engine
-	drafts map[ServiceKey]*draft // services that the Tx has touched; nil: deleted
+	drafts map[ServiceKey]*draft // of services that were touched
+	fresh  []*draft              // of services to add, in that order; some may be deleted again
+	doomed []*service            // committed services to delete
 }
 
 // A draft is a service as it will be after the commit.
 type draft struct {
-	service *service
+	service *service // nil: there is no service of that key
 	spec    ServiceSpec
 	servers []draftServer // newest first
+	// What the scheduler must be told: its servers, their settings, its flags.
 	changed bool
 }
 
 type draftServer struct {
-	dest *dest
-	spec ServerSpec
+	dest  *dest
+	spec  ServerSpec
+	added bool // by this Tx
 }
 
 // Update calls change with a Tx and commits all that was done to it, or nothing if change
 // returns an error, which Update then returns. Calls are serialised; packets are forwarded
-// meanwhile. Safe for use by many goroutines.
+// meanwhile. It costs what the services cost that are touched, and for one that is added
+// or deleted a copy of the list of all. Safe for use by many goroutines.
 func (e *Engine) Update(change func(*Tx) error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -61,15 +67,15 @@ func (e *Engine) Update(change func(*Tx) error) error {
 	if err := change(tx); err != nil {
 		return err
 	}
-	if len(tx.drafts) == 0 {
-		return nil
-	}
 	return e.commit(tx)
 }
 
-// service returns the draft of a service, nil if there is no such service.
-func (tx *Tx) service(k ServiceKey) *draft {
-	if d, touched := tx.drafts[k]; touched {
+// draft returns the draft of a service, nil if there is none of that key.
+func (tx *Tx) draft(k ServiceKey) *draft {
+	if d := tx.drafts[k]; d != nil {
+		if d.service == nil {
+			return nil
+		}
 		return d
 	}
 	s := tx.engine.services[k]
@@ -78,7 +84,7 @@ func (tx *Tx) service(k ServiceKey) *draft {
 	}
 	d := &draft{service: s, spec: s.spec, servers: make([]draftServer, len(s.servers))}
 	for i, x := range s.servers {
-		d.servers[i] = draftServer{x, x.spec()}
+		d.servers[i] = draftServer{dest: x, spec: x.spec()}
 	}
 	tx.drafts[k] = d
 	return d
@@ -90,10 +96,11 @@ func (tx *Tx) AddService(k ServiceKey, spec ServiceSpec) error {
 	if err := checkService(k, spec); err != nil {
 		return err
 	}
-	if tx.service(k) != nil {
+	if tx.draft(k) != nil {
 		return ErrServiceExists
 	}
-	tx.drafts[k] = &draft{service: &service{key: k, port: k.Port}, spec: spec, changed: true}
+	d := &draft{service: &service{key: k, port: k.Port}, spec: spec, changed: true}
+	tx.drafts[k], tx.fresh = d, append(tx.fresh, d)
 	return nil
 }
 
@@ -103,21 +110,27 @@ func (tx *Tx) EditService(k ServiceKey, spec ServiceSpec) error {
 	if err := checkService(k, spec); err != nil {
 		return err
 	}
-	d := tx.service(k)
+	d := tx.draft(k)
 	if d == nil {
 		return ErrNoService
 	}
-	d.spec, d.changed = spec, true
+	if d.spec.Scheduler != spec.Scheduler || d.spec.Flags != spec.Flags {
+		d.changed = true
+	}
+	d.spec = spec
 	return nil
 }
 
 // DeleteService removes a service and its servers, or returns ErrNoService. Packets of
 // their flows are dropped from then on.
 func (tx *Tx) DeleteService(k ServiceKey) error {
-	if tx.service(k) == nil {
+	if tx.draft(k) == nil {
 		return ErrNoService
 	}
-	tx.drafts[k] = nil
+	if s := tx.engine.services[k]; s == tx.drafts[k].service {
+		tx.doomed = append(tx.doomed, s)
+	}
+	tx.drafts[k] = &draft{}
 	return nil
 }
 
@@ -125,7 +138,7 @@ func (tx *Tx) DeleteService(k ServiceKey) error {
 // that was removed a short time ago comes back with its flows and counters. It returns
 // ErrNoService, ErrServerExists or an error that wraps ErrInvalid or ErrRange.
 func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
-	d := tx.service(k)
+	d := tx.draft(k)
 	if d == nil {
 		return ErrNoService
 	}
@@ -137,7 +150,7 @@ func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) er
 	}
 	x := &dest{service: k, addr: server, target: wireAddr(server.Addr()), v6: server.Addr().Is6()}
 	x.end = sched.End{Addr: foldAddr(&x.target, x.v6), Port: server.Port()}
-	d.servers = slices.Insert(d.servers, 0, draftServer{x, spec})
+	d.servers = slices.Insert(d.servers, 0, draftServer{dest: x, spec: spec, added: true})
 	d.changed = true
 	return nil
 }
@@ -145,7 +158,7 @@ func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) er
 // EditServer replaces a server's settings; its flows, counters and place in the list stay.
 // It returns ErrNoService, ErrNoServer or an error that wraps ErrInvalid or ErrRange.
 func (tx *Tx) EditServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
-	d := tx.service(k)
+	d := tx.draft(k)
 	if d == nil {
 		return ErrNoService
 	}
@@ -163,7 +176,7 @@ func (tx *Tx) EditServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) e
 // DeleteServer removes a server, or returns ErrNoService or ErrNoServer. Packets of its
 // flows are dropped until it is added again.
 func (tx *Tx) DeleteServer(k ServiceKey, server netip.AddrPort) error {
-	d := tx.service(k)
+	d := tx.draft(k)
 	if d == nil {
 		return ErrNoService
 	}
@@ -190,11 +203,33 @@ func checkService(k ServiceKey, spec ServiceSpec) error {
 	if _, ok := sched.New(spec.Scheduler, 0); !ok {
 		return ErrNoScheduler
 	}
+	const flags = sched.Fallback | sched.Port | sched.Third
 	switch p := spec.Persistence; {
+	case spec.Flags&^flags != 0:
+		return fmt.Errorf("%w: scheduler flags %#x are not among %#x", ErrInvalid, uint16(spec.Flags), uint16(flags))
 	case p != 0 && (p < time.Second || p > maxPersistence):
 		return fmt.Errorf("%w: persistence %s is not from 1 s to %s", ErrInvalid, p, maxPersistence)
 	case p == 0 && k.Port == 0:
 		return fmt.Errorf("%w: a service of all ports needs persistence", ErrInvalid)
+	}
+	return checkNetmask(k, &spec.Netmask)
+}
+
+// checkNetmask refuses what is no mask of the service's family.
+func checkNetmask(k ServiceKey, mask *[16]byte) error {
+	if k.Addr.Is4() {
+		if [12]byte(mask[4:]) != [12]byte{} {
+			return fmt.Errorf("%w: a netmask of more than 4 bytes for an IPv4 service", ErrInvalid)
+		}
+		return nil
+	}
+	high, low := binary.BigEndian.Uint64(mask[:8]), binary.BigEndian.Uint64(mask[8:])
+	prefix := bits.LeadingZeros64(^high)
+	if prefix == 64 {
+		prefix += bits.LeadingZeros64(^low)
+	}
+	if bits.OnesCount64(high)+bits.OnesCount64(low) != prefix {
+		return fmt.Errorf("%w: netmask %x of an IPv6 service is no prefix", ErrInvalid, *mask)
 	}
 	return nil
 }
@@ -223,57 +258,51 @@ func (e *Engine) commit(tx *Tx) error {
 	if err := e.adoptServers(tx); err != nil {
 		return err
 	}
-	// A service that was deleted and added again is another one, whose drafts may have
-	// taken over servers of the old one: what no draft has goes, the rest never stops.
-	keep := make(map[*dest]bool)
+	for _, s := range tx.doomed {
+		// A service that was deleted and added again is another one, whose draft may have taken
+		// over servers of the old one: what no draft has goes, the rest never stops.
+		e.trashServers(s, tx.drafts[s.key])
+		e.past.add(s.raw())
+		s.servers = nil
+		delete(e.services, s.key)
+	}
+	if len(tx.doomed) > 0 {
+		e.order = slices.DeleteFunc(e.order, func(s *service) bool { return e.services[s.key] != s })
+	}
 	for _, d := range tx.drafts {
-		if d == nil {
-			continue
-		}
-		for _, x := range d.servers {
-			keep[x.dest] = true
-		}
-	}
-	for k, d := range tx.drafts {
-		old := e.services[k]
-		if old != nil {
-			e.trashServers(old, keep)
-			if d == nil || d.service != old {
-				e.past.add(old.raw())
-				old.servers = nil
-			}
-		}
-		switch {
-		case d == nil:
-			delete(e.services, k)
-		case d.changed:
+		if d.service != nil {
 			e.applyDraft(d)
-			e.services[k] = d.service
 		}
 	}
-	e.publish(tx)
+	for _, d := range tx.fresh {
+		if tx.drafts[d.service.key] == d {
+			e.services[d.service.key] = d.service
+			e.order = append(e.order, d.service)
+		}
+	}
+	if len(tx.doomed)+len(tx.fresh) > 0 {
+		e.publish(tx)
+	}
 	return nil
 }
 
 // adoptServers gives every new server of the drafts its identity: the one it had when it
-// was removed a short time ago, else a fresh one.
+// was removed a short time ago (ip_vs_trash_get_dest, which looks by the key of the
+// service, not by its identity), else a fresh one.
 func (e *Engine) adoptServers(tx *Tx) error {
 	var fresh []*dest
-	for _, d := range tx.drafts {
-		if d == nil {
-			continue
-		}
+	for k, d := range tx.drafts {
 		for i := range d.servers {
 			s := &d.servers[i]
 			if s.dest.id.Gen != 0 {
 				continue
 			}
-			if old := e.trash[trashKey{s.dest.service, s.dest.addr}]; old != nil {
+			if old := e.trash[trashKey{k, s.dest.addr}]; old != nil {
 				s.dest = old
 				continue
 			}
 			// A server deleted and added again within one Tx is the same server.
-			if old := e.find(s.dest.service, s.dest.addr); old != nil {
+			if old := e.find(k, s.dest.addr); old != nil {
 				s.dest = old
 				continue
 			}
@@ -301,21 +330,25 @@ func (e *Engine) find(k ServiceKey, server netip.AddrPort) *dest {
 	return nil
 }
 
+// applyDraft makes a service what its draft says.
 func (e *Engine) applyDraft(d *draft) {
 	s := d.service
-	if s.number == 0 {
-		e.added++
-		s.number = e.added
+	s.configure(d.spec)
+	if !d.changed {
+		return
 	}
+	e.trashServers(s, d)
 	list := make([]*dest, len(d.servers))
 	for i, x := range d.servers {
 		list[i] = x.dest
-		fresh := x.dest.owner != s || x.dest.removed.Load()
-		delete(e.trash, trashKey{s.key, x.dest.addr})
-		x.dest.join(s)
-		x.dest.configure(x.spec, fresh)
+		if x.added {
+			delete(e.trash, trashKey{s.key, x.dest.addr})
+			x.dest.join(s)
+			x.dest.resolve(e.routes.Load())
+		}
+		x.dest.configure(x.spec, x.added)
 	}
-	s.spec, s.servers = d.spec, list
+	s.servers = list
 	s.reschedule()
 }
 
@@ -331,8 +364,13 @@ func (d *dest) join(s *service) {
 	d.meter.zero(raw)
 }
 
-// trashServers puts the servers of s that are not kept aside: their flows still name them.
-func (e *Engine) trashServers(s *service, keep map[*dest]bool) {
+// trashServers puts the servers of s that its draft has no more aside: their flows still
+// name them.
+func (e *Engine) trashServers(s *service, d *draft) {
+	keep := make(map[*dest]bool, len(d.servers))
+	for _, x := range d.servers {
+		keep[x.dest] = true
+	}
 	for _, x := range s.servers {
 		if keep[x] {
 			continue
@@ -346,19 +384,14 @@ func (e *Engine) trashServers(s *service, keep map[*dest]bool) {
 	}
 }
 
-// publish makes the committed services visible to workers.
+// publish makes it visible to workers which services there are.
 func (e *Engine) publish(tx *Tx) {
-	t := &table{services: make(map[wireKey]*service, len(e.services))}
-	for k, s := range e.services {
-		t.services[newWireKey(k.Addr, k.Port, k.Protocol)] = s
-	}
-	routes := e.routes.Load()
-	for _, d := range tx.drafts {
-		if d == nil {
-			continue
-		}
-		for _, x := range d.service.servers {
-			x.resolve(routes)
+	t := &table{services: maps.Clone(e.table.Load().services)}
+	for k, d := range tx.drafts {
+		if at := newWireKey(k.Addr, k.Port, k.Protocol); d.service != nil {
+			t.services[at] = d.service
+		} else {
+			delete(t.services, at)
 		}
 	}
 	e.table.Store(t)
@@ -382,17 +415,19 @@ func (e *Engine) reap() {
 	}
 }
 
-// Services returns the committed services in the order of their adding.
+// Services returns the committed services in the order in which they were added. Safe for
+// use by many goroutines.
 func (e *Engine) Services() []ServiceInfo {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list := slices.SortedFunc(maps.Values(e.services), func(a, b *service) int { return cmp.Compare(a.number, b.number) })
-	out := make([]ServiceInfo, len(list))
-	for i, s := range list {
-		out[i] = ServiceInfo{Key: s.key, Spec: s.spec, Total: s.meter.shown(s.raw()), Rates: s.meter.rates()}
+	out := make([]ServiceInfo, 0, len(e.order))
+	for _, s := range e.order {
+		info := ServiceInfo{Key: s.key, Spec: s.spec, Total: s.meter.shown(s.raw()), Rates: s.meter.rates()}
+		info.Servers = make([]ServerInfo, 0, len(s.servers))
 		for _, d := range s.servers {
-			out[i].Servers = append(out[i].Servers, d.info())
+			info.Servers = append(info.Servers, d.info())
 		}
+		out = append(out, info)
 	}
 	return out
 }

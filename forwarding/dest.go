@@ -1,0 +1,184 @@
+package forwarding
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"uvs/conntrack"
+	"uvs/forwarding/sched"
+)
+
+// A dest is the identity of a real server within a service. It outlives snapshots, and its
+// removal by conntrack.ServerID's grace.
+type dest struct {
+	id      conntrack.ServerID
+	service ServiceKey
+	addr    netip.AddrPort
+	target  [16]byte // addr as packets have it
+	end     sched.End
+	v6      bool
+
+	method     atomic.Uint32 // Method
+	weight     atomic.Int32
+	lastWeight atomic.Int32 // the latest weight that was not 0
+	removed    atomic.Bool
+	hop        atomic.Pointer[NextHop] // where packets for it go; nil: no route
+
+	active       atomic.Int32  // flows in an active state (ip_vs_dest.activeconns)
+	inactive     atomic.Int32  // all other flows
+	persistent   atomic.Int32  // templates (ip_vs_dest.persistconns)
+	upper, lower atomic.Uint32 // thresholds
+	overloaded   atomic.Bool   // IP_VS_DEST_F_OVERLOAD
+	counters     []destCounters
+
+	// Engine.mu guards what follows.
+	trashed time.Duration // when it was removed, on the Engine's clock
+	owner   *service      // whose server it is or was
+	entered Totals        // counted before it was in that service's list
+	meter   meter
+}
+
+// Weight implements sched.Server.
+func (d *dest) Weight() int { return int(d.weight.Load()) }
+
+// LastWeight implements sched.Server.
+func (d *dest) LastWeight() int { return int(d.lastWeight.Load()) }
+
+// Active implements sched.Server.
+func (d *dest) Active() int { return int(d.active.Load()) }
+
+// Inactive implements sched.Server.
+func (d *dest) Inactive() int { return int(d.inactive.Load()) }
+
+// Overloaded implements sched.Server.
+func (d *dest) Overloaded() bool { return d.overloaded.Load() }
+
+// End implements sched.Server.
+func (d *dest) End() sched.End { return d.end }
+
+// foldAddr makes of an address what IPVS's hashes take.
+func foldAddr(a *[16]byte, v6 bool) uint32 {
+	if !v6 {
+		return be32(a[:])
+	}
+	return be32(a[:]) ^ be32(a[4:]) ^ be32(a[8:]) ^ be32(a[12:])
+}
+
+// bound counts a new flow (ip_vs_bind_dest).
+func (d *dest) bound() {
+	d.inactive.Add(1)
+	d.loaded()
+}
+
+// loaded sets the overload flag when the upper threshold is reached.
+func (d *dest) loaded() {
+	if upper := d.upper.Load(); upper != 0 && d.connections() >= uint64(upper) {
+		d.overloaded.Store(true)
+	}
+}
+
+// unloaded clears it when there are few enough connections (ip_vs_unbind_dest).
+func (d *dest) unloaded() {
+	if !d.overloaded.Load() {
+		return
+	}
+	upper, lower := uint64(d.upper.Load()), uint64(d.lower.Load())
+	n := d.connections()
+	if lower != 0 && n >= lower || lower == 0 && upper != 0 && n*4 >= upper*3 {
+		return
+	}
+	d.overloaded.Store(false)
+}
+
+func (d *dest) connections() uint64 {
+	return uint64(max(0, d.active.Load()+d.inactive.Load()))
+}
+
+// moved applies what conntrack reports of a flow's state: +1 became active, −1 became inactive.
+func (d *dest) moved(change int) {
+	if change != 0 {
+		d.active.Add(int32(change))
+		d.inactive.Add(int32(-change))
+	}
+}
+
+// gone uncounts a flow that ended.
+func (d *dest) gone(active bool) {
+	if active {
+		d.active.Add(-1)
+	} else {
+		d.inactive.Add(-1)
+	}
+	d.unloaded()
+}
+
+// idle reports whether no flow and no template refers to d.
+func (d *dest) idle() bool {
+	return d.active.Load()+d.inactive.Load() == 0 && d.persistent.Load() == 0
+}
+
+// configure applies a spec; fresh says that the server was not in the table before
+// (__ip_vs_update_dest).
+func (d *dest) configure(spec ServerSpec, fresh bool) {
+	d.method.Store(uint32(spec.Method))
+	if fresh || spec.Weight != 0 {
+		d.lastWeight.Store(int32(spec.Weight))
+	}
+	d.weight.Store(int32(spec.Weight))
+	if spec.UpperThreshold == 0 || spec.UpperThreshold > d.upper.Load() {
+		d.overloaded.Store(false)
+	}
+	d.upper.Store(spec.UpperThreshold)
+	d.lower.Store(spec.LowerThreshold)
+	d.removed.Store(false)
+}
+
+// spec returns what is configured of the server.
+func (d *dest) spec() ServerSpec {
+	return ServerSpec{
+		Method: Method(d.method.Load()), Weight: int(d.weight.Load()),
+		UpperThreshold: d.upper.Load(), LowerThreshold: d.lower.Load(),
+	}
+}
+
+// resolve points the server at its next hop.
+func (d *dest) resolve(r *Routes) {
+	if hop, ok := r.Lookup(&d.target, d.v6, 0); ok {
+		d.hop.Store(&hop)
+	} else {
+		d.hop.Store(nil)
+	}
+}
+
+// destCounters are one worker's counts for one server; padded, so that workers never write
+// to the same cache line.
+type destCounters struct {
+	connections, packetsIn, packetsOut, bytesIn, bytesOut atomic.Uint64
+	_                                                     [24]byte
+}
+
+// count counts a packet of n bytes that worker w forwards, unless d has been removed.
+func (d *dest) count(w int, direction conntrack.Dir, n int) {
+	if d.removed.Load() {
+		return // ip_vs_out_stats: answers are still translated, and not counted
+	}
+	c := &d.counters[w]
+	if direction == conntrack.Original {
+		c.packetsIn.Add(1)
+		c.bytesIn.Add(uint64(n))
+	} else {
+		c.packetsOut.Add(1)
+		c.bytesOut.Add(uint64(n))
+	}
+}
+
+// totals sums the workers' counts.
+func (d *dest) totals() Totals {
+	var t Totals
+	for i := range d.counters {
+		w := &d.counters[i]
+		t.add(Totals{w.connections.Load(), w.packetsIn.Load(), w.packetsOut.Load(), w.bytesIn.Load(), w.bytesOut.Load()})
+	}
+	return t
+}
