@@ -31,7 +31,7 @@ func Bind(f *File, host Host) (*Config, Diagnostics) {
 	b := &binder{
 		host: host, config: &Config{},
 		noted: make(map[noteKey]*note), answers: make(map[noteKey]answer),
-		instances: make(map[string]Pos), routers: make(map[routerKey]string), services: make(map[serviceKey]Pos),
+		instances: make(map[string]Pos), routers: make(map[routerKey]string), groups: make(map[string]*vsGroup),
 	}
 	b.globals(f)
 	b.each("", f.Statements, func(k *keyword, s *Statement, vs values) {
@@ -42,10 +42,13 @@ func Bind(f *File, host Host) (*Config, Diagnostics) {
 			b.instance(s, vs)
 		case "virtual_server":
 			b.virtualServer(s, vs)
+		case "virtual_server_group":
+			b.serviceGroup(s, vs)
 		default:
 			panic(unbound("", k))
 		}
 	})
+	b.finishServices()
 	b.checkReferences(f)
 	b.flushNotes()
 	return b.config, b.diags.list.sorted(f.Files)
@@ -72,8 +75,9 @@ type binder struct {
 	version           int                  // vrrp_version
 	instances         map[string]Pos       // all names
 	routers           map[routerKey]string // of the model
-	services          map[serviceKey]Pos   // of the model
-	answers           map[noteKey]answer   // of meant
+	services          []*serviceDraft
+	groups            map[string]*vsGroup // virtual_server_group by name
+	answers           map[noteKey]answer  // of meant
 }
 
 // each checks the statements of a block and gives those that are served to fn; fn may be nil. Words that the context
@@ -97,7 +101,7 @@ func (b *binder) each(context string, ss []*Statement, fn func(*keyword, *Statem
 		}
 		b.note(k, s)
 		switch k.use {
-		case served, partly, deprecated:
+		case served, partly, later, deprecated:
 			if fn != nil {
 				fn(k, s, vs)
 			} else {

@@ -21,6 +21,7 @@ const (
 type checkDraft struct {
 	level
 	keyword     string
+	tls         bool
 	pos         Pos
 	connectAddr netip.Addr
 	connectPort uint16
@@ -34,7 +35,7 @@ type checkDraft struct {
 
 // checker binds one checker block.
 func (b *binder) checker(k *keyword, s *Statement) *checkDraft {
-	d := &checkDraft{keyword: k.name, pos: s.Pos, version: "1.0"}
+	d := &checkDraft{keyword: k.name, tls: k.name == "SSL_GET", pos: s.Pos, version: "1.0"}
 	b.each(k.block, s.Block.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.canonical() {
 		case "connect_ip":
@@ -61,21 +62,23 @@ func (b *binder) checker(k *keyword, s *Statement) *checkDraft {
 			}
 		}
 	})
-	if d.keyword == "HTTP_GET" && len(d.urls) == 0 {
+	if d.isHTTP() && len(d.urls) == 0 {
 		b.diags.errorf(s.Pos, k.name, "%s has no url that can be used; the check is ignored", k.name)
 	}
 	return d
 }
 
+func (d *checkDraft) isHTTP() bool { return d.keyword == "HTTP_GET" || d.keyword == "SSL_GET" }
+
 // resolve gives the checker of server r with all that it inherits; nil for a check that is ignored.
-func (d *checkDraft) resolve(v *serviceDraft, s *serverDraft, r RealServer) Checker {
+func (d *checkDraft) resolve(v *serviceDraft, s *serverDraft, addr netip.AddrPort) Checker {
 	delayBeforeRetry := defaultTCPRetryDelay
-	if d.keyword == "HTTP_GET" {
+	if d.isHTTP() {
 		delayBeforeRetry = defaultHTTPRetryDelay
 	}
 	o := CheckOptions{
 		Pos:              d.pos,
-		Connect:          r.Addr,
+		Connect:          addr,
 		BindAddr:         d.bindAddr,
 		BindPort:         d.bindPort,
 		BindInterface:    d.bindIf,
@@ -98,7 +101,7 @@ func (d *checkDraft) resolve(v *serviceDraft, s *serverDraft, r RealServer) Chec
 	if len(d.urls) == 0 {
 		return nil
 	}
-	h := HTTPGet{CheckOptions: o, Version: d.version, FastRecovery: d.fast, URLs: d.urls}
+	h := HTTPGet{CheckOptions: o, TLS: d.tls, Version: d.version, FastRecovery: d.fast, URLs: d.urls}
 	for i := range h.URLs {
 		if u := &h.URLs[i]; u.Host == "" {
 			u.Host = first("", d.virtualHost, s.virtualHost, v.virtualHost)

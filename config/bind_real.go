@@ -10,133 +10,134 @@ type serverDraft struct {
 	statement *Statement
 	title     string
 	addr      netip.AddrPort
-	method    Method
+	delivery  delivery
 	weight    maybe[int]
 	inhibit   maybe[bool]
+	upper     uint32
+	lower     uint32
+	mail      maybe[bool]
+	up, down  *Command
 	checkers  []*checkDraft
+
+	resolved bool // model is set
+	model    []Checker
 }
 
-// realServer binds one real_server; nil where it is to be skipped, which is reported.
-func (b *binder) realServer(s *Statement, vs values) *serverDraft {
-	d := &serverDraft{statement: s, title: title(s)}
-	var ok bool
-	if d.addr, ok = b.endpoint("real_server", vs, "the server"); !ok {
-		b.inner(lookup("virtual_server", "real_server"), s)
-		return nil
+// realServer binds one real_server into d, unless it is to be skipped, which is reported.
+func (b *binder) realServer(d *serviceDraft, s *Statement, vs values) {
+	addr, ok := b.endpoint("real_server", vs, "the server")
+	if !ok {
+		return
 	}
+	r := &serverDraft{statement: s, title: title(s), addr: addr, delivery: d.delivery}
 	b.each("real_server", s.Block.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.canonical() {
 		case "weight":
-			d.weight.to(int(vs[0].number))
+			r.weight.to(int(vs[0].number))
 		case "inhibit_on_failure":
-			d.inhibit.to(!vs[0].set || vs[0].on)
+			r.inhibit.to(vs[0].flag())
 		case "lvs_method":
-			if m, ok := b.method(k, s); ok {
-				d.method = m
-			}
-		case "TCP_CHECK", "HTTP_GET":
-			d.checkers = append(d.checkers, b.checker(k, s))
+			b.method(&r.delivery, s)
+		case "uthreshold":
+			r.upper = uint32(vs[0].number)
+		case "lthreshold":
+			r.lower = uint32(vs[0].number)
+		case "notify_up":
+			b.scriptOnce(&r.up, s)
+		case "notify_down":
+			b.scriptOnce(&r.down, s)
+		case "smtp_alert":
+			r.mail.to(vs[0].flag())
+		case "TCP_CHECK", "HTTP_GET", "SSL_GET":
+			r.checkers = append(r.checkers, b.checker(k, s))
 		default:
-			if !d.bind(k.canonical(), vs) {
+			if !r.bind(k.canonical(), vs) {
 				panic(unbound("real_server", k))
 			}
 		}
 	})
-	return d
-}
-
-// resolveServer fills in what a server inherits, and reports false where it does not fit its service.
-func (b *binder) resolveServer(v *serviceDraft, d *serverDraft) (RealServer, bool) {
-	r := RealServer{
-		Pos:              d.statement.Pos,
-		Addr:             d.addr,
-		Method:           v.method,
-		Weight:           first(1, d.weight, v.weight),
-		InhibitOnFailure: first(false, d.inhibit, v.inhibit),
-	}
-	if d.method != 0 {
-		r.Method = d.method
-	}
-	if !v.addr.IsValid() { // by fwmark or group: there is nothing to compare with
-		return r, true
-	}
-	if r.Method != TUN && !sameFamily(r.Addr.Addr(), v.addr.Addr()) {
-		b.diags.errorf(d.statement.Args[0].Pos, d.statement.Args[0].Text, "%s is of another address family than %s and is ignored: only TUN may mix them", d.title, v.title)
-		return r, false
-	}
-	switch port := v.addr.Port(); {
-	case r.Addr.Port() == 0:
-		r.Addr = netip.AddrPortFrom(r.Addr.Addr(), port)
-	case r.Method != NAT && r.Addr.Port() != port:
-		b.diags.warnf(d.statement.Args[1].Pos, d.statement.Args[1].Text, "%s cannot map ports: port %d of %s is set to %d as in %s",
-			r.Method, r.Addr.Port(), d.title, port, v.title)
-		r.Addr = netip.AddrPortFrom(r.Addr.Addr(), port)
-	}
-	for _, c := range d.checkers {
-		if checker := c.resolve(v, d, r); checker != nil {
-			r.Checkers = append(r.Checkers, checker)
+	if r.delivery.method != TUN {
+		f := familyOf(addr.Addr())
+		switch {
+		case d.family == anyFamily:
+			d.family = f
+		case d.family != f:
+			w := s.Args[0]
+			b.diags.errorf(w.Pos, w.Text, "%s is of another address family than %s and is ignored: only TUN may mix them", r.title, d.title)
+			return
 		}
 	}
-	return r, true
+	d.servers = append(d.servers, r)
 }
 
-// method reads NAT, DR or TUN [type ipip|gue|gre] [port N] [nocsum|csum|remcsum].
-func (b *binder) method(k *keyword, s *Statement) (Method, bool) {
-	w := s.Args[0]
-	m, ok := map[string]Method{"NAT": NAT, "DR": DR, "TUN": TUN}[w.Text]
-	switch {
-	case !ok:
-		d := b.diags.errorf(w.Pos, w.Text, "%s %q is not a forwarding method (have: DR, NAT, TUN)", k.name, w.Text)
-		d.suggest(suggest(w.Text, []string{"DR", "NAT", "TUN"}))
-	case m == TUN:
-		b.tunnel(k, s)
-	case len(s.Args) > 1:
-		b.extra(k, s.Args[1:])
+// method reads NAT, DR or TUN [type ipip|gue|gre] [port N] [nocsum|csum|remcsum] into p. As in keepalived, a tunnel
+// that is wrong in itself still leaves its method, with the tunnel of before.
+func (b *binder) method(p *delivery, s *Statement) {
+	args := s.Args
+	if len(args) == 0 {
+		b.diags.errorf(s.Pos, "", "%s needs a forwarding method after it (have: DR, NAT, TUN)", s.Keyword).fatal()
+		return
 	}
-	return m, ok
+	w := args[0]
+	m, ok := map[string]Method{"NAT": NAT, "DR": DR, "TUN": TUN}[w.Text]
+	if !ok {
+		d := b.diags.errorf(w.Pos, w.Text, "%s %q is not a forwarding method (have: DR, NAT, TUN)", s.Keyword, w.Text)
+		d.suggest(suggest(w.Text, []string{"DR", "NAT", "TUN"}))
+		return
+	}
+	p.method = m
+	if t, ok := b.tunnel(s, args[1:]); ok {
+		p.tunnel = t
+		if m != TUN && len(args) > 1 {
+			b.diags.errorf(args[1].Pos, args[1].Text, "%s %s takes no options of a tunnel; they are ignored", s.Keyword, m).silent()
+		}
+	}
 }
 
-// tunnel checks the words after TUN.
-func (b *binder) tunnel(k *keyword, s *Statement) {
-	kind, port, sum := "ipip", "", ""
-	for args := s.Args[1:]; len(args) > 0; args = args[1:] {
+// tunnel reads the words after a method.
+func (b *binder) tunnel(s *Statement, args []Word) (t Tunnel, ok bool) {
+	t = Tunnel{Type: "ipip", Checksum: "nocsum"}
+	fault := func(w Word, format string, v ...any) (Tunnel, bool) {
+		b.diags.errorf(w.Pos, w.Text, "%s: "+format+"; the options of the tunnel are ignored", append([]any{s.Keyword}, v...)...)
+		return Tunnel{}, false
+	}
+	for ; len(args) > 0; args = args[1:] {
 		w := args[0]
 		switch w.Text {
 		case "type", "port":
 			if len(args) < 2 {
-				b.diags.errorf(w.Pos, w.Text, "%s needs a value after it", w.Text)
-				return
+				return fault(w, "%s needs a value after it", w.Text)
 			}
 			args = args[1:]
-			if w.Text == "type" {
-				kind = args[0].Text
-			} else {
-				port = args[0].Text
+			v := args[0]
+			if w.Text == "port" {
+				n, ok := parseNumber(v.Text, num(1, 65535))
+				if !ok {
+					return fault(v, "port %q is not a whole number from 1 to 65535", v.Text)
+				}
+				t.Port = uint16(n)
+				break
 			}
+			if v.Text != "ipip" && v.Text != "gue" && v.Text != "gre" {
+				return fault(v, "type %q is not a kind of tunnel (have: gre, gue, ipip)", v.Text)
+			}
+			t.Type = v.Text
 		case "nocsum", "csum", "remcsum":
-			sum = w.Text
+			t.Checksum = w.Text
 		default:
-			b.diags.errorf(w.Pos, w.Text, "%q is not an option of a tunnel; it is ignored", w.Text).
-				suggest(suggest(w.Text, []string{"type", "port", "nocsum", "csum", "remcsum"}))
+			return fault(w, "%q is not an option of a tunnel (have: csum, nocsum, port, remcsum, type)", w.Text)
 		}
 	}
-	fault := ""
+	at := Word{Pos: s.Pos, Text: title(s)}
 	switch {
-	case kind != "ipip" && kind != "gue" && kind != "gre":
-		fault = `type "` + kind + `" is not a kind of tunnel (have: gre, gue, ipip)`
-	case kind == "gue" && port == "":
-		fault = "type gue needs port N"
-	case kind != "gue" && port != "":
-		fault = "type " + kind + " takes no port"
-	case kind == "ipip" && sum != "":
-		fault = "type ipip takes no " + sum
-	case kind == "gre" && sum == "remcsum":
-		fault = "type gre takes no remcsum"
+	case t.Type == "gue" && t.Port == 0:
+		return fault(at, "type gue needs port N")
+	case t.Type != "gue" && t.Port != 0:
+		return fault(at, "type %s takes no port", t.Type)
+	case t.Type == "ipip" && t.Checksum != "nocsum":
+		return fault(at, "type ipip takes no %s", t.Checksum)
+	case t.Type == "gre" && t.Checksum == "remcsum":
+		return fault(at, "type gre takes no remcsum")
 	}
-	if _, ok := parseNumber(port, num(1, 65535)); fault == "" && port != "" && !ok {
-		fault = `port "` + port + `" is not a whole number from 1 to 65535`
-	}
-	if fault != "" {
-		b.diags.errorf(s.Pos, title(s), "%s TUN: %s", k.name, fault)
-	}
+	return t, true
 }

@@ -63,9 +63,9 @@ type Diagnostic struct {
 	// Fatal marks the errors on which keepalived exits at once (on all others it goes on with a default), and those
 	// after which the rest of the configuration is unknown.
 	Fatal bool
-	// Silent marks the errors and warnings that keepalived 2.2.7 takes without a word: they do not count for the exit
-	// status of its -t.
-	Silent bool
+	// Exit is the status that `keepalived -t` 2.2.7 would leave with if this were all it found: ExitOK where it says
+	// nothing, or says something that it does not count.
+	Exit Exit
 	// Message says in one line what was found and what was expected, without position and suggestion.
 	Message string
 	// Value is the offending word, "" where something is missing.
@@ -160,6 +160,9 @@ func (fs *findings) notef(p Pos, value, format string, args ...any) {
 
 func (fs *findings) add(p Pos, s Severity, value, format string, args ...any) finding {
 	d := Diagnostic{Pos: p, Severity: s, Message: fmt.Sprintf(format, args...), Value: value}
+	if s != Note {
+		d.Exit = ExitFaults
+	}
 	key := place{p, d.Message}
 	if fs.seen[key] {
 		return finding{&d}
@@ -176,6 +179,11 @@ func (fs *findings) add(p Pos, s Severity, value, format string, args ...any) fi
 type finding struct{ d *Diagnostic }
 
 func (f finding) suggest(s string) { f.d.Suggestion = s }
-func (f finding) fatal()           { f.d.Fatal = true }
+func (f finding) fatal()           { f.d.Fatal, f.d.Exit = true, ExitMissing }
 func (f finding) warning()         { f.d.Severity = Warning }
-func (f finding) silent()          { f.d.Silent = true }
+
+// silent marks what keepalived takes without a word, or tells without counting it.
+func (f finding) silent() finding { f.d.Exit = ExitOK; return f }
+
+// exit sets what `keepalived -t` makes of the finding.
+func (f finding) exit(e Exit) finding { f.d.Exit = e; return f }

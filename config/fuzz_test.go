@@ -2,11 +2,13 @@ package config_test
 
 import (
 	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"uvs/config"
 )
@@ -104,16 +106,8 @@ func FuzzBind(f *testing.F) {
 		file, _ := config.Parse(fsys, "etc/main.conf", fuzzOptions)
 		c, diags := config.Bind(file, site)
 		checkDiagnostics(t, fsys, file.Files, diags)
-		for _, v := range c.VirtualServers {
-			if !v.Addr.IsValid() || v.Addr.Port() == 0 || len(v.RealServers) == 0 || v.Method == config.TUN || v.Protocol == 0 {
-				t.Errorf("a service that cannot run: %+v", v)
-			}
-			if !slices.Contains([]string{"rr", "wrr", "lc", "wlc"}, v.Scheduler) {
-				t.Errorf("scheduler %q", v.Scheduler)
-			}
-			for _, r := range v.RealServers {
-				checkServer(t, v, r)
-			}
+		for i := range c.VirtualServers {
+			checkService(t, &c.VirtualServers[i])
 		}
 		for _, i := range c.Instances {
 			if i.VRID == 0 || i.Priority == 0 || i.Interface == "" || i.AdvertInterval <= 0 {
@@ -128,14 +122,60 @@ func FuzzBind(f *testing.F) {
 	})
 }
 
-func checkServer(t *testing.T, v config.VirtualServer, r config.RealServer) {
+func checkService(t *testing.T, v *config.VirtualServer) {
 	t.Helper()
-	if r.Addr.Addr().Is4() != v.Addr.Addr().Is4() || r.Addr.Port() == 0 || r.Weight < 0 || r.Method == 0 {
+	marked := v.Fwmark != 0
+	if v.Addr.IsValid() == marked || marked != (v.Protocol == 0) || len(v.RealServers) == 0 || v.Method == 0 {
+		t.Errorf("a service that cannot run: %+v", v)
+	}
+	if !marked && v.IPv6 != v.Addr.Addr().Is6() {
+		t.Errorf("the family of %+v", v)
+	}
+	if !marked && v.Addr.Port() == 0 && v.PersistenceTimeout == 0 {
+		t.Errorf("all ports without persistence: %+v", v)
+	}
+	if v.OnePacket && v.Protocol != config.UDP && !marked || v.PersistenceTimeout < 0 || v.PersistenceTimeout%time.Second != 0 {
+		t.Errorf("what IPVS refuses: %+v", v)
+	}
+	if v.Hysteresis >= max(v.Quorum, 1) || v.Granularity.IsValid() && v.Granularity.Is6() != v.IPv6 {
+		t.Errorf("values that do not fit: %+v", v)
+	}
+	if !slices.Contains(strings.Fields("rr wrr lc wlc lblc lblcr sh dh mh sed nq fo ovf twos"), v.Scheduler) {
+		t.Errorf("scheduler %q", v.Scheduler)
+	}
+	seen := make(map[netip.AddrPort]bool)
+	for _, r := range v.RealServers {
+		if seen[r.Addr] {
+			t.Errorf("a server twice: %+v", r)
+		}
+		seen[r.Addr] = true
+		checkPath(t, v, r.Addr, r.Method, r.Tunnel)
+		checkServer(t, v, r)
+	}
+	if s := v.SorryServer; s != nil {
+		checkPath(t, v, s.Addr, s.Method, s.Tunnel)
+	}
+}
+
+// checkPath holds what all servers have in common.
+func checkPath(t *testing.T, v *config.VirtualServer, addr netip.AddrPort, m config.Method, tunnel *config.Tunnel) {
+	t.Helper()
+	if m == 0 || (m == config.TUN) != (tunnel != nil) || m != config.TUN && addr.Addr().Is6() != v.IPv6 {
+		t.Errorf("a server that cannot run: %s by %s %v", addr, m, tunnel)
+	}
+	if m != config.NAT && addr.Port() != v.Addr.Port() || addr.Port() == 0 && v.Addr.Port() != 0 {
+		t.Errorf("port of %s by %s in %s", addr, m, v.Addr)
+	}
+}
+
+func checkServer(t *testing.T, v *config.VirtualServer, r config.RealServer) {
+	t.Helper()
+	if r.Weight < 0 {
 		t.Errorf("a server that cannot run: %+v", r)
 	}
 	for _, k := range r.Checkers {
 		o := k.Common()
-		if !o.Connect.IsValid() || o.Connect.Port() == 0 || o.DelayLoop <= 0 || o.ConnectTimeout <= 0 || o.DelayBeforeRetry < 0 || o.Warmup < 0 {
+		if !o.Connect.IsValid() || o.DelayLoop <= 0 || o.ConnectTimeout <= 0 || o.DelayBeforeRetry < 0 || o.Warmup < 0 {
 			t.Errorf("a check that cannot run: %+v", o)
 		}
 		h, ok := k.(config.HTTPGet)

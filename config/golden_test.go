@@ -102,17 +102,8 @@ func describe(c *config.Config, diags config.Diagnostics) string {
 		describeAddresses(&b, "address", i.Addresses)
 		describeAddresses(&b, "excluded", i.Excluded)
 	}
-	for _, v := range c.VirtualServers {
-		fmt.Fprintf(&b, "virtual_server %s %s line %d: %s %s\n", v.Addr, v.Protocol, v.Pos.Line, v.Scheduler, v.Method)
-		for _, r := range v.RealServers {
-			fmt.Fprintf(&b, "  real_server %s line %d: %s, weight %d, inhibit %t\n", r.Addr, r.Pos.Line, r.Method, r.Weight, r.InhibitOnFailure)
-			for _, k := range r.Checkers {
-				describeChecker(&b, k)
-			}
-		}
-	}
-	for _, u := range c.Unserved {
-		fmt.Fprintf(&b, "not run: %s line %d: %s\n", u.Name, u.Pos.Line, strings.Join(u.Reasons, "; "))
+	for i := range c.VirtualServers {
+		describeService(&b, &c.VirtualServers[i])
 	}
 	return b.String()
 }
@@ -133,9 +124,75 @@ func describeAddresses(b *strings.Builder, what string, as []config.Address) {
 	}
 }
 
+// describeService writes a service; what is unset is left out.
+func describeService(b *strings.Builder, v *config.VirtualServer) {
+	name := v.Addr.String()
+	if v.Fwmark != 0 {
+		name = fmt.Sprintf("fwmark %d IPv6 %t", v.Fwmark, v.IPv6)
+	}
+	fmt.Fprintf(b, "virtual_server %s %s line %d: %s", name, v.Protocol, v.Pos.Line, v.Scheduler)
+	describeMethod(b, v.Method, v.Tunnel)
+	item(b, "group", v.Group, v.Group != "")
+	item(b, "flags", v.Flags, v.Flags != 0)
+	item(b, "ops", "", v.OnePacket)
+	item(b, "persistent", v.PersistenceTimeout, v.PersistenceTimeout != 0)
+	item(b, "mask", v.Granularity, v.Granularity.IsValid())
+	item(b, "engine", v.PersistenceEngine, v.PersistenceEngine != "")
+	item(b, "quorum", v.Quorum, v.Quorum != 1)
+	item(b, "hysteresis", v.Hysteresis, v.Hysteresis != 0)
+	item(b, "alpha", "", v.Alpha)
+	item(b, "omega", "", v.Omega)
+	item(b, "ha_suspend", "", v.HASuspend)
+	item(b, "mail", "", v.Mail)
+	describeCommand(b, "up", v.QuorumUp)
+	describeCommand(b, "down", v.QuorumDown)
+	b.WriteString("\n")
+	if s := v.SorryServer; s != nil {
+		fmt.Fprintf(b, "  sorry_server %s line %d:", s.Addr, s.Pos.Line)
+		describeMethod(b, s.Method, s.Tunnel)
+		fmt.Fprintf(b, ", inhibit %t\n", s.Inhibit)
+	}
+	for _, r := range v.RealServers {
+		fmt.Fprintf(b, "  real_server %s line %d:", r.Addr, r.Pos.Line)
+		describeMethod(b, r.Method, r.Tunnel)
+		fmt.Fprintf(b, ", weight %d, inhibit %t", r.Weight, r.InhibitOnFailure)
+		item(b, "upper", r.UpperThreshold, r.UpperThreshold != 0)
+		item(b, "lower", r.LowerThreshold, r.LowerThreshold != 0)
+		item(b, "alpha", "", r.Alpha)
+		item(b, "no mail", "", !r.Mail)
+		describeCommand(b, "up", r.NotifyUp)
+		describeCommand(b, "down", r.NotifyDown)
+		b.WriteString("\n")
+		for _, k := range r.Checkers {
+			describeChecker(b, k)
+		}
+	}
+}
+
+func item(b *strings.Builder, name string, value any, set bool) {
+	if set {
+		b.WriteString(strings.TrimRight(fmt.Sprintf(", %s %v", name, value), " "))
+	}
+}
+
+func describeMethod(b *strings.Builder, m config.Method, t *config.Tunnel) {
+	fmt.Fprintf(b, " %s", m)
+	if t != nil {
+		fmt.Fprintf(b, " %s %d %s", t.Type, t.Port, t.Checksum)
+	}
+}
+
+func describeCommand(b *strings.Builder, name string, c *config.Command) {
+	if c != nil {
+		fmt.Fprintf(b, ", %s %q", name, c.Args)
+		item(b, "by", c.User, c.User != "")
+		item(b, "of", c.Group, c.Group != "")
+	}
+}
+
 func describeChecker(b *strings.Builder, k config.Checker) {
 	o := k.Common()
-	fmt.Fprintf(b, "    %T line %d: to %s", k, o.Pos.Line, o.Connect)
+	fmt.Fprintf(b, "    %s line %d: to %s", k.Keyword(), o.Pos.Line, o.Connect)
 	if o.BindAddr.IsValid() || o.BindPort != 0 || o.BindInterface != "" {
 		fmt.Fprintf(b, " from %s port %d dev %q", o.BindAddr, o.BindPort, o.BindInterface)
 	}

@@ -13,6 +13,7 @@ const (
 	unserved   use = iota // known to keepalived, not acted on yet: a note says so
 	served                // bound into the model
 	partly                // bound, with a note that says what is still missing
+	later                 // bound, and not acted on yet: a note says so
 	checked               // looked at for faults only; its block's note covers it
 	inert                 // tier N: accepted, noted once, ignored for good
 	deprecated            // served, with a note that names the word to use instead

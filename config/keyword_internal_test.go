@@ -112,7 +112,7 @@ func TestEveryKeywordIsBound(t *testing.T) {
 // insideUnserved reports whether a context stands in a block that a note names already.
 func insideUnserved(context string) bool {
 	switch context {
-	case "", "global_defs", "vrrp_instance", "virtual_server", "real_server", "TCP_CHECK", "HTTP_GET", "url":
+	case "", "global_defs", "vrrp_instance", "virtual_server", "real_server", "TCP_CHECK", "HTTP_GET", "SSL_GET", "url":
 		return false
 	}
 	return true

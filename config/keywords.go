@@ -9,7 +9,7 @@ var keywords = map[string][]keyword{
 		{name: "vrrp_sync_group", tier: 'B', args: str(), block: "vrrp_sync_group", lax: true},
 		{name: "vrrp_script", tier: 'A', use: unserved, args: str(), block: "vrrp_script"},
 		{name: "virtual_server", tier: 'A', use: served, args: one(arg{}, opt(arg{})), block: "virtual_server"},
-		{name: "virtual_server_group", tier: 'B', args: str(), block: lines, why: "services that use it are not run"},
+		{name: "virtual_server_group", tier: 'B', use: served, args: str(), block: lines},
 		{name: "static_ipaddress", tier: 'C', block: lines},
 		{name: "static_routes", tier: 'C', block: lines},
 		{name: "static_rules", tier: 'C', block: lines},

@@ -236,3 +236,35 @@ func parseAddr(s string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(s)
 	return a, err == nil && a.Zone() == ""
 }
+
+// parseMask reads an IPv4 address as inet_aton does: one to four numbers in C's notation, of which the last fills the
+// rest.
+func parseMask(s string) (netip.Addr, bool) {
+	parts := strings.Split(s, ".")
+	if len(parts) > 4 {
+		return netip.Addr{}, false
+	}
+	var ip [4]byte
+	for i, p := range parts {
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (4 - i)
+		}
+		n, err := strconv.ParseUint(cNumber(p), 0, bits)
+		if err != nil || strings.ContainsRune(p, '_') {
+			return netip.Addr{}, false
+		}
+		for j := range bits / 8 {
+			ip[i+j] = byte(n >> (bits - 8 - 8*j))
+		}
+	}
+	return netip.AddrFrom4(ip), true
+}
+
+// cNumber makes Go's parser read a number as C's does: 010 is eight, and 0b1 and 0o7 are none.
+func cNumber(s string) string {
+	if len(s) > 1 && s[0] == '0' && strings.ContainsAny(s[1:2], "bBoO") {
+		return ""
+	}
+	return s
+}

@@ -53,6 +53,10 @@ func (d *director) load(s *hostnet.Snapshot) error {
 		return err
 	}
 	d.plan = translate(c)
+	for _, note := range d.plan.notes {
+		d.log.Info(note)
+	}
+	d.config.notes = append(d.config.notes, d.plan.notes...)
 	return nil
 }
 
@@ -147,6 +151,7 @@ func Check(file string) (CheckResult, error) {
 	result.Refused = findings.HasFatal()
 	if !result.Refused {
 		p := translate(c)
+		result.Findings = append(result.Findings, p.notes...)
 		result.Addresses, result.Services = p.describe()
 	}
 	return result, nil

@@ -16,6 +16,7 @@ import (
 type plan struct {
 	services  []servicePlan
 	addresses []addressPlan
+	notes     []string // what is in the configuration and is not run, a line each
 }
 
 // A servicePlan is a virtual service with its servers in the order of the file.

@@ -28,7 +28,9 @@ func translate(c *config.Config) plan {
 			}
 		}
 	}
-	for _, v := range c.VirtualServers {
+	services, notes := servable(c)
+	p.notes = notes
+	for _, v := range services {
 		p.services = append(p.services, translateService(v))
 	}
 	return p
@@ -51,7 +53,9 @@ func translateService(v config.VirtualServer) servicePlan {
 			Server:  forwarding.ServiceKey{Addr: addr.Addr(), Port: addr.Port(), Protocol: s.key.Protocol}.String(),
 		}
 		for _, c := range r.Checkers {
-			server.health.Checks = append(server.health.Checks, translateCheck(c))
+			if check, ok := translateCheck(c); ok {
+				server.health.Checks = append(server.health.Checks, check)
+			}
 		}
 		s.servers = append(s.servers, server)
 	}
@@ -68,7 +72,12 @@ func translateMethod(m config.Method) forwarding.Method {
 	return forwarding.Masq
 }
 
-func translateCheck(c config.Checker) health.Check {
+// translateCheck returns false for a check that is not served yet.
+func translateCheck(c config.Checker) (health.Check, bool) {
+	h, http := c.(config.HTTPGet)
+	if _, tcp := c.(config.TCPCheck); !tcp && (!http || h.TLS) {
+		return health.Check{}, false
+	}
 	o := c.Common()
 	check := health.Check{
 		Target:           o.Connect,
@@ -82,9 +91,8 @@ func translateCheck(c config.Checker) health.Check {
 		Warmup:           o.Warmup,
 		Alpha:            o.Alpha,
 	}
-	h, ok := c.(config.HTTPGet)
-	if !ok {
-		return check
+	if !http {
+		return check, true
 	}
 	check.Kind = health.HTTP
 	check.FastRecovery = h.FastRecovery
@@ -97,7 +105,7 @@ func translateCheck(c config.Checker) health.Check {
 	for _, u := range h.URLs {
 		check.URLs = append(check.URLs, translateURL(u))
 	}
-	return check
+	return check, true
 }
 
 func translateURL(u config.URL) health.URL {
