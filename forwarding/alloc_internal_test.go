@@ -20,6 +20,7 @@ func TestNoAllocs(t *testing.T) {
 		change(b)
 		return b
 	}
+	first := cut4(segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 53), protocol: wire.ProtoUDP, payload: 3000}.frame(t), 1500, 0)[0]
 	onVIP := func(port uint16) netip.AddrPort { return endpoint(vip4, port) }
 	for _, tt := range []struct {
 		name  string
@@ -51,6 +52,7 @@ func TestNoAllocs(t *testing.T) {
 		{"error to the client", inside, icmpMessage{src: server4(0), dst: client4, kind: 3, code: 3, quoted: segment{src: syn.src, dst: answer.src, protocol: wire.ProtoTCP}.quote(t, 8)}.frame(t), nil, Forwarded},
 		{"error with a wrong checksum", outside, spoil(icmpMessage{src: client4, dst: vip4, kind: 3, code: 4, quoted: segment{src: syn.dst, dst: syn.src, protocol: wire.ProtoTCP}.quote(t, 8)}.frame(t)), nil, DropICMPChecksum},
 		{"fragments", outside, segment{src: endpoint(client4, 40000), dst: onVIP(53), protocol: wire.ProtoUDP, payload: 3000}.frame(t), nil, Forwarded},
+		{"fragment again", outside, first, nil, DropFragmentAgain},
 		{"too big", outside, segment{src: endpoint(client6, 40000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn, payload: 1500}.frame(t), nil, DropTooBig},
 		{"reset", outside, segment{src: endpoint(client6, 5), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, DropNoFlow},
 		{"orphan", inside, segment{src: endpoint(server4(0), 80), dst: netip.MustParseAddrPort("203.0.113.9:9"), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), nil, DropOrphan},
@@ -79,6 +81,42 @@ func TestNoAllocs(t *testing.T) {
 			}
 			if tt.want != held && s.reasons()[tt.want] == before[tt.want] {
 				t.Errorf("the frame did not end as %s", tt.want)
+			}
+		})
+	}
+}
+
+// TestNoAllocsOfFragments: nor does what keeps, completes, cuts and gives up datagrams.
+func TestNoAllocsOfFragments(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		pieces [][]byte
+		want   Reason
+	}{
+		{"ipv4", cut4(segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 53), protocol: wire.ProtoUDP, payload: 5000}.frame(t), 1500, 0), Forwarded},
+		{"ipv6", cut6(segment{src: endpoint(client6, 40000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn, payload: 5000}.frame(t), 1500, 0, 1), Forwarded},
+		{"incomplete", cut4(segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 53), protocol: wire.ProtoUDP, payload: 5000}.frame(t), 1500, 0)[:3], DropFragmentTimeout},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := allocSite(t)
+			work := make([][]byte, len(tt.pieces))
+			for i := range work {
+				work[i] = bytes.Clone(tt.pieces[i])
+			}
+			if allocs := testing.AllocsPerRun(200, func() {
+				for i := range work {
+					copy(work[i], tt.pieces[i])
+					s.worker.in[i] = Frame{Data: work[i], Port: outside - 1}
+				}
+				s.worker.Process(s.worker.in[:len(work)], s.now, &s.worker.out)
+				s.worker.out.reset(2)
+				s.now = s.now.Add(fragmentTime)
+				s.worker.expireFragments(s.now)
+			}); allocs != 0 {
+				t.Errorf("%v allocations per datagram, want 0", allocs)
+			}
+			if n := s.reasons()[tt.want]; n != uint64(201*len(work)) {
+				t.Errorf("%d fragments ended as %s, want all", n, tt.want)
 			}
 		})
 	}

@@ -46,6 +46,8 @@ type Engine struct {
 	direct  directClients
 	silent  mono.Time // until then no resets are sent
 
+	fragments reassembler
+
 	table     atomic.Pointer[table]
 	routes    atomic.Pointer[Routes]
 	answering atomic.Pointer[ends]
@@ -86,6 +88,7 @@ func New(c Config) (*Engine, error) {
 		services: make(map[ServiceKey]*service),
 		trash:    make(map[trashKey]*dest),
 	}
+	e.fragments.init()
 	e.silent = e.started.Add(c.Silence)
 	if c.Orphans > 0 {
 		e.direct.watch(e.started, c.Orphans)
@@ -99,7 +102,7 @@ func New(c Config) (*Engine, error) {
 	e.flows = flows
 	e.table.Store(&table{services: make(map[wireKey]*service)})
 	e.routes.Store(NewRoutes(Network{}))
-	e.answering.Store(&ends{})
+	e.answering.Store(newEnds(nil))
 	e.SetSysctls(DefaultSysctls())
 	for i := range e.workers {
 		cpu := -1
@@ -147,11 +150,7 @@ func (e *Engine) SetRoutes(r *Routes) {
 // whether or not a failing check has taken them out of the table. Port 0 stands for every
 // port of a server.
 func (e *Engine) SetAnswering(servers []ServiceKey) {
-	set := make(ends, len(servers))
-	for _, k := range servers {
-		set[newWireKey(k.Addr, k.Port, k.Protocol)] = struct{}{}
-	}
-	e.answering.Store(&set)
+	e.answering.Store(newEnds(servers))
 }
 
 // resolveServers points every server at its next hop.

@@ -33,6 +33,8 @@ func seedFrames(f *testing.F) [][]byte {
 	} {
 		frames = append(frames, m.frame(f))
 	}
+	frames = append(frames, cut4(segment{src: endpoint(client4, 5000), dst: endpoint(vip4, 53), protocol: wire.ProtoUDP, payload: 200}.frame(f), 128, 0)...)
+	frames = append(frames, cut6(segment{src: endpoint(client6, 5000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, payload: 200}.frame(f), 150, 0, 9)...)
 	hopByHop := bytes.Clone(frames[4])
 	hopByHop[20] = wire.ProtoHopByHop
 	return append(frames, hopByHop)
@@ -61,6 +63,12 @@ func FuzzDecode(f *testing.F) {
 		if p.Tuple.Proto == wire.ProtoUDP {
 			need = p.l4 + wire.UDPLen
 		}
+		if p.kind == kindFragment {
+			if g := p.fragment; g.head <= wire.EthernetLen || g.head >= len(frame.Data) || g.offset%8 != 0 || g.offset+len(frame.Data)-g.head > datagramBytes {
+				t.Fatalf("accepted as fragment %+v in a frame of %d", g, len(frame.Data))
+			}
+			need = p.fragment.head
+		}
 		if p.kind == kindError {
 			if need = p.quotedL4 + 4; p.quoted != p.l4+wire.ICMPLen || p.quotedL4 < p.quoted+wire.IPv4Len {
 				t.Fatalf("accepted with ICMP at %d, a packet inside at %d and its transport at %d", p.l4, p.quoted, p.quotedL4)
@@ -73,9 +81,14 @@ func FuzzDecode(f *testing.F) {
 }
 
 // FuzzProcess runs arbitrary sequences of frames through a worker with services: no panic,
-// one verdict for each frame, and no frame that grows, but for errors of our own.
+// one verdict for each frame, and no frame that grows, but for errors of our own and what
+// comes of fragments.
 func FuzzProcess(f *testing.F) {
-	for _, b := range seedFrames(f) {
+	seeds := seedFrames(f)
+	for i, b := range seeds[:len(seeds)-1] {
+		f.Add(b, seeds[i+1], uint8(0))
+	}
+	for _, b := range seeds {
 		f.Add(b, b, uint8(0))
 		f.Add(b, b, uint8(1))
 		f.Add(b, b, uint8(4))
@@ -86,7 +99,8 @@ func FuzzProcess(f *testing.F) {
 	s.serve(vip4, 53, wire.ProtoUDP, Route, 53, 2)
 	s.serve(vip6, 80, wire.ProtoTCP, Masq, 8080, 2)
 	f.Fuzz(func(t *testing.T, first, second []byte, how uint8) {
-		var before, after uint64
+		var after uint64
+		before := uint64(s.engine.fragments.waiting())
 		for _, n := range s.reasons() {
 			before += n
 		}
@@ -117,6 +131,7 @@ func FuzzProcess(f *testing.F) {
 		for _, n := range s.reasons() {
 			after += n
 		}
+		after += uint64(s.engine.fragments.waiting())
 		for _, x := range s.worker.holder.frames[:s.worker.holder.used] {
 			if !x.frame.made {
 				after++

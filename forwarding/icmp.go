@@ -44,7 +44,7 @@ func decodeICMPv6(f *Frame, p *Packet) Reason {
 	if h.Version() != 6 {
 		return PassProtocol
 	}
-	protocol, n, reason := skipExtensionHeaders(b, h.NextHeader(), true)
+	protocol, n, _, reason := skipExtensionHeaders(b, h.NextHeader(), true)
 	if reason != Forwarded {
 		return PassProtocol
 	}

@@ -15,6 +15,7 @@ func (w *Worker) admit(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Ba
 		w.refuse(f, p, errorTimeExceeded(), 0, now, out)
 		return DropTTL
 	}
+	p.limit = p.gathered
 	if hop.MTU > 0 && p.longest(f) > hop.MTU {
 		if !p.mayBeCut(f) {
 			mtu := hop.MTU
@@ -31,8 +32,12 @@ func (w *Worker) admit(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Ba
 }
 
 // longest returns the length of the longest IP packet that a frame stands for: of a frame
-// with several segments that of one (skb_gso_network_seglen in net/core/gso.c).
+// with several segments that of one (skb_gso_network_seglen in net/core/gso.c), of a packet
+// that came in fragments that of the longest one.
 func (p *Packet) longest(f *Frame) int {
+	if p.gathered > 0 {
+		return p.gathered
+	}
 	if !f.Vnet.GSO() {
 		return p.ipLen
 	}
@@ -83,6 +88,12 @@ func (w *Worker) send(f *Frame, p *Packet, hop *NextHop, target *[16]byte, now m
 	if !p.completeChecksum(f) {
 		return DropOffload
 	}
+	if p.Tuple.V6 {
+		return w.cutIPv6(f, p, &way)
+	}
+	if p.gathered > 0 && wire.IPv4(f.Data[wire.EthernetLen:]).DontFragment() {
+		way.flags = wire.IPv4DontFragment // all fragments had it
+	}
 	return w.cutIPv4(f, f.Data, p.limit, &way)
 }
 
@@ -90,6 +101,7 @@ func (w *Worker) send(f *Frame, p *Packet, hop *NextHop, target *[16]byte, now m
 type way struct {
 	hop    *NextHop
 	target *[16]byte
+	flags  uint16 // of all pieces over IPv4
 	now    mono.Time
 	out    *Batch
 }
@@ -167,8 +179,8 @@ func cutTCP(h wire.TCP, at int, last bool) {
 	h.SetFlags(flags)
 }
 
-// cutIPv4 sends an IPv4 packet in fragments of at most limit bytes, or as it is if it fits
-// (ip_do_fragment in net/ipv4/ip_output.c). It may be a fragment itself.
+// cutIPv4 sends a whole IPv4 packet in fragments of at most limit bytes, or as it is if it fits
+// (ip_do_fragment in net/ipv4/ip_output.c).
 func (w *Worker) cutIPv4(f *Frame, data []byte, limit int, way *way) Reason {
 	h := wire.IPv4(data[wire.EthernetLen:])
 	n := h.HeaderLen()
@@ -185,11 +197,6 @@ func (w *Worker) cutIPv4(f *Frame, data []byte, limit int, way *way) Reason {
 	if w.scratch.free() < len(payload)+pieces*head {
 		return DropNoScratch
 	}
-	flags := uint16(0)
-	if h.DontFragment() && f.made {
-		flags = wire.IPv4DontFragment // of a datagram whose own fragments had it
-	}
-	offset, more := h.FragmentOffset(), h.MoreFragments()
 	for i := range pieces {
 		part := payload[i*room : min((i+1)*room, len(payload))]
 		piece := Frame{Data: w.scratch.take(head + len(part)), VLAN: f.VLAN, Port: f.Port, made: true}
@@ -200,21 +207,65 @@ func (w *Worker) cutIPv4(f *Frame, data []byte, limit int, way *way) Reason {
 			blankOptions(g[wire.IPv4Len:])
 		}
 		g.SetTotalLen(n + len(part))
-		if i < pieces-1 || more {
-			g.SetFragment(flags|wire.IPv4MoreFragments, offset+i*room)
-		} else {
-			g.SetFragment(flags, offset+i*room)
+		flags := way.flags
+		if i < pieces-1 {
+			flags |= wire.IPv4MoreFragments
 		}
+		g.SetFragment(flags, i*room)
 		g.SetChecksum(0)
 		g.SetChecksum(wire.Checksum(g))
-		switch reason := w.emit(&piece, way.hop, way.target, false, way.now, way.out); reason {
-		case Forwarded, held:
-			w.made.add(MadeFragment)
-		default:
+		if reason := w.emitPiece(&piece, false, way); reason != Forwarded {
 			return reason
 		}
 	}
 	return Forwarded
+}
+
+// cutIPv6 sends an IPv6 packet that came in fragments in fragments again (ip6_fragment in
+// net/ipv6/ip6_output.c), with an identification of our own: answers of several servers leave
+// from one address.
+func (w *Worker) cutIPv6(f *Frame, p *Packet, way *way) Reason {
+	at := p.fragment.head
+	if at == 0 {
+		return DropTooBig // it came whole
+	}
+	head := at + wire.IPv6FragmentLen
+	payload := f.Data[at:]
+	room := (p.limit + wire.EthernetLen - head) &^ 7
+	if room <= 0 {
+		return DropTooBig
+	}
+	pieces := (len(payload) + room - 1) / room
+	if w.scratch.free() < len(payload)+pieces*head {
+		return DropNoScratch
+	}
+	w.ownID6++
+	for i := range pieces {
+		part := payload[i*room : min((i+1)*room, len(payload))]
+		piece := Frame{Data: w.scratch.take(head + len(part)), VLAN: f.VLAN, Port: f.Port, made: true}
+		copy(piece.Data, f.Data[:at])
+		copy(piece.Data[head:], part)
+		wire.IPv6Fragment(piece.Data[at:]).Init(piece.Data[p.fragment.nextAt], i*room, i < pieces-1, w.ownID6)
+		piece.Data[p.fragment.nextAt] = wire.ProtoFragment
+		wire.IPv6(piece.Data[wire.EthernetLen:]).SetPayloadLen(len(piece.Data) - wire.EthernetLen - wire.IPv6Len)
+		if reason := w.emitPiece(&piece, true, way); reason != Forwarded {
+			return reason
+		}
+	}
+	return Forwarded
+}
+
+// emitPiece sends one piece of a packet. One that is held counts as sent: the packet is
+// settled then.
+func (w *Worker) emitPiece(piece *Frame, v6 bool, way *way) Reason {
+	reason := w.emit(piece, way.hop, way.target, v6, way.now, way.out)
+	if reason == held {
+		reason = Forwarded
+	}
+	if reason == Forwarded {
+		w.made.add(MadeFragment)
+	}
+	return reason
 }
 
 // blankOptions overwrites the options that only the first fragment has with no-operation

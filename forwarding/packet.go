@@ -15,6 +15,8 @@ type Packet struct {
 	l4       int // offset of the transport or ICMP header
 	ipLen    int // bytes of the IP packet, headers included
 	limit    int // the packet has to leave in fragments of at most so many bytes; 0: as it is
+	gathered int // the packet came in fragments of at most so many bytes; 0: whole
+	fragment fragment
 	quoted   int // offset of the IP header inside an ICMP error
 	quotedL4 int // offset of the transport header inside it, of which the ports are there
 	// foreignChecksum: the checksum that is still to be completed is not this header's but
@@ -26,8 +28,9 @@ type Packet struct {
 type packetKind uint8
 
 const (
-	kindSegment packetKind = iota // a whole TCP segment or UDP datagram, or several in one frame
-	kindError                     // an ICMP error about such a one
+	kindSegment  packetKind = iota // a whole TCP segment or UDP datagram, or several in one frame
+	kindError                      // an ICMP error about such a one
+	kindFragment                   // a fragment of a TCP segment or UDP datagram; it has no ports
 )
 
 // maxExtensionHeaders bounds the walk through an IPv6 header chain.
@@ -37,8 +40,8 @@ const maxExtensionHeaders = 8
 // that checks lengths: after Forwarded is returned, Data holds the whole IP packet, and
 // its transport header is complete; of an ICMP error, the packet inside has its ports.
 // Trailing Ethernet padding is cut off f.Data. Any other Reason leaves p undefined. A frame
-// that is not IP, neither TCP nor UDP nor an error about them, or a fragment passes to the
-// kernel; one that contradicts itself is dropped.
+// that is not IP, or neither TCP nor UDP nor an error about them passes to the kernel; one
+// that contradicts itself is dropped.
 func Decode(f *Frame, p *Packet) Reason {
 	if len(f.Data) < wire.EthernetLen {
 		return DropTruncated
@@ -58,6 +61,9 @@ func Decode(f *Frame, p *Packet) Reason {
 		return reason
 	}
 	p.Tuple.Proto = protocol
+	if p.kind == kindFragment {
+		return decodeFragment(f, p)
+	}
 	switch protocol {
 	case wire.ProtoTCP:
 		return decodeTCP(f, p)
@@ -92,7 +98,11 @@ func decodeIPv4(f *Frame, p *Packet) (protocol uint8, reason Reason) {
 		return 0, DropIPHeader
 	}
 	if h.IsFragment() {
-		return 0, PassFragment
+		p.kind = kindFragment
+		p.fragment = fragment{
+			offset: h.FragmentOffset(), more: h.MoreFragments(), df: h.DontFragment(), congestion: h.TOS()&ecnMask == ecnMask,
+			id: uint32(h.ID()), head: wire.EthernetLen + headerLen,
+		}
 	}
 	copy(p.Tuple.Src[:4], h.Source())
 	copy(p.Tuple.Dst[:4], h.Destination())
@@ -124,7 +134,16 @@ func decodeIPv6(f *Frame, p *Packet) (protocol uint8, reason Reason) {
 	if martianIPv6(h.Source()) {
 		return 0, DropMartian
 	}
-	next, off, reason := skipExtensionHeaders(b, h.NextHeader(), false)
+	next, off, at, reason := skipExtensionHeaders(b, h.NextHeader(), false)
+	if reason == PassFragment {
+		g := wire.IPv6Fragment(b[off:])
+		p.kind = kindFragment
+		p.fragment = fragment{
+			offset: g.Offset(), more: g.MoreFragments(), congestion: h.TrafficClass()&ecnMask == ecnMask,
+			id: g.ID(), head: wire.EthernetLen + off + wire.IPv6FragmentLen, nextAt: wire.EthernetLen + at, next: g.NextHeader(),
+		}
+		next, reason = g.NextHeader(), Forwarded
+	}
 	if reason != Forwarded {
 		return 0, reason
 	}
@@ -134,30 +153,51 @@ func decodeIPv6(f *Frame, p *Packet) (protocol uint8, reason Reason) {
 }
 
 // skipExtensionHeaders walks the chain of RFC 8200, Section 4 and returns the protocol and
-// offset of what follows it. A fragment header that stands before a whole packet (RFC 6946)
-// is walked over, and with first also one before the first fragment of several.
-func skipExtensionHeaders(b []byte, next uint8, first bool) (protocol uint8, off int, reason Reason) {
-	off = wire.IPv6Len
+// offset of what follows it, and the offset of the byte that says so. A fragment header that
+// stands before a whole packet (RFC 6946) is walked over, and with first also one before the
+// first fragment of several. For any other one the reason is PassFragment, with its offset.
+func skipExtensionHeaders(b []byte, next uint8, first bool) (protocol uint8, off, at int, reason Reason) {
+	const nextHeaderAt = 6
+	off, at = wire.IPv6Len, nextHeaderAt
 	for range maxExtensionHeaders {
 		switch next {
 		case wire.ProtoHopByHop, wire.ProtoRouting, wire.ProtoDstOptions:
 			if len(b) < off+8 {
-				return 0, 0, DropTruncated
+				return 0, 0, 0, DropTruncated
 			}
-			next, off = b[off], off+8+int(b[off+1])*8
+			next, at, off = b[off], off, off+8+int(b[off+1])*8
 		case wire.ProtoFragment:
 			if len(b) < off+wire.IPv6FragmentLen {
-				return 0, 0, DropTruncated
+				return 0, 0, 0, DropTruncated
 			}
 			if h := wire.IPv6Fragment(b[off:]); h.Offset() != 0 || h.MoreFragments() && !first {
-				return 0, 0, PassFragment
+				return next, off, at, PassFragment
 			}
-			next, off = b[off], off+wire.IPv6FragmentLen
+			next, at, off = b[off], off, off+wire.IPv6FragmentLen
 		default:
-			return next, off, Forwarded
+			return next, off, at, Forwarded
 		}
 	}
-	return 0, 0, DropIPHeader
+	return 0, 0, 0, DropIPHeader
+}
+
+// ecnMask is the field that says congestion experienced when all of it is set (RFC 3168).
+const ecnMask = 0x03
+
+// decodeFragment checks a fragment: those before the last have a multiple of eight bytes, and
+// none reaches beyond what an IP packet can hold. A later fragment over IPv6 may name options
+// instead of the transport.
+func decodeFragment(f *Frame, p *Packet) Reason {
+	if t := p.Tuple.Proto; t != wire.ProtoTCP && t != wire.ProtoUDP && (t != wire.ProtoDstOptions || !p.Tuple.V6) {
+		return PassFragment
+	}
+	g := &p.fragment
+	n := len(f.Data) - g.head
+	if n <= 0 || g.more && n%8 != 0 || g.offset+n > datagramBytes {
+		return DropIPHeader
+	}
+	p.foreignChecksum = f.Vnet.NeedsChecksum() || f.Vnet.GSO()
+	return Forwarded
 }
 
 func decodeTCP(f *Frame, p *Packet) Reason {

@@ -24,7 +24,7 @@ func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) (taken int) {
 		out.reset(len(w.ports))
 	}
 	w.scratch.reset()
-	w.table, w.routes, w.answering, w.sysctls = e.table.Load(), e.routes.Load(), *e.answering.Load(), e.sysctls.Load()
+	w.table, w.routes, w.answering, w.sysctls = e.table.Load(), e.routes.Load(), e.answering.Load(), e.sysctls.Load()
 	for taken < len(in) && !w.scratch.low() {
 		w.reasons.add(w.process(&in[taken], now, out))
 		taken++
@@ -34,16 +34,25 @@ func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) (taken int) {
 }
 
 func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
-	p, flow := &w.packet, &w.flow
+	p := &w.packet
 	if f.VLAN.Present() && !w.untag(f) {
 		return PassVLAN
 	}
 	if reason := Decode(f, p); reason != Forwarded {
 		return reason
 	}
-	if p.kind == kindError {
+	switch p.kind {
+	case kindError:
 		return w.forwardError(f, p, now, out)
+	case kindFragment:
+		return w.gather(f, p, now, out)
 	}
+	return w.dispatch(f, p, now, out)
+}
+
+// dispatch decides about a whole packet.
+func (w *Worker) dispatch(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
+	flow := &w.flow
 	if w.engine.flows.Find(&p.Tuple, flow) {
 		if !w.beginsAnew(flow, p) {
 			return w.forward(f, p, flow, now, out)

@@ -196,6 +196,7 @@ func (s *service) reschedule() {
 // A table is one committed picture of all services: immutable, published whole.
 type table struct {
 	services map[wireKey]*service
+	hosts    hosts // the virtual addresses
 }
 
 // lookup finds the service of a packet's destination: the exact port before port 0
@@ -209,16 +210,38 @@ func (t *table) lookup(tp *conntrack.Tuple) *service {
 	return t.services[k]
 }
 
+// hosts is a set of addresses.
+type hosts map[wireKey]struct{}
+
+func (h hosts) add(a netip.Addr) { h[newWireKey(a, 0, 0)] = struct{}{} }
+
+func (h hosts) has(addr *[16]byte, v6 bool) bool {
+	_, ok := h[wireKey{addr: *addr, v6: v6}]
+	return ok
+}
+
 // ends is a set of servers by address, port and protocol.
-type ends map[wireKey]struct{}
+type ends struct {
+	ports map[wireKey]struct{}
+	hosts hosts // their addresses
+}
+
+func newEnds(servers []ServiceKey) *ends {
+	e := &ends{ports: make(map[wireKey]struct{}, len(servers)), hosts: make(hosts, len(servers))}
+	for _, k := range servers {
+		e.ports[newWireKey(k.Addr, k.Port, k.Protocol)] = struct{}{}
+		e.hosts.add(k.Addr)
+	}
+	return e
+}
 
 // has reports whether one end of a packet is in the set: by its port, or with every port.
-func (e ends) has(addr *[16]byte, port uint16, tp *conntrack.Tuple) bool {
+func (e *ends) has(addr *[16]byte, port uint16, tp *conntrack.Tuple) bool {
 	k := wireKey{addr: *addr, port: port, protocol: tp.Proto, v6: tp.V6}
-	if _, ok := e[k]; ok {
+	if _, ok := e.ports[k]; ok {
 		return true
 	}
 	k.port = 0
-	_, ok := e[k]
+	_, ok := e.ports[k]
 	return ok
 }

@@ -98,6 +98,9 @@ type reasonCounters struct {
 
 func (c *reasonCounters) add(r Reason) { c.batch[r]++ }
 
+// addN counts n frames.
+func (c *reasonCounters) addN(r Reason, n int) { c.batch[r] += uint32(n) }
+
 // publish moves the batch's counts to where others may read them.
 func (c *reasonCounters) publish() {
 	for r := range c.total {

@@ -394,6 +394,10 @@ func (e *Engine) publish(tx *Tx) {
 			delete(t.services, at)
 		}
 	}
+	t.hosts = make(hosts, len(t.services))
+	for k := range t.services {
+		t.hosts[wireKey{addr: k.addr, v6: k.v6}] = struct{}{}
+	}
 	e.table.Store(t)
 }
 

@@ -12,61 +12,69 @@ const (
 	PassNotIP     // EtherType is neither IPv4 nor IPv6
 	PassVLAN      // tagged: belongs to a VLAN device
 	PassProtocol  // neither TCP nor UDP
-	PassFragment  // fragments are not served yet
+	PassFragment  // a fragment of what is not TCP or UDP, or neither for a virtual address nor from a server
 	PassNotServed // no service and no flow of ours
 	PassLocal     // a server's answer to the director itself
 	lastPass
 
-	DropTruncated    // shorter than its headers claim
-	DropIPHeader     // version, length or checksum of the IP header is wrong
-	DropTransport    // TCP or UDP header is malformed
-	DropOffload      // the unfinished checksum is of a packet inside this one
-	DropMartian      // a source address that no remote host can have
-	DropTTL          // time to live or hop limit ran out here
-	DropNoFlow       // TCP segment to a service, without SYN and without a flow
-	DropNoServer     // the scheduler found no available server
-	DropServerGone   // the flow's server has been removed
-	DropTableFull    // no room for another flow
-	DropSameClient   // one client's address and port has too many flows already
-	DropNoRoute      // no route to the server or client
-	DropUnresolved   // the next hop's MAC is not known (yet)
-	DropNoPort       // the next hop lies on an interface that is not captured
-	DropNotRouter    // a server's packet to a third party while forwarding is off
-	DropTooBig       // longer than the next hop takes, and not to be fragmented
-	DropNoScratch    // no memory for fragments in this batch
-	DropICMPChecksum // an ICMP error about a NAT flow has a wrong checksum
-	DropOrphan       // a server\'s segment of a connection that was lost in a crash
+	DropTruncated       // shorter than its headers claim
+	DropIPHeader        // version, length or checksum of the IP header is wrong
+	DropTransport       // TCP or UDP header is malformed
+	DropOffload         // the unfinished checksum is of a packet inside this one
+	DropMartian         // a source address that no remote host can have
+	DropTTL             // time to live or hop limit ran out here
+	DropNoFlow          // TCP segment to a service, without SYN and without a flow
+	DropNoServer        // the scheduler found no available server
+	DropServerGone      // the flow's server has been removed
+	DropTableFull       // no room for another flow
+	DropSameClient      // one client's address and port has too many flows already
+	DropNoRoute         // no route to the server or client
+	DropUnresolved      // the next hop's MAC is not known (yet)
+	DropNoPort          // the next hop lies on an interface that is not captured
+	DropNotRouter       // a server's packet to a third party while forwarding is off
+	DropTooBig          // longer than the next hop takes, and not to be fragmented
+	DropNoScratch       // no memory for fragments in this batch
+	DropFragmentAgain   // all of the fragment was there already
+	DropFragmentOverlap // fragments of one datagram contradict each other
+	DropFragmentTimeout // the rest of the datagram did not come
+	DropFragmentMemory  // other fragments needed the memory, or the datagram had too many
+	DropICMPChecksum    // an ICMP error about a NAT flow has a wrong checksum
+	DropOrphan          // a server\'s segment of a connection that was lost in a crash
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
-	Forwarded:        "forwarded",
-	PassNotIP:        "pass_not_ip",
-	PassVLAN:         "pass_vlan",
-	PassProtocol:     "pass_protocol",
-	PassFragment:     "pass_fragment",
-	PassNotServed:    "pass_not_served",
-	PassLocal:        "pass_local",
-	lastPass:         "",
-	DropTruncated:    "drop_truncated",
-	DropIPHeader:     "drop_ip_header",
-	DropTransport:    "drop_transport",
-	DropOffload:      "drop_offload",
-	DropMartian:      "drop_martian",
-	DropTTL:          "drop_ttl",
-	DropNoFlow:       "drop_no_flow",
-	DropNoServer:     "drop_no_server",
-	DropServerGone:   "drop_server_gone",
-	DropTableFull:    "drop_table_full",
-	DropSameClient:   "drop_same_client",
-	DropNoRoute:      "drop_no_route",
-	DropUnresolved:   "drop_unresolved",
-	DropNoPort:       "drop_no_port",
-	DropNotRouter:    "drop_not_router",
-	DropOrphan:       "drop_orphan",
-	DropTooBig:       "drop_too_big",
-	DropNoScratch:    "drop_no_scratch",
-	DropICMPChecksum: "drop_icmp_checksum",
+	Forwarded:           "forwarded",
+	PassNotIP:           "pass_not_ip",
+	PassVLAN:            "pass_vlan",
+	PassProtocol:        "pass_protocol",
+	PassFragment:        "pass_fragment",
+	PassNotServed:       "pass_not_served",
+	PassLocal:           "pass_local",
+	lastPass:            "",
+	DropTruncated:       "drop_truncated",
+	DropIPHeader:        "drop_ip_header",
+	DropTransport:       "drop_transport",
+	DropOffload:         "drop_offload",
+	DropMartian:         "drop_martian",
+	DropTTL:             "drop_ttl",
+	DropNoFlow:          "drop_no_flow",
+	DropNoServer:        "drop_no_server",
+	DropServerGone:      "drop_server_gone",
+	DropTableFull:       "drop_table_full",
+	DropSameClient:      "drop_same_client",
+	DropNoRoute:         "drop_no_route",
+	DropUnresolved:      "drop_unresolved",
+	DropNoPort:          "drop_no_port",
+	DropNotRouter:       "drop_not_router",
+	DropOrphan:          "drop_orphan",
+	DropFragmentAgain:   "drop_fragment_again",
+	DropFragmentOverlap: "drop_fragment_overlap",
+	DropFragmentTimeout: "drop_fragment_timeout",
+	DropFragmentMemory:  "drop_fragment_memory",
+	DropTooBig:          "drop_too_big",
+	DropNoScratch:       "drop_no_scratch",
+	DropICMPChecksum:    "drop_icmp_checksum",
 }
 
 // String returns the reason's name in status and metrics, such as "drop_no_flow".

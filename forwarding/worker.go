@@ -1,6 +1,7 @@
 package forwarding
 
 import (
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,9 +40,10 @@ type Worker struct {
 	scratch   scratch
 	limiter   limiter
 	ownID     uint16                        // identification of the last IPv4 packet of our own
+	ownID6    uint32                        // identification of the last IPv6 packet that was cut
 	table     *table                        // of the current batch
 	routes    *Routes                       // of the current batch
-	answering ends                          // of the current batch
+	answering *ends                         // of the current batch
 	sysctls   *Sysctls                      // of the current batch
 	usable    func(conntrack.ServerID) bool // templateUsable, bound once
 	packet    Packet
@@ -96,6 +98,8 @@ func newWorker(e *Engine, id, cpu int) (*Worker, error) {
 		holder:  newHolder(),
 		scratch: newScratch(),
 		limiter: newLimiter(e.workers, e.started),
+		ownID:   uint16(rand.Uint32()),
+		ownID6:  rand.Uint32(),
 	}
 	w.usable = w.templateUsable
 	w.cpu.Store(int32(cpu))

@@ -54,6 +54,7 @@ func (w *Worker) run(ctx context.Context) error {
 		if now.Sub(expired) >= expireEvery {
 			expired = now
 			expiring = w.engine.flows.Expire(now, expireBudget) > 0
+			w.expireFragments(now)
 		}
 		if received > 0 {
 			continue

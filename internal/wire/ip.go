@@ -39,6 +39,9 @@ func (h IPv4) HeaderLen() int { return int(h[0]&0x0f) * 4 }
 // TOS returns the type of service, or DSCP 2–8 and ECN 0–2 (RFC 2474, RFC 3168).
 func (h IPv4) TOS() uint8 { return h[1] }
 
+// SetTOS writes the type of service.
+func (h IPv4) SetTOS(tos uint8) { h[1] = tos }
+
 // TotalLen returns the length of header and payload in bytes.
 func (h IPv4) TotalLen() int { return int(binary.BigEndian.Uint16(h[2:4])) }
 
@@ -127,6 +130,15 @@ type IPv6 []byte
 
 // Version returns the version nibble, 6 in a well-formed header.
 func (h IPv6) Version() int { return int(h[0] >> 4) }
+
+// TrafficClass returns the traffic class: DSCP 2–8 and ECN 0–2.
+func (h IPv6) TrafficClass() uint8 { return h[0]<<4 | h[1]>>4 }
+
+// SetTrafficClass writes the traffic class.
+func (h IPv6) SetTrafficClass(c uint8) {
+	h[0] = h[0]&0xf0 | c>>4
+	h[1] = h[1]&0x0f | c<<4
+}
 
 // PayloadLen returns the length in bytes of all that follows the fixed header.
 func (h IPv6) PayloadLen() int { return int(binary.BigEndian.Uint16(h[4:6])) }
