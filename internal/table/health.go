@@ -1,0 +1,123 @@
+package table
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// A quorum is what a service knows of its own (check_data.c and ipwrapper.c of keepalived).
+type quorum struct {
+	configured bool
+	needed     int
+	hysteresis int
+	lost       bool
+	told       bool // the loss was logged
+}
+
+func (q *quorum) configure(f *FileService) {
+	q.configured, q.needed, q.hysteresis = true, max(1, f.Quorum), f.Hysteresis
+}
+
+// A Verdict is what checks found out about a server of the configuration.
+type Verdict struct {
+	Group  string // FileService.Group
+	Server netip.AddrPort
+	Up     bool
+}
+
+// Judge takes in a verdict and returns log lines in keepalived's words, none if it is no
+// news. Services of one group change together.
+func (t *Table) Judge(v Verdict) (lines []string) {
+	for _, s := range t.services {
+		if s.file == nil || s.file.Group != v.Group {
+			continue
+		}
+		r := s.find(v.Server)
+		if r == nil || r.file == nil || r.down == !v.Up {
+			continue
+		}
+		r.down, r.forced = !v.Up, false
+		if !r.deleted && !s.deleted {
+			lines = append(lines, s.tell(r))
+			lines = append(lines, s.countQuorum()...)
+		}
+		t.settle(s)
+	}
+	return lines
+}
+
+// Reckon has every service look at its quorum, as when the configuration was read, and
+// returns log lines in keepalived's words.
+func (t *Table) Reckon() (lines []string) {
+	for _, s := range t.services {
+		if s.file == nil || s.deleted {
+			continue
+		}
+		lines = append(lines, s.countQuorum()...)
+		t.settle(s)
+	}
+	return lines
+}
+
+// tell is keepalived's log line for what a verdict does (perform_svr_state).
+func (s *service) tell(r *server) string {
+	word, preposition := "Removing", "from"
+	switch {
+	case !r.down && r.file.Inhibit:
+		word, preposition = "Enabling", "of"
+	case !r.down:
+		word, preposition = "Adding", "to"
+	case r.file.Inhibit:
+		word, preposition = "Disabling", "of"
+	}
+	return fmt.Sprintf("%s service %s %s VS %s", word, endName(r.addr, s.key.Protocol), preposition, s.key)
+}
+
+// countQuorum compares the weight of the living servers with the quorum (update_quorum_state).
+func (s *service) countQuorum() []string {
+	alive := 0
+	for _, r := range s.servers {
+		if r.file != nil && !r.sorry && !r.down && !r.deleted {
+			alive += r.set.Weight
+		}
+	}
+	q := &s.quorum
+	switch {
+	case q.lost && alive >= q.needed+q.hysteresis:
+		q.lost = false
+		lines := []string{fmt.Sprintf("Gained quorum %d+%d=%d <= %d for VS %s", q.needed, q.hysteresis, q.needed+q.hysteresis, alive, s.key)}
+		if r := s.sorry(); r != nil {
+			lines = append(lines, fmt.Sprintf("%s sorry server %s from VS %s", s.sorryWord("Removing", "Disabling"), endName(r.addr, s.key.Protocol), s.key))
+		}
+		return lines
+	case !q.lost && (alive == 0 || alive < q.needed-q.hysteresis):
+		q.lost = true
+		lines := []string{fmt.Sprintf("Lost quorum %d-%d=%d > %d for VS %s", q.needed, q.hysteresis, q.needed-q.hysteresis, alive, s.key)}
+		if r := s.sorry(); r != nil {
+			lines = append(lines, fmt.Sprintf("%s sorry server %s to VS %s", s.sorryWord("Adding", "Enabling"), endName(r.addr, s.key.Protocol), s.key))
+		}
+		return lines
+	}
+	return nil
+}
+
+func (s *service) sorryWord(plain, inhibited string) string {
+	if s.sorry().file.Inhibit {
+		return inhibited
+	}
+	return plain
+}
+
+// Alive reports whether a server's checks hold it for alive; one that is not of the
+// configuration always is.
+func (t *Table) Alive(group string, server netip.AddrPort) bool {
+	for _, s := range t.services {
+		if s.file == nil || s.file.Group != group {
+			continue
+		}
+		if r := s.find(server); r != nil {
+			return !r.down
+		}
+	}
+	return true
+}

@@ -1,0 +1,108 @@
+package table
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// A Service is a copy of an entry for listing.
+type Service struct {
+	Key      Key
+	Settings ServiceSettings
+	FromFile bool // the configuration has it
+	Edited   bool // an operator changed what the configuration says
+	// Unserved says why the data plane takes no packet for it, one phrase each.
+	Unserved []string
+	// NoQuorum, Quorum, Hysteresis: of a service of the configuration.
+	NoQuorum           bool
+	Quorum, Hysteresis int
+	Group              string
+	// Servers are in IPVS's order, the newest first; behind them those that are configured and
+	// not in the list now.
+	Servers []Server
+}
+
+// A Server is a copy of an entry for listing.
+type Server struct {
+	Addr     netip.AddrPort
+	Settings ServerSettings
+	FromFile bool
+	Edited   bool
+	Sorry    bool
+	// Listed: it is in IPVS's list, with the effective Weight.
+	Listed bool
+	Weight int
+	// Down: its checks fail. Inhibit: that sets its weight to 0.
+	Down, Inhibit bool
+	// Unserved says why it gets no packet, one phrase each.
+	Unserved []string
+}
+
+// Services lists the table. The copies are the caller's.
+func (t *Table) Services() []Service {
+	out := make([]Service, 0, len(t.services))
+	for _, s := range t.services {
+		if s.deleted {
+			continue
+		}
+		x := Service{
+			Key: s.key, Settings: s.set, FromFile: s.file != nil, Edited: s.edited, Unserved: t.unserved(s),
+			NoQuorum: s.quorum.lost, Quorum: s.quorum.needed, Hysteresis: s.quorum.hysteresis,
+		}
+		if s.file != nil {
+			x.Group = s.file.Group
+		}
+		servers := slices.Clone(s.servers)
+		slices.SortStableFunc(servers, func(a, b *server) int {
+			if a.listed != b.listed {
+				if a.listed {
+					return -1
+				}
+				return 1
+			}
+			return byStamp(a, b)
+		})
+		for _, r := range servers {
+			if !r.deleted {
+				x.Servers = append(x.Servers, s.view(r))
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func (s *service) view(r *server) Server {
+	x := Server{
+		Addr: r.addr, Settings: r.set, FromFile: r.file != nil, Edited: r.edited, Sorry: r.sorry,
+		Listed: r.listed, Down: r.down, Inhibit: r.file != nil && r.file.Inhibit,
+	}
+	if r.listed {
+		x.Weight = s.weight(r)
+	}
+	if r.set.Method == TUN {
+		x.Unserved = append(x.Unserved, "method TUN is not served yet")
+	}
+	return x
+}
+
+// unserved says what of a service the data plane does not do.
+func (t *Table) unserved(s *service) []string {
+	var list []string
+	if s.key.Fwmark != 0 {
+		list = append(list, "firewall marks are not served yet")
+	}
+	if s.key.Protocol == SCTP {
+		list = append(list, "protocol SCTP is not served yet")
+	}
+	if !t.serves(s.set.Scheduler) {
+		list = append(list, "scheduler "+s.set.Scheduler+" is not served yet")
+	}
+	if s.set.OnePacket {
+		list = append(list, "one-packet scheduling is not served yet")
+	}
+	if s.set.Engine != "" {
+		list = append(list, "persistence engine "+s.set.Engine+" is not served yet")
+	}
+	return list
+}
