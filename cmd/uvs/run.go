@@ -13,12 +13,14 @@ const defaultConfig = "/etc/keepalived/keepalived.conf"
 
 // runOptions is what `uvs run` was asked for.
 type runOptions struct {
-	file           string // of the configuration
+	file           string // of the configuration; empty: there is none
+	optional       bool   // nobody asked for the file: it may be missing
 	runDir         string
 	steer          string // "auto" or a backend's name
 	workers        int    // 0: one for each CPU
 	maxConnections int    // 0: the default
 	strict         bool
+	sysctls        []string // NAME=VALUE
 	log            *slog.Logger
 }
 
@@ -36,6 +38,12 @@ The first SIGTERM or SIGINT stops it cleanly: addresses and steering that it
 added are taken away. A second one ends it at once and leaves them (the next
 run takes them over, and "uvs cleanup" removes them).
 
+Without -f, the default file is read if it exists; otherwise the director begins
+without services, to be built with ipvsadm. -f '' does that in any case.
+
+SIGHUP, or "uvs reload", reads the file again. A file with errors changes nothing.
+What an operator changed with ipvsadm stays, unless the file changed that very entry.
+
 What a configuration asks for and this version does not serve is logged, and the
 rest runs. With --strict any error in the file is refused; "uvs check FILE" shows
 them beforehand.`,
@@ -45,6 +53,7 @@ them beforehand.`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, _ := cmd.Flags().GetString("file")
+			sysctls, _ := cmd.Flags().GetStringSlice("vs")
 			strict, _ := cmd.Flags().GetBool("strict")
 			var least slog.Level
 			if err := least.UnmarshalText([]byte(level.value)); err != nil {
@@ -52,11 +61,13 @@ them beforehand.`,
 			}
 			err := run(cmd.Context(), runOptions{
 				file:           file,
+				optional:       !cmd.Flags().Changed("file"),
 				runDir:         runDir(cmd),
 				steer:          steer.value,
 				workers:        workers.value,
 				maxConnections: maxConnections.value,
 				strict:         strict,
+				sysctls:        sysctls,
 				log:            slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: least})),
 			})
 			if err != nil {
@@ -70,8 +81,9 @@ them beforehand.`,
 	f.Var(&steer, "steer", "how the kernel's stack is kept off forwarded packets")
 	f.Var(&workers, "workers", "forwarding threads, 0 for one per CPU")
 	f.Var(&maxConnections, "max-connections", "size of the flow table, 0 for the default")
+	f.StringSlice("vs", nil, "`NAME=VALUE` of IPVS's settings (net.ipv4.vs.*), may be repeated; \"uvs sysctl\" lists them")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "steer", "workers", "max-connections", "strict", "log-level")
+	twin(f, "file", "steer", "workers", "max-connections", "vs", "strict", "log-level")
 	return cmd
 }

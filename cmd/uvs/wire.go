@@ -2,6 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"uvs/internal/daemon"
 	"uvs/internal/demo"
@@ -20,6 +25,11 @@ type actions struct {
 func wired() actions {
 	return actions{
 		run: func(ctx context.Context, o runOptions) error {
+			if _, err := os.Stat(o.file); o.optional && errors.Is(err, fs.ErrNotExist) {
+				o.file = ""
+			}
+			reload, stop := hangups()
+			defer stop()
 			return daemon.Run(ctx, daemon.Options{
 				ConfigFile:     o.file,
 				RunDir:         o.runDir,
@@ -27,6 +37,8 @@ func wired() actions {
 				Workers:        o.workers,
 				MaxConnections: o.maxConnections,
 				Strict:         o.strict,
+				Sysctls:        o.sysctls,
+				Reload:         reload,
 				Version:        version(),
 				Log:            o.log,
 			})
@@ -40,5 +52,26 @@ func wired() actions {
 		},
 		cleanup: func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
 		demo:    demoActions{available: demo.Available, run: demo.Run},
+	}
+}
+
+// hangups delivers SIGHUPs until stop is called. Several before one is taken are one.
+func hangups() (reload <-chan struct{}, stop func()) {
+	signals, requests := make(chan os.Signal, 1), make(chan struct{}, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range signals {
+			select {
+			case requests <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return requests, func() {
+		signal.Stop(signals)
+		close(signals)
+		<-done
 	}
 }

@@ -41,7 +41,7 @@ func Packages() []Package {
 		{"internal/archtest", "this table", nil},
 		{"internal/daemon", "composition: the only one that knows several engines", []string{
 			"config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
-			"internal/announce", "internal/hostnet", "internal/mono", "internal/steer", "internal/wire"}},
+			"internal/announce", "internal/hostnet", "internal/mono", "internal/steer", "internal/table", "internal/wire"}},
 		{"internal/demo", "a site at work, told and judged", []string{"control", "internal/netlab"}},
 		{"internal/hostnet", "links, addresses, neighbours and routes as snapshots", []string{"internal/mono"}},
 		{"internal/mono", "monotonic time in eight bytes", nil},
@@ -51,6 +51,7 @@ func Packages() []Package {
 		{"internal/preflight", "looks the host and its neighbours over", []string{"internal/announce", "internal/hostnet"}},
 		{"internal/skipgate", "go test -json: a skipped test is a failure unless allowed", nil},
 		{"internal/steer", "keeps the kernel's stack off our packets", nil},
+		{"internal/table", "the effective service table: file, operators, health", nil},
 		{"internal/wire", "header views and checksums", nil},
 	}
 }

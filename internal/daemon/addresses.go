@@ -29,11 +29,11 @@ type addresses struct {
 	dir  runDir
 
 	notify  func()        // called after an address was refused, or no longer is
-	plans   []addressPlan // set by bring
 	changed chan struct{} // holds one: the network is not as keep last saw it
 
 	mu    sync.Mutex // guards what follows
 	owned []ownedAddress
+	plans []addressPlan     // set by plan and bring
 	state []control.Address // one for each plan
 	// refused are planned addresses that are another host's, or could not be added;
 	// newlyRefused says that the reconciler has not seen the latest of them.
@@ -58,6 +58,34 @@ func (a *addresses) recall() error {
 	return nil
 }
 
+// plan says which addresses are about to be brought, so that steering and capture are ready.
+func (a *addresses) plan(plans []addressPlan) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.plans, a.state = plans, nil
+}
+
+// drop removes addresses of ours that are not among plans, and returns them.
+func (a *addresses) drop(s *hostnet.Snapshot, plans []addressPlan) (gone []string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var keep []ownedAddress
+	for _, o := range a.owned {
+		if err != nil || slices.ContainsFunc(plans, func(p addressPlan) bool { return p.device == o.Interface && p.prefix == o.Prefix }) {
+			keep = append(keep, o)
+			continue
+		}
+		if err = deleteOwned(a.host, s, o); err != nil {
+			keep = append(keep, o)
+			continue
+		}
+		a.log.Info(fmt.Sprintf("removing VIP %s from %s", o.Prefix, o.Interface))
+		gone = append(gone, fmt.Sprintf("%s on %s", o.Prefix, o.Interface))
+	}
+	a.owned = keep
+	return gone, errors.Join(err, a.dir.writeOwnedAddresses(keep))
+}
+
 // bring puts the planned addresses on their interfaces. Each is probed first, all at the
 // same time; one that another host answers for is left alone. An address that was there
 // before and is not ours stays as it is.
@@ -71,9 +99,8 @@ func (a *addresses) bring(ctx context.Context, s *hostnet.Snapshot, plans []addr
 		wg.Go(func() { results[i] = a.bringOne(ctx, s, p) })
 	}
 	wg.Wait()
-	a.plans = plans
 	a.mu.Lock()
-	a.state = results
+	a.plans, a.state = plans, results
 	a.mu.Unlock()
 	for i := range results {
 		a.settle(plans[i], results[i].State)
@@ -107,11 +134,11 @@ func (a *addresses) refusedChanged() bool {
 // wantedOn returns the planned addresses that are to be on the interfaces of a snapshot. An
 // interface that comes later, or takes the place of one of the same name, is captured
 // before it has them.
-func (a *addresses) wantedOn(s *hostnet.Snapshot, plans []addressPlan) []hostnet.Address {
+func (a *addresses) wantedOn(s *hostnet.Snapshot) []hostnet.Address {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []hostnet.Address
-	for _, p := range plans {
+	for _, p := range a.plans {
 		if l, ok := s.LinkByName(p.device); ok && !a.refused[ownedAddress{p.device, p.prefix}] {
 			list = append(list, hostnet.Address{Link: l.Index, Prefix: p.prefix})
 		}
@@ -151,15 +178,14 @@ func (a *addresses) keep(ctx context.Context, snapshot func() *hostnet.Snapshot)
 		}
 		s := snapshot()
 		var wg sync.WaitGroup
-		for _, i := range a.missing(s) {
-			wg.Go(func() { a.bringBack(ctx, s, i) })
+		for _, p := range a.missing(s) {
+			wg.Go(func() { a.bringBack(ctx, s, p) })
 		}
 		wg.Wait()
 	}
 }
 
-func (a *addresses) bringBack(ctx context.Context, s *hostnet.Snapshot, i int) {
-	p := a.plans[i]
+func (a *addresses) bringBack(ctx context.Context, s *hostnet.Snapshot, p addressPlan) {
 	a.log.Warn("virtual address has disappeared and is brought back", "instance", p.instance, "address", p.prefix, "interface", p.device)
 	status := a.bringOne(ctx, s, p)
 	if ctx.Err() != nil {
@@ -168,18 +194,20 @@ func (a *addresses) bringBack(ctx context.Context, s *hostnet.Snapshot, i int) {
 	a.settle(p, status.State)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.state[i] = status
+	if i := slices.Index(a.plans, p); i >= 0 && i < len(a.state) { // else a reload took it away
+		a.state[i] = status
+	}
 }
 
-// missing returns the numbers of the addresses that are to be there, could be, and are not.
-func (a *addresses) missing(s *hostnet.Snapshot) []int {
+// missing returns the addresses that are to be there, could be, and are not.
+func (a *addresses) missing(s *hostnet.Snapshot) []addressPlan {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var list []int
+	var list []addressPlan
 	for i, p := range a.plans {
 		link, ok := s.LinkByName(p.device)
-		if a.state[i].State == control.AddressAdded && ok && link.Up && !present(s, link.Index, p.prefix) {
-			list = append(list, i)
+		if i < len(a.state) && a.state[i].State == control.AddressAdded && ok && link.Up && !present(s, link.Index, p.prefix) {
+			list = append(list, p)
 		}
 	}
 	return list

@@ -99,7 +99,8 @@ func TestRefusedAddresses(t *testing.T) {
 	}}
 	a, told := testAddresses(t, host, dir)
 	plans := onLoopback("192.0.2.10/32", "192.0.2.11/32", "192.0.2.12/32")
-	if got := a.wantedOn(loopback(), plans); len(got) != 3 {
+	a.plan(plans)
+	if got := a.wantedOn(loopback()); len(got) != 3 {
 		t.Errorf("before they are brought %d are wanted, want 3", len(got))
 	}
 	if err := a.bring(t.Context(), loopback(), plans); err != nil {
@@ -118,7 +119,7 @@ func TestRefusedAddresses(t *testing.T) {
 	if *told != 1 || !a.refusedChanged() || a.refusedChanged() {
 		t.Errorf("the reconciler was told %d times, want once, and one change seen", *told)
 	}
-	if got := a.wantedOn(loopback(), plans); len(got) != 2 {
+	if got := a.wantedOn(loopback()); len(got) != 2 {
 		t.Errorf("%d addresses are wanted, want 2: the one that failed is not", len(got))
 	}
 }

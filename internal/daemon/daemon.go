@@ -38,18 +38,22 @@ import (
 	"uvs/health"
 	"uvs/internal/hostnet"
 	"uvs/internal/steer"
+	"uvs/internal/table"
 )
 
 // Options are the daemon-level settings of a run, from flags and environment.
 type Options struct {
-	ConfigFile     string // path of keepalived.conf
-	RunDir         string // where the control socket and the state for the next run live
-	Steer          string // steering backend: "auto", "tcx" or "nft"
-	Workers        int    // forwarding threads; 0: one for each usable CPU
-	MaxConnections int    // bound of the flow table; 0: DefaultMaxConnections
-	Strict         bool   // refuse a configuration with any error
-	Version        string // as `uvs version` prints it
-	Log            *slog.Logger
+	ConfigFile     string   // path of keepalived.conf; empty: begin without services
+	RunDir         string   // where the control socket and the state for the next run live
+	Steer          string   // steering backend: "auto", "tcx" or "nft"
+	Workers        int      // forwarding threads; 0: one for each usable CPU
+	MaxConnections int      // bound of the flow table; 0: DefaultMaxConnections
+	Strict         bool     // refuse a configuration with any error
+	Sysctls        []string // NAME=VALUE of IPVS's settings
+	// Reload delivers requests to read the configuration again (SIGHUP); nil: there are none.
+	Reload  <-chan struct{}
+	Version string // as `uvs version` prints it
+	Log     *slog.Logger
 }
 
 // DefaultMaxConnections is the bound of the flow table when none is given: some 80 MB
@@ -67,19 +71,29 @@ type director struct {
 	log     *slog.Logger
 	started time.Time
 	crashed bool // the last run ended without cleaning up
-	config  loaded
-	plan    plan
 
 	network   *hostnet.Watcher
-	steer     *steer.Steerer // the reconciler's once it runs
+	steer     *steer.Steerer // guarded by inLineMu
 	engine    *forwarding.Engine
 	capture   *capture
 	health    *health.Set
 	addresses *addresses
-	verdicts  verdicts
 
-	inLine reconciled
-	moved  chan struct{} // holds one: the network or the addresses are not as reconciled
+	// effective is the service table in force, and goal what packets it takes, or is about to.
+	effective atomic.Pointer[effective]
+	goal      atomic.Pointer[goal]
+
+	// mu serialises what changes the service table: operators, checks and reloads. It guards
+	// what follows, and is taken before inLineMu.
+	mu             sync.Mutex
+	table          *table.Table
+	engineServices []forwarding.ServiceInfo // as the engine has them
+	plan           plan
+	config         loaded
+
+	inLineMu sync.Mutex // guards inLine and what reconcile uses
+	inLine   reconciled
+	moved    chan struct{} // holds one: the network or the addresses are not as reconciled
 
 	state atomic.Value // control.State
 }
@@ -90,6 +104,9 @@ type director struct {
 func Run(ctx context.Context, o Options) (err error) {
 	d := &director{opts: o, log: o.Log, started: time.Now(), moved: make(chan struct{}, 1)}
 	d.state.Store(control.StateStarting)
+	d.table = table.New(served)
+	d.effective.Store(effectiveOf(nil))
+	d.goal.Store(&goal{})
 	var undo undoList
 	defer func() { err = errors.Join(err, undo.run()) }()
 
@@ -112,11 +129,11 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		return err
 	}
-	d.nameAbsentVIPs()
+	d.warnOfAbsentVIPs()
 	d.state.Store(control.StateRunning)
 	undo.add(func() error { d.state.Store(control.StateStopping); return nil })
 	d.serve(listener, &undo, fail)
-	d.log.Info("uvs is ready", "version", o.Version, "services", len(d.plan.services), "workers", len(d.engine.Workers()), "steering", string(d.steer.Backend()))
+	d.log.Info("uvs is ready", "version", o.Version, "services", len(d.effective.Load().services), "workers", len(d.engine.Workers()), "steering", string(d.steer.Backend()))
 	select {
 	case <-ctx.Done():
 		d.log.Info("stopping")
@@ -170,6 +187,10 @@ func (d *director) open(undo *undoList) error {
 	if err := d.load(network.Snapshot()); err != nil {
 		return err
 	}
+	sysctls, err := startSysctls(d.opts.Sysctls)
+	if err != nil {
+		return err
+	}
 	d.addresses = newAddresses(d.log, network, runDir(d.opts.RunDir), d.look)
 	if err := d.addresses.recall(); err != nil {
 		return err
@@ -206,7 +227,7 @@ func (d *director) open(undo *undoList) error {
 	}
 	undo.add(d.engine.Close)
 	d.capture = newCapture(d.engine, memoryBytes())
-	d.verdicts = newVerdicts(&d.plan)
+	d.engine.SetSysctls(sysctls)
 	d.health = health.NewSet(health.Options{OnEvent: d.onHealth})
 	return nil
 }
@@ -217,13 +238,21 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	// plane it would only keep packets from the stack.
 	undo.add(d.steer.Remove)
 	undo.add(func() error { return d.addresses.remove(d.network.Snapshot()) })
-	_, servers := d.plan.steering()
-	d.engine.SetAnswering(answering(servers))
-	if err := d.reconcile(d.network.Snapshot()); err != nil {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.addresses.plan(d.plan.addresses)
+	next := d.table.Clone()
+	next.Load(d.plan.services)
+	for _, line := range next.Reckon() {
+		d.log.Info(line)
+	}
+	if err := d.commit(next); err != nil {
 		return err
 	}
-	if err := d.engine.Update(func(tx *forwarding.Tx) error { return d.plan.apply(tx, d.verdicts.alive) }); err != nil {
-		return err
+	if len(d.goal.Load().services) == 0 { // nothing to steer moved: routes, and what a crash left
+		if err := d.aim(goal{}); err != nil {
+			return err
+		}
 	}
 	undo.start(fail, "forwarding", d.engine.Run)
 	return nil
@@ -241,23 +270,32 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	undo.start(fail, "addresses", func(ctx context.Context) error { return d.addresses.keep(ctx, d.network.Snapshot) })
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
+	if d.opts.Reload != nil {
+		undo.start(fail, "reload", d.reloadOnSignal)
+	}
 	return nil
 }
 
-// nameAbsentVIPs tells of services whose address this machine does not have: nothing sends
-// packets for them here, and those that are routed through are not taken.
-func (d *director) nameAbsentVIPs() {
+// absentVIPs are notes about services whose address this machine does not have: nothing
+// sends packets for them here, and those that are routed through are not taken.
+func (d *director) absentVIPs() []string {
 	s := d.network.Snapshot()
-	planned := s.WithAddresses(d.addresses.wantedOn(s, d.plan.addresses)...)
-	here := localOnes(planned, d.plan.vips())
-	for _, vip := range d.plan.vips() {
-		if slices.Contains(here, vip) {
-			continue
+	planned := s.WithAddresses(d.addresses.wantedOn(s)...)
+	vips := d.goal.Load().vips()
+	here := localOnes(planned, vips)
+	var notes []string
+	for _, vip := range vips {
+		if !slices.Contains(here, vip) {
+			notes = append(notes, fmt.Sprintf("no interface of this machine has the virtual address %s, so its services get no packets; "+
+				"name it in the virtual_ipaddress of a vrrp_instance, or add it to an interface", vip))
 		}
-		note := fmt.Sprintf("no interface of this machine has the virtual address %s, so its services get no packets; "+
-			"name it in the virtual_ipaddress of a vrrp_instance, or add it to an interface", vip)
+	}
+	return notes
+}
+
+func (d *director) warnOfAbsentVIPs() {
+	for _, note := range d.absentVIPs() {
 		d.log.Warn(note)
-		d.config.notes = append(d.config.notes, note)
 	}
 }
 

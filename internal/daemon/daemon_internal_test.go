@@ -18,26 +18,37 @@ import (
 	"uvs/forwarding"
 	"uvs/forwarding/afpacket"
 	"uvs/health"
+	"uvs/internal/table"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testPlan has one service with a server that is removed on failure and one that is inhibited.
 func testPlan() plan {
-	key := forwarding.ServiceKey{Addr: netip.MustParseAddr("192.0.2.10"), Port: 80, Protocol: 6}
-	server := func(n int, inhibit bool) serverPlan {
-		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(10 + n)}), 80)
-		return serverPlan{
-			addr: addr, spec: forwarding.ServerSpec{Method: forwarding.Masq, Weight: n}, inhibit: inhibit,
-			health: health.Server{
-				Key:    health.Key{Service: key.String(), Server: fmt.Sprintf("[%s]:tcp:80", addr.Addr())},
-				Checks: []health.Check{{Target: addr}},
-			},
-		}
-	}
-	return plan{services: []servicePlan{{
-		key: key, spec: forwarding.ServiceSpec{Scheduler: "rr"}, servers: []serverPlan{server(1, false), server(2, true)},
+	key := table.Key{Addr: netip.MustParseAddr("192.0.2.10"), Port: 80, Protocol: 6}
+	p := plan{services: []table.FileService{{
+		Key: key, Settings: table.ServiceSettings{Scheduler: "rr"}, Group: key.String(), Quorum: 1,
 	}}}
+	for n := 1; n <= 2; n++ {
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(10 + n)}), 80)
+		p.services[0].Servers = append(p.services[0].Servers, table.FileServer{
+			Addr: addr, Settings: table.ServerSettings{Weight: n}, Inhibit: n == 2,
+		})
+		p.checked = append(p.checked, checked{group: key.String(), server: addr, health: health.Server{
+			Key:    health.Key{Service: key.String(), Server: fmt.Sprintf("[%s]:tcp:80", addr.Addr())},
+			Checks: []health.Check{{Target: addr}},
+		}})
+	}
+	return p
+}
+
+// enter brings an engine in line with a table.
+func enter(t *testing.T, e *forwarding.Engine, x *table.Table) {
+	t.Helper()
+	current := e.Services()
+	if err := e.Update(func(tx *forwarding.Tx) error { return effectiveOf(x.Services()).sync(tx, current) }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func newEngine(t *testing.T) *forwarding.Engine {
@@ -61,61 +72,49 @@ func tableOf(e *forwarding.Engine) string {
 	return strings.Join(rows, ", ")
 }
 
-func TestVerdictsEnterTheTable(t *testing.T) {
+func TestVerdictsEnterTheEngine(t *testing.T) {
 	p := testPlan()
-	v := newVerdicts(&p)
+	x := table.New(served)
+	x.Load(p.services)
 	e := newEngine(t)
-	if err := e.Update(func(tx *forwarding.Tx) error { return p.apply(tx, v.alive) }); err != nil {
-		t.Fatal(err)
-	}
-	removed, inhibited := p.services[0].servers[0].health.Key, p.services[0].servers[1].health.Key
+	enter(t, e, x)
+	removed, inhibited := p.checked[0], p.checked[1]
 	for _, step := range []struct {
-		name  string
-		key   health.Key
-		alive bool
-		news  bool
-		log   string
-		want  string
+		name string
+		of   checked
+		up   bool
+		want string
 	}{
-		{"up at the start is no news", removed, true, false, "", "198.51.100.12:80 2, 198.51.100.11:80 1"},
-		{"down removes", removed, false, true, "Removing service [198.51.100.11]:tcp:80 from VS [192.0.2.10]:tcp:80", "198.51.100.12:80 2"},
-		{"down again is no news", removed, false, false, "", "198.51.100.12:80 2"},
-		{"down inhibits", inhibited, false, true, "Disabling service [198.51.100.12]:tcp:80 of VS [192.0.2.10]:tcp:80", "198.51.100.12:80 0"},
-		{"up adds at the head", removed, true, true, "Adding service [198.51.100.11]:tcp:80 to VS [192.0.2.10]:tcp:80", "198.51.100.11:80 1, 198.51.100.12:80 0"},
-		{"up enables in place", inhibited, true, true, "Enabling service [198.51.100.12]:tcp:80 of VS [192.0.2.10]:tcp:80", "198.51.100.11:80 1, 198.51.100.12:80 2"},
-		{"a stranger is no news", health.Key{Service: "x", Server: "y"}, false, false, "", "198.51.100.11:80 1, 198.51.100.12:80 2"},
+		{"up at the start is no news", removed, true, "198.51.100.12:80 2, 198.51.100.11:80 1"},
+		{"down removes", removed, false, "198.51.100.12:80 2"},
+		{"down again is no news", removed, false, "198.51.100.12:80 2"},
+		{"down inhibits", inhibited, false, "198.51.100.12:80 0"},
+		{"up adds at the head", removed, true, "198.51.100.11:80 1, 198.51.100.12:80 0"},
+		{"up enables in place", inhibited, true, "198.51.100.11:80 1, 198.51.100.12:80 2"},
+		{"a stranger is no news", checked{group: "x", server: removed.server}, false, "198.51.100.11:80 1, 198.51.100.12:80 2"},
 	} {
-		c, news := v.set(step.key, !step.alive)
-		if news != step.news {
-			t.Errorf("%s: news %t, want %t", step.name, news, step.news)
-		}
-		if news {
-			if got := tableMessage(c.plan.inhibit, step.alive, step.key); got != step.log {
-				t.Errorf("%s: logged %q, want %q", step.name, got, step.log)
-			}
-			if err := e.Update(func(tx *forwarding.Tx) error { return enterVerdict(tx, c, step.alive) }); err != nil {
-				t.Fatal(err)
-			}
-		}
+		x.Judge(table.Verdict{Group: step.of.group, Server: step.of.server, Up: step.up})
+		enter(t, e, x)
 		if got := tableOf(e); got != step.want {
 			t.Errorf("%s: table %q, want %q", step.name, got, step.want)
 		}
 	}
 }
 
-// TestAlphaServersStartOutside: they are not in the table, or there with weight 0, until a
-// check succeeds.
-func TestAlphaServersStartOutside(t *testing.T) {
+// TestEngineFollowsTheOrder: a server that leaves the table and returns within one change
+// comes to the head, and keeps its identity.
+func TestEngineFollowsTheOrder(t *testing.T) {
 	p := testPlan()
-	for i := range p.services[0].servers {
-		p.services[0].servers[i].health.Checks[0].Alpha = true
-	}
-	v := newVerdicts(&p)
+	x := table.New(served)
+	x.Load(p.services)
 	e := newEngine(t)
-	if err := e.Update(func(tx *forwarding.Tx) error { return p.apply(tx, v.alive) }); err != nil {
+	enter(t, e, x)
+	k, first := p.services[0].Key, p.services[0].Servers[0].Addr
+	if err := errors.Join(x.DeleteServer(k, first), x.AddServer(k, first, table.ServerSettings{Weight: 7})); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := tableOf(e), "198.51.100.12:80 0"; got != want {
+	enter(t, e, x)
+	if got, want := tableOf(e), "198.51.100.11:80 7, 198.51.100.12:80 2"; got != want {
 		t.Errorf("table %q, want %q", got, want)
 	}
 }

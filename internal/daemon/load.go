@@ -30,33 +30,59 @@ func (l *loaded) status() control.Config {
 // load reads the configuration for a run. It refuses what keepalived exits on, and with
 // --strict any error; otherwise it logs each finding and goes on with what is left.
 func (d *director) load(s *hostnet.Snapshot) error {
+	if d.opts.ConfigFile == "" {
+		d.log.Info("no configuration file: beginning without services; add them with ipvsadm")
+		return nil
+	}
+	c, p, err := d.read(s)
+	if err != nil {
+		return err
+	}
+	for i := range c.findings {
+		f := &c.findings[i]
+		d.log.Log(nil, levelOf(f.Severity), f.Error()) //nolint:staticcheck // slog ignores the context here
+	}
+	for _, note := range p.notes {
+		d.log.Info(note)
+	}
+	if err := refuse(d.opts.ConfigFile, c.findings, d.opts.Strict); err != nil {
+		return err
+	}
+	d.config, d.plan = c, p
+	return nil
+}
+
+// read reads the configuration file. The error is that there is none to speak of.
+func (d *director) read(s *hostnet.Snapshot) (loaded, plan, error) {
 	names := make([]string, len(s.Links))
 	for i, l := range s.Links {
 		names[i] = l.Name
 	}
 	c, findings, err := readConfig(d.opts.ConfigFile, names)
 	if err != nil {
-		return err
+		return loaded{}, plan{}, err
 	}
 	if err := unreadable(findings); err != nil {
-		return err
+		return loaded{}, plan{}, err
 	}
-	d.config = loaded{file: d.opts.ConfigFile, read: time.Now(), findings: findings}
+	l := loaded{file: d.opts.ConfigFile, read: time.Now(), findings: findings}
 	for i := range findings {
-		f := &findings[i]
-		d.log.Log(nil, levelOf(f.Severity), f.Error()) //nolint:staticcheck // slog ignores the context here
-		if f.Severity != config.Warning {
-			d.config.notes = append(d.config.notes, f.Error())
+		if f := &findings[i]; f.Severity != config.Warning {
+			l.notes = append(l.notes, f.Error())
 		}
 	}
-	if err := refuse(d.opts.ConfigFile, findings, d.opts.Strict); err != nil {
-		return err
+	p := translate(c)
+	l.notes = append(l.notes, p.notes...)
+	return l, p, nil
+}
+
+// refuse is why a reload does not take the file: any error in it.
+func (l *loaded) refuse() error {
+	for i := range l.findings {
+		if f := &l.findings[i]; f.Severity == config.Error {
+			return fmt.Errorf("%s in %s (first: line %d: %s)", plural(l.findings.Count(config.Error), "error"), l.file, f.Line, f.Message)
+		}
 	}
-	d.plan = translate(c)
-	for _, note := range d.plan.notes {
-		d.log.Info(note)
-	}
-	d.config.notes = append(d.config.notes, d.plan.notes...)
 	return nil
 }
 

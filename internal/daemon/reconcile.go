@@ -42,11 +42,14 @@ func (d *director) keepInLine(ctx context.Context) error {
 			return nil
 		case <-d.moved:
 		case <-retry.C:
-			if d.inLine.with != nil {
+			if !d.behind() {
+				retry.Reset(retryEvery)
 				continue // nothing failed
 			}
 		}
+		d.inLineMu.Lock()
 		err := d.reconcile(d.network.Snapshot())
+		d.inLineMu.Unlock()
 		switch {
 		case err == nil:
 			told = ""
@@ -58,20 +61,28 @@ func (d *director) keepInLine(ctx context.Context) error {
 	}
 }
 
-// reconcile brings routes, steering and ports in line with the network. What fails keeps
-// nothing else from being done.
+// behind reports whether the last attempt failed.
+func (d *director) behind() bool {
+	d.inLineMu.Lock()
+	defer d.inLineMu.Unlock()
+	return d.inLine.with == nil
+}
+
+// reconcile brings routes, steering and ports in line with the network and the goal. What
+// fails keeps nothing else from being done. d.inLineMu is held.
 func (d *director) reconcile(s *hostnet.Snapshot) error {
 	// What is about to be added counts as there: steering, capture and the engine come first.
-	planned := s.WithAddresses(d.addresses.wantedOn(s, d.plan.addresses)...)
+	planned := s.WithAddresses(d.addresses.wantedOn(s)...)
 	d.engine.SetRoutes(forwarding.NewRoutes(networkOf(planned)))
 	if d.inLine.with != nil && s.Changed(d.inLine.with)&^hostnet.PartNeighbours == 0 && !d.addresses.refusedChanged() {
 		d.inLine.with = s
 		return nil
 	}
-	vips := localOnes(planned, d.plan.vips())
-	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(planned, vips, d.plan.natServerAddrs()))
+	goal := d.goal.Load()
+	vips := localOnes(planned, goal.vips())
+	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(planned, vips, goal.natServerAddrs()))
 	rules := steer.Rules{Links: d.inLine.points, Locals: planned.LocalAddrs()}
-	rules.Services, rules.Servers = d.plan.steering()
+	rules.Services, rules.Servers = slices.Clone(goal.services), goal.servers
 	rules.Services = slices.DeleteFunc(rules.Services, func(m steer.Match) bool { return !slices.Contains(vips, m.Addr) })
 	// A device is steered before it is captured.
 	if err := d.steer.Apply(rules); err != nil {

@@ -15,6 +15,7 @@ import (
 	"uvs/internal/hostnet"
 	"uvs/internal/mono"
 	"uvs/internal/steer"
+	"uvs/internal/table"
 	"uvs/internal/wire"
 )
 
@@ -33,16 +34,18 @@ func (d *director) Status(context.Context) (control.Status, error) {
 		Started:   d.started,
 		Uptime:    control.Seconds(time.Since(d.started)),
 		RunDir:    d.opts.RunDir,
-		Config:    d.config.status(),
 		Steering:  d.steering(),
 		Addresses: d.addresses.list(),
 		Drops:     make(map[string]uint64),
 		Passed:    make(map[string]uint64),
 		Made:      make(map[string]uint64),
-		Notes:     d.config.notes,
 	}
+	d.mu.Lock()
+	s.Config, s.Notes = d.config.status(), slices.Concat(d.config.notes, d.absentVIPs())
+	plan := d.plan
+	d.mu.Unlock()
 	network := d.network.Snapshot()
-	s.Services = d.configuredServices(network)
+	s.Services = d.configuredServices(&plan, network)
 	for _, x := range s.Services {
 		s.Flows.Created += x.Counters.Conns
 	}
@@ -121,101 +124,172 @@ func (d *director) interfaces(workers []forwarding.WorkerInfo, network *hostnet.
 	return list
 }
 
-// configuredServices lists every service and server of the plan in the order of the table
-// (IPVS's: the last server of the file first), whether or not the server is in it now.
-func (d *director) configuredServices(network *hostnet.Snapshot) []control.Service {
-	table := make(map[forwarding.ServiceKey]forwarding.ServiceInfo)
-	for _, s := range d.engine.Services() {
-		table[s.Key] = s
+// An engineView finds what the data plane knows of services and servers.
+type engineView struct {
+	services map[forwarding.ServiceKey]*forwarding.ServiceInfo
+}
+
+func (d *director) engineView() engineView {
+	list := d.engine.Services()
+	v := engineView{make(map[forwarding.ServiceKey]*forwarding.ServiceInfo, len(list))}
+	for i := range list {
+		v.services[list[i].Key] = &list[i]
 	}
+	return v
+}
+
+// find returns nil for what the data plane does not have.
+func (v engineView) find(k table.Key) *forwarding.ServiceInfo {
+	return v.services[forwarding.ServiceKey{Addr: k.Addr, Port: k.Port, Protocol: k.Protocol}]
+}
+
+// serverOf returns nil for what the data plane does not have.
+func serverOf(s *forwarding.ServiceInfo, a netip.AddrPort) *forwarding.ServerInfo {
+	if s == nil {
+		return nil
+	}
+	for i := range s.Servers {
+		if s.Servers[i].Addr == a {
+			return &s.Servers[i]
+		}
+	}
+	return nil
+}
+
+// configuredServices lists every service and server of the effective table, whether or not
+// the server is in IPVS's list now.
+func (d *director) configuredServices(p *plan, network *hostnet.Snapshot) []control.Service {
+	view := d.engineView()
 	checks := make(map[health.Key]health.Status)
 	for _, s := range d.health.Snapshot() {
 		checks[s.Key] = s
 	}
+	type server struct {
+		group string
+		addr  netip.AddrPort
+	}
+	keys := make(map[server]health.Key, len(p.checked))
+	for _, c := range p.checked {
+		keys[server{c.group, c.server}] = c.health.Key
+	}
 	now := mono.Now()
-	list := make([]control.Service, 0, len(d.plan.services))
-	for _, p := range d.plan.services {
-		info := table[p.key]
-		s := serviceStatus(info, p.key)
-		s.Servers = make([]control.Server, 0, len(p.servers))
-		for _, r := range slices.Backward(p.servers) {
-			i := slices.IndexFunc(info.Servers, func(x forwarding.ServerInfo) bool { return x.Addr == r.addr })
-			server := control.Server{Address: r.addr.Addr(), Port: r.addr.Port(), Method: methodWord(r.spec.Method), State: control.ServerRemoved}
-			if i >= 0 {
-				server = serverStatus(info.Servers[i], network)
-				server.State = control.ServerUp
-				if !d.verdicts.alive(p.key, r.addr) {
-					server.State = control.ServerDown
-					if r.inhibit {
-						server.State = control.ServerInhibited
-					}
-				}
+	table := d.effective.Load().services
+	list := make([]control.Service, 0, len(table))
+	for _, s := range table {
+		info := view.find(s.Key)
+		x := serviceStatus(s, info)
+		for _, r := range s.Servers {
+			y := serverStatus(r, serverOf(info, r.Addr), network)
+			if k, ok := keys[server{s.Group, r.Addr}]; ok && !r.Sorry {
+				y.Checks = checkStatus(checks[k], now)
 			}
-			server.Weight = r.spec.Weight
-			server.Checks = checkStatus(checks[r.health.Key], now)
-			s.Servers = append(s.Servers, server)
+			x.Servers = append(x.Servers, y)
 		}
-		list = append(list, s)
+		list = append(list, x)
 	}
 	return list
 }
 
-// Services implements control.Director: the table as it is.
+// Services implements control.Director: the table as IPVS would list it.
 func (d *director) Services(context.Context) (control.ServiceList, error) {
-	table := make(map[forwarding.ServiceKey]forwarding.ServiceInfo)
-	for _, s := range d.engine.Services() {
-		table[s.Key] = s
+	network, view, table := d.network.Snapshot(), d.engineView(), d.effective.Load().services
+	tcp, tcpFin, udp := d.engine.Timeouts()
+	list := control.ServiceList{
+		TableSize: tableSize,
+		Timeouts:  control.Timeouts{TCP: inSeconds(tcp), TCPFin: inSeconds(tcpFin), UDP: inSeconds(udp)},
+		Services:  make([]control.Service, 0, len(table)),
 	}
-	network := d.network.Snapshot()
-	list := control.ServiceList{TableSize: tableSize, Services: make([]control.Service, 0, len(table))}
-	for _, p := range d.plan.services {
-		info, ok := table[p.key]
-		if !ok {
-			continue
+	for _, s := range table {
+		info := view.find(s.Key)
+		x := serviceStatus(s, info)
+		for _, r := range s.Servers {
+			if r.Listed {
+				x.Servers = append(x.Servers, serverStatus(r, serverOf(info, r.Addr), network))
+			}
 		}
-		s := serviceStatus(info, p.key)
-		for _, r := range info.Servers {
-			s.Servers = append(s.Servers, serverStatus(r, network))
-		}
-		list.Services = append(list.Services, s)
+		list.Services = append(list.Services, x)
 	}
 	return list, nil
 }
 
-func serviceStatus(info forwarding.ServiceInfo, k forwarding.ServiceKey) control.Service {
-	return control.Service{
-		Protocol:  protocolWord(k.Protocol),
-		Address:   k.Addr,
-		Port:      k.Port,
-		Scheduler: info.Spec.Scheduler,
-		Counters:  countersOf(info.Total),
+func inSeconds(d time.Duration) uint32 { return uint32(d / time.Second) }
+
+// serviceStatus describes a service without its servers. info is nil if the data plane does
+// not have it.
+func serviceStatus(s table.Service, info *forwarding.ServiceInfo) control.Service {
+	x := control.Service{
+		Fwmark: s.Key.Fwmark, IPv6: s.Key.IPv6, Address: s.Key.Addr, Port: s.Key.Port,
+		Scheduler: s.Settings.Scheduler, Flags: flagNames(s.Settings.Scheduler, s.Settings.Flags),
+		Persistence: inSeconds(s.Settings.Persistence), Netmask: formatNetmask(s.Settings.Netmask, s.Key.IPv6 || s.Key.Addr.Is6()),
+		PersistenceEngine: s.Settings.Engine, OnePacket: s.Settings.OnePacket,
+		Origin: originOf(s.FromFile), Edited: s.Edited, Unserved: s.Unserved,
+		Servers: []control.Server{},
 	}
+	if s.Key.Fwmark == 0 {
+		x.Protocol = protocolWord(s.Key.Protocol)
+	}
+	if s.FromFile && (s.Quorum > 1 || s.NoQuorum || slices.ContainsFunc(s.Servers, func(r table.Server) bool { return r.Sorry })) {
+		x.Quorum = &control.Quorum{Required: uint(s.Quorum), Hysteresis: uint(s.Hysteresis), Weight: s.Alive(), Up: !s.NoQuorum}
+	}
+	if info != nil {
+		x.Counters, x.Rates = countersOf(info.Total), ratesOf(info.Rates)
+	}
+	return x
 }
 
-func serverStatus(r forwarding.ServerInfo, network *hostnet.Snapshot) control.Server {
-	s := control.Server{
-		Address:         r.Addr.Addr(),
-		Port:            r.Addr.Port(),
-		Method:          methodWord(r.Spec.Method),
-		Weight:          r.Spec.Weight,
-		EffectiveWeight: r.Spec.Weight,
-		State:           control.ServerUp,
-		Active:          uint64(max(r.Active, 0)),
-		Inactive:        uint64(max(r.Inactive, 0)),
-		Counters:        countersOf(r.Total),
+func originOf(file bool) control.Origin {
+	if file {
+		return control.FromFile
 	}
-	if r.Hop != nil {
-		if l, ok := network.LinkByIndex(r.Hop.Link); ok {
+	return control.FromOperator
+}
+
+// serverStatus describes a server. info is nil if the data plane does not have it.
+func serverStatus(r table.Server, info *forwarding.ServerInfo, network *hostnet.Snapshot) control.Server {
+	s := control.Server{
+		Address: r.Addr.Addr(), Port: r.Addr.Port(), Method: methodWord(r.Settings.Method),
+		Weight: r.Settings.Weight, EffectiveWeight: r.Weight, State: stateOf(r),
+		UpperThreshold: r.Settings.Upper, LowerThreshold: r.Settings.Lower,
+		Sorry: r.Sorry, Origin: originOf(r.FromFile), Edited: r.Edited, Unserved: r.Unserved,
+		Local: network != nil && network.IsLocal(r.Addr.Addr()),
+	}
+	if r.Settings.Method == table.TUN {
+		s.Tunnel = &control.Tunnel{Type: r.Settings.Tunnel.Type, Port: r.Settings.Tunnel.Port, Checksum: r.Settings.Tunnel.Checksum}
+	}
+	if info == nil {
+		return s
+	}
+	s.Active, s.Inactive = uint64(max(info.Active, 0)), uint64(max(info.Inactive, 0))
+	s.Persistent, s.Overloaded = uint64(max(info.Persistent, 0)), info.Overloaded
+	s.Counters, s.Rates = countersOf(info.Total), ratesOf(info.Rates)
+	if info.Hop != nil {
+		if l, ok := network.LinkByIndex(info.Hop.Link); ok {
 			s.NextHop.Interface = l.Name
 		}
-		if r.Hop.Addr != r.Addr.Addr() {
-			s.NextHop.Gateway = r.Hop.Addr
+		if info.Hop.Addr != r.Addr.Addr() {
+			s.NextHop.Gateway = info.Hop.Addr
 		}
-		if r.Hop.Resolved() {
-			s.NextHop.MAC = net.HardwareAddr(r.Hop.Dst[:]).String()
+		if info.Hop.Resolved() {
+			s.NextHop.MAC = net.HardwareAddr(info.Hop.Dst[:]).String()
 		}
 	}
 	return s
+}
+
+func stateOf(r table.Server) control.ServerState {
+	switch {
+	case !r.Listed:
+		return control.ServerRemoved
+	case r.Down && r.Inhibit:
+		return control.ServerInhibited
+	case r.Down:
+		return control.ServerDown
+	}
+	return control.ServerUp
+}
+
+func ratesOf(r forwarding.Rates) control.Rates {
+	return control.Rates{Conns: r.Connections, InPackets: r.PacketsIn, OutPackets: r.PacketsOut, InBytes: r.BytesIn, OutBytes: r.BytesOut}
 }
 
 func countersOf(t forwarding.Totals) control.Counters {
@@ -248,6 +322,7 @@ func (d *director) Connections(ctx context.Context, yield func(control.Connectio
 		if failed == nil {
 			failed = yield(control.Connection{
 				Protocol: protocolWord(e.Proto),
+				Template: e.Flags&conntrack.FlagTemplate != 0,
 				State:    e.State.String(),
 				Expires:  control.Seconds(e.Remaining),
 				Client:   e.Client,
@@ -261,15 +336,21 @@ func (d *director) Connections(ctx context.Context, yield func(control.Connectio
 }
 
 func protocolWord(p uint8) control.Protocol {
-	if p == wire.ProtoUDP {
+	switch p {
+	case wire.ProtoUDP:
 		return control.UDP
+	case table.SCTP:
+		return control.SCTP
 	}
 	return control.TCP
 }
 
-func methodWord(m forwarding.Method) control.Method {
-	if m == forwarding.Route {
+func methodWord(m table.Method) control.Method {
+	switch m {
+	case table.DR:
 		return control.DR
+	case table.TUN:
+		return control.TUN
 	}
 	return control.NAT
 }

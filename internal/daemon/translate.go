@@ -1,13 +1,17 @@
 package daemon
 
 import (
+	"cmp"
+	"fmt"
+	"math"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"uvs/config"
 	"uvs/control"
-	"uvs/forwarding"
 	"uvs/health"
+	"uvs/internal/table"
 )
 
 // translate puts a configuration into the engines' terms. It is pure.
@@ -28,58 +32,162 @@ func translate(c *config.Config) plan {
 			}
 		}
 	}
-	services, notes := servable(c)
-	p.notes = notes
-	for _, v := range services {
-		p.services = append(p.services, translateService(v))
+	seen := make(map[health.Key]bool)
+	for _, v := range c.VirtualServers {
+		f := translateService(v)
+		p.services = append(p.services, f)
+		for _, r := range v.RealServers {
+			x, unserved := translateHealth(f, r)
+			if seen[x.health.Key] { // the services of a group are checked once
+				continue
+			}
+			seen[x.health.Key] = true
+			p.checked = append(p.checked, x)
+			for _, c := range unserved {
+				p.notes = append(p.notes, fmt.Sprintf("%s: note: this checker of %s is not served yet and counts as passed",
+					c.Common().Pos, x.health.Key.Server))
+			}
+		}
 	}
+	p.notes = append(p.notes, unservedNotes(c, p.services)...)
 	return p
 }
 
-func translateService(v config.VirtualServer) servicePlan {
-	s := servicePlan{
-		key:  forwarding.ServiceKey{Addr: canonical(v.Addr.Addr()), Port: v.Addr.Port(), Protocol: uint8(v.Protocol)},
-		spec: forwarding.ServiceSpec{Scheduler: v.Scheduler},
+// unservedNotes names the services and servers that are listed and get no packets.
+func unservedNotes(c *config.Config, services []table.FileService) (notes []string) {
+	t := table.New(served)
+	t.Load(services)
+	pos := make(map[table.Key]config.Pos)
+	for i, v := range c.VirtualServers {
+		pos[services[i].Key] = v.Pos
 	}
-	for _, r := range v.RealServers {
-		addr := netip.AddrPortFrom(canonical(r.Addr.Addr()), r.Addr.Port())
-		server := serverPlan{
-			addr:    addr,
-			spec:    forwarding.ServerSpec{Method: translateMethod(r.Method), Weight: r.Weight},
-			inhibit: r.InhibitOnFailure,
+	for _, s := range t.Services() {
+		if len(s.Unserved) > 0 {
+			notes = append(notes, fmt.Sprintf("%s: note: service %s is not run: %s", pos[s.Key], s.Key, strings.Join(s.Unserved, ", ")))
+			continue
 		}
-		server.health.Key = health.Key{
-			Service: s.key.String(),
-			Server:  forwarding.ServiceKey{Addr: addr.Addr(), Port: addr.Port(), Protocol: s.key.Protocol}.String(),
-		}
-		for _, c := range r.Checkers {
-			if check, ok := translateCheck(c); ok {
-				server.health.Checks = append(server.health.Checks, check)
+		for _, r := range s.Servers {
+			if len(r.Unserved) > 0 {
+				notes = append(notes, fmt.Sprintf("%s: note: server %s of service %s is not run: %s", pos[s.Key], r.Addr, s.Key, strings.Join(r.Unserved, ", ")))
 			}
 		}
-		s.servers = append(s.servers, server)
 	}
-	return s
+	return notes
 }
 
-func translateMethod(m config.Method) forwarding.Method {
+// translateHealth returns the checks of a server, and the checkers that health does not
+// have yet.
+func translateHealth(f table.FileService, r config.RealServer) (x checked, unserved []config.Checker) {
+	x = checked{group: f.Group, server: endOf(r.Addr)}
+	x.health.Key = health.Key{
+		Service: f.Group,
+		Server:  table.Key{Addr: x.server.Addr(), Port: x.server.Port(), Protocol: cmp.Or(f.Key.Protocol, table.TCP)}.String(),
+	}
+	for _, c := range r.Checkers {
+		if check, ok := translateCheck(c); ok {
+			x.health.Checks = append(x.health.Checks, check)
+		} else {
+			unserved = append(unserved, c)
+		}
+	}
+	return x, unserved
+}
+
+func translateService(v config.VirtualServer) table.FileService {
+	f := table.FileService{
+		Key: table.Key{Fwmark: v.Fwmark, Protocol: uint8(v.Protocol)},
+		Settings: table.ServiceSettings{
+			Scheduler: v.Scheduler, Flags: table.Flags(v.Flags), Persistence: v.PersistenceTimeout,
+			Engine: v.PersistenceEngine, OnePacket: v.OnePacket,
+		},
+		Quorum: int(min(v.Quorum, math.MaxInt32)), Hysteresis: int(min(v.Hysteresis, math.MaxInt32)), Alpha: v.Alpha,
+	}
+	if v.Fwmark != 0 {
+		f.Key.IPv6 = v.IPv6
+	} else {
+		end := endOf(v.Addr)
+		f.Key.Addr, f.Key.Port = end.Addr(), end.Port()
+	}
+	if g := v.Granularity; g.IsValid() {
+		mask := g.As16()
+		if g.Is4() {
+			four := g.As4()
+			mask = [16]byte{}
+			copy(mask[:], four[:])
+		}
+		f.Settings.Netmask = normalMask(mask, g.Is6())
+	}
+	if f.Group = v.Group; f.Group == "" {
+		f.Group = f.Key.String()
+	} else {
+		// Two blocks may use one group of addresses, for two protocols.
+		f.Group = fmt.Sprintf("%s (%s)", v.Group, v.Pos)
+	}
+	for _, r := range v.RealServers {
+		f.Servers = append(f.Servers, table.FileServer{
+			Addr: endOf(r.Addr), Inhibit: r.InhibitOnFailure,
+			Settings: table.ServerSettings{
+				Method: translateMethod(r.Method), Tunnel: translateTunnel(r.Tunnel), Weight: r.Weight,
+				Upper: r.UpperThreshold, Lower: r.LowerThreshold,
+			},
+			StartsDown: slices.ContainsFunc(r.Checkers, func(c config.Checker) bool {
+				_, served := translateCheck(c)
+				return served && c.Common().Alpha
+			}),
+		})
+	}
+	if y := v.SorryServer; y != nil {
+		f.Sorry = &table.FileServer{
+			Addr: endOf(y.Addr), Inhibit: y.Inhibit,
+			Settings: table.ServerSettings{Method: translateMethod(y.Method), Tunnel: translateTunnel(y.Tunnel), Weight: 1},
+		}
+	}
+	return f
+}
+
+// normalMask makes of a mask that keeps every client apart the zero value.
+func normalMask(mask [16]byte, v6 bool) [16]byte {
+	n := 4
+	if v6 {
+		n = 16
+	}
+	for _, b := range mask[:n] {
+		if b != 0xff {
+			return mask
+		}
+	}
+	return [16]byte{}
+}
+
+func endOf(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(canonical(a.Addr()), a.Port())
+}
+
+func translateTunnel(t *config.Tunnel) table.Tunnel {
+	if t == nil {
+		return table.Tunnel{}
+	}
+	return table.Tunnel{Type: t.Type, Port: t.Port, Checksum: t.Checksum}
+}
+
+func translateMethod(m config.Method) table.Method {
 	switch m {
 	case config.DR:
-		return forwarding.Route
+		return table.DR
 	case config.TUN:
-		return forwarding.Tunnel
+		return table.TUN
 	}
-	return forwarding.Masq
+	return table.NAT
 }
 
 // translateCheck returns false for a check that is not served yet.
-func translateCheck(c config.Checker) (health.Check, bool) {
+func translateCheck(c config.Checker) (check health.Check, ok bool) {
 	h, http := c.(config.HTTPGet)
 	if _, tcp := c.(config.TCPCheck); !tcp && (!http || h.TLS) {
 		return health.Check{}, false
 	}
 	o := c.Common()
-	check := health.Check{
+	check = health.Check{
 		Target:           o.Connect,
 		BindAddr:         o.BindAddr,
 		BindPort:         o.BindPort,
@@ -124,16 +232,22 @@ func (p *plan) describe() (addresses []control.Address, services []control.Servi
 	for _, a := range p.addresses {
 		addresses = append(addresses, control.Address{Address: a.prefix, Interface: a.device, State: control.AddressPending})
 	}
-	for _, s := range p.services {
-		info := serviceStatus(forwarding.ServiceInfo{Spec: s.spec}, s.key)
-		for _, r := range slices.Backward(s.servers) {
-			server := serverStatus(forwarding.ServerInfo{Addr: r.addr, Spec: r.spec}, nil)
-			for _, c := range r.health.Checks {
-				server.Checks = append(server.Checks, control.Check{Kind: kindWord(c.Kind), State: control.CheckPending})
+	t := table.New(served)
+	t.Load(p.services)
+	for _, s := range t.Services() {
+		x := serviceStatus(s, nil)
+		for _, r := range s.Servers {
+			server := serverStatus(r, nil, nil)
+			for _, c := range p.checked {
+				if c.group == s.Group && c.server == r.Addr && !r.Sorry {
+					for _, check := range c.health.Checks {
+						server.Checks = append(server.Checks, control.Check{Kind: kindWord(check.Kind), State: control.CheckPending})
+					}
+				}
 			}
-			info.Servers = append(info.Servers, server)
+			x.Servers = append(x.Servers, server)
 		}
-		services = append(services, info)
+		services = append(services, x)
 	}
 	return addresses, services
 }

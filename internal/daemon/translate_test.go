@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"uvs/config"
+	"uvs/internal/table"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -54,15 +55,23 @@ func dump(p plan) string {
 			a.prefix, a.device, a.instance, a.broadcast, a.label, a.scope, a.position)
 	}
 	for _, s := range p.services {
-		fmt.Fprintf(&b, "service %s %+v\n", s.key, s.spec)
-		for _, r := range s.servers {
-			fmt.Fprintf(&b, "  server %s %+v inhibit %t, key %+v\n", r.addr, r.spec, r.inhibit, r.health.Key)
-			for _, c := range r.health.Checks {
-				fmt.Fprintf(&b, "    check %+v\n", c)
-			}
+		fmt.Fprintf(&b, "service %s %+v, group %s, quorum %d, hysteresis %d, alpha %t\n", s.Key, s.Settings, s.Group, s.Quorum, s.Hysteresis, s.Alpha)
+		for _, r := range s.Servers {
+			fmt.Fprintf(&b, "  server %s %+v inhibit %t, starts down %t\n", r.Addr, r.Settings, r.Inhibit, r.StartsDown)
+		}
+		if s.Sorry != nil {
+			fmt.Fprintf(&b, "  sorry server %s %+v inhibit %t\n", s.Sorry.Addr, s.Sorry.Settings, s.Sorry.Inhibit)
 		}
 	}
-	services, servers := p.steering()
-	fmt.Fprintf(&b, "steer services %v\nsteer servers %v\nvips %v\nservers by NAT %v\n", services, servers, p.vips(), p.natServerAddrs())
+	for _, c := range p.checked {
+		fmt.Fprintf(&b, "health of %s in %s, key %+v\n", c.server, c.group, c.health.Key)
+		for _, check := range c.health.Checks {
+			fmt.Fprintf(&b, "    check %+v\n", check)
+		}
+	}
+	t := table.New(served)
+	t.Load(p.services)
+	goal := effectiveOf(t.Services()).goal
+	fmt.Fprintf(&b, "steer services %v\nsteer servers %v\nvips %v\nservers by NAT %v\n", goal.services, goal.servers, goal.vips(), goal.natServerAddrs())
 	return b.String()
 }

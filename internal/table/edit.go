@@ -196,6 +196,8 @@ func checkServer(k Key, addr netip.AddrPort, set ServerSettings) error {
 		return refuse(Invalid, "a gue tunnel needs a port")
 	case a.Is6() != k.v6() && set.Method != TUN:
 		return refuse(Invalid, "server %s and service %s differ in address family, which only tunnels bridge", addr, k)
+	case set.Method == DR && k.Fwmark == 0 && addr.Port() != k.Port:
+		return refuse(Invalid, "direct routing cannot map port %d to %d", k.Port, addr.Port())
 	case !unicast(a):
 		return refuse(Invalid, "%s is not a unicast address", a)
 	}

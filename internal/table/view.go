@@ -106,3 +106,14 @@ func (t *Table) unserved(s *service) []string {
 	}
 	return list
 }
+
+// Alive returns the weights of the living servers of the configuration together.
+func (s *Service) Alive() uint64 {
+	sum := uint64(0)
+	for _, r := range s.Servers {
+		if r.FromFile && !r.Sorry && !r.Down {
+			sum += uint64(r.Settings.Weight)
+		}
+	}
+	return sum
+}

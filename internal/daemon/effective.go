@@ -1,0 +1,221 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"uvs/forwarding"
+	"uvs/forwarding/sched"
+	"uvs/internal/steer"
+	"uvs/internal/table"
+)
+
+// An effective is the service table as it is in force, and what follows from it for the
+// engines. It is a value that nobody changes.
+type effective struct {
+	services []table.Service
+	engine   []engineService
+	goal     goal
+}
+
+// An engineService is a service that the data plane serves; its servers are in IPVS's
+// order, the newest first.
+type engineService struct {
+	key     forwarding.ServiceKey
+	spec    forwarding.ServiceSpec
+	servers []engineServer
+}
+
+type engineServer struct {
+	addr netip.AddrPort
+	spec forwarding.ServerSpec
+}
+
+// A goal is what packets the director takes. The lists are sorted, without doubles.
+type goal struct {
+	services []steer.Match // virtual services
+	servers  []steer.Match // servers whose answers come back through us
+}
+
+// effectiveOf derives all from the table. It is pure.
+func effectiveOf(services []table.Service) *effective {
+	e := &effective{services: services}
+	for _, s := range services {
+		if len(s.Unserved) > 0 {
+			continue
+		}
+		x := engineService{
+			key: forwarding.ServiceKey{Addr: s.Key.Addr, Port: s.Key.Port, Protocol: s.Key.Protocol},
+			spec: forwarding.ServiceSpec{
+				Scheduler: s.Settings.Scheduler, Flags: sched.Flags(s.Settings.Flags),
+				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask,
+			},
+		}
+		e.goal.services = append(e.goal.services, steer.Match{Addr: s.Key.Addr, Port: s.Key.Port, Proto: s.Key.Protocol})
+		for _, r := range s.Servers {
+			if len(r.Unserved) > 0 {
+				continue
+			}
+			if r.Settings.Method == table.NAT {
+				// Servers that a failing check took out stay in: their connections are still ours.
+				e.goal.servers = append(e.goal.servers, steer.Match{Addr: r.Addr.Addr(), Port: r.Addr.Port(), Proto: s.Key.Protocol})
+			}
+			if r.Listed {
+				x.servers = append(x.servers, engineServerOf(r))
+			}
+		}
+		e.engine = append(e.engine, x)
+	}
+	e.goal.normal()
+	return e
+}
+
+func engineServerOf(r table.Server) engineServer {
+	x := engineServer{addr: r.Addr, spec: forwarding.ServerSpec{
+		Method: forwarding.Masq, Weight: r.Weight, UpperThreshold: r.Settings.Upper, LowerThreshold: r.Settings.Lower,
+	}}
+	if r.Settings.Method == table.DR {
+		x.spec.Method = forwarding.Route
+	}
+	return x
+}
+
+func (g *goal) normal() {
+	byAddr := func(a, b steer.Match) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto))
+	}
+	for _, list := range []*[]steer.Match{&g.services, &g.servers} {
+		slices.SortFunc(*list, byAddr)
+		*list = slices.Compact(*list)
+	}
+}
+
+// with returns what is in either goal.
+func (g goal) with(o goal) goal {
+	both := goal{services: slices.Concat(g.services, o.services), servers: slices.Concat(g.servers, o.servers)}
+	both.normal()
+	return both
+}
+
+func (g goal) equal(o goal) bool {
+	return slices.Equal(g.services, o.services) && slices.Equal(g.servers, o.servers)
+}
+
+// vips returns the addresses of the services, each once.
+func (g goal) vips() []netip.Addr { return addressesOf(g.services) }
+
+// natServerAddrs returns the addresses of the servers whose answers come back through us.
+func (g goal) natServerAddrs() []netip.Addr { return addressesOf(g.servers) }
+
+func addressesOf(list []steer.Match) []netip.Addr {
+	var addrs []netip.Addr
+	for _, m := range list {
+		addrs = append(addrs, m.Addr)
+	}
+	return slices.Compact(addrs) // list is sorted
+}
+
+// sync brings the engine's services in line. Servers are added oldest first: each comes to
+// the head of the list.
+func (e *effective) sync(tx *forwarding.Tx, current []forwarding.ServiceInfo) error {
+	have := make(map[forwarding.ServiceKey]*forwarding.ServiceInfo, len(current))
+	for i := range current {
+		have[current[i].Key] = &current[i]
+	}
+	want := make(map[forwarding.ServiceKey]bool, len(e.engine))
+	for _, s := range e.engine {
+		want[s.key] = true
+	}
+	for _, s := range current {
+		if !want[s.Key] {
+			if err := tx.DeleteService(s.Key); err != nil {
+				return fmt.Errorf("service %s: %w", s.Key, err)
+			}
+		}
+	}
+	for i := range e.engine {
+		if err := e.engine[i].sync(tx, have[e.engine[i].key]); err != nil {
+			return fmt.Errorf("service %s: %w", e.engine[i].key, err)
+		}
+	}
+	return nil
+}
+
+func (s *engineService) sync(tx *forwarding.Tx, have *forwarding.ServiceInfo) error {
+	if have == nil {
+		if err := tx.AddService(s.key, s.spec); err != nil {
+			return err
+		}
+		have = &forwarding.ServiceInfo{}
+	} else if have.Spec != s.spec {
+		if err := tx.EditService(s.key, s.spec); err != nil {
+			return err
+		}
+	}
+	old := have.Servers
+	if !s.sameOrder(old) {
+		// Servers that leave and return within one change stay themselves.
+		for _, r := range old {
+			if err := tx.DeleteServer(s.key, r.Addr); err != nil {
+				return fmt.Errorf("server %s: %w", r.Addr, err)
+			}
+		}
+		old = nil
+	}
+	for _, r := range old {
+		if s.find(r.Addr) == nil {
+			if err := tx.DeleteServer(s.key, r.Addr); err != nil {
+				return fmt.Errorf("server %s: %w", r.Addr, err)
+			}
+		}
+	}
+	for _, r := range slices.Backward(s.servers) {
+		i := slices.IndexFunc(old, func(x forwarding.ServerInfo) bool { return x.Addr == r.addr })
+		var err error
+		switch {
+		case i < 0:
+			err = tx.AddServer(s.key, r.addr, r.spec)
+		case old[i].Spec != r.spec:
+			err = tx.EditServer(s.key, r.addr, r.spec)
+		}
+		if err != nil {
+			return fmt.Errorf("server %s: %w", r.addr, err)
+		}
+	}
+	return nil
+}
+
+func (s *engineService) find(a netip.AddrPort) *engineServer {
+	for i := range s.servers {
+		if s.servers[i].addr == a {
+			return &s.servers[i]
+		}
+	}
+	return nil
+}
+
+// sameOrder reports whether the servers that stay stand in the order wanted, behind those
+// that come.
+func (s *engineService) sameOrder(old []forwarding.ServerInfo) bool {
+	var stay, want []netip.AddrPort
+	for _, r := range old {
+		if s.find(r.Addr) != nil {
+			stay = append(stay, r.Addr)
+		}
+	}
+	fresh := false
+	for _, r := range slices.Backward(s.servers) {
+		if slices.Contains(stay, r.addr) {
+			if fresh {
+				return false
+			}
+			want = append(want, r.addr)
+		} else {
+			fresh = true
+		}
+	}
+	slices.Reverse(want)
+	return slices.Equal(stay, want)
+}

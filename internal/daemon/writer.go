@@ -1,0 +1,253 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"uvs/control"
+	"uvs/forwarding"
+	"uvs/forwarding/sched"
+	"uvs/health"
+	"uvs/internal/table"
+)
+
+// commit makes a changed copy of the table the table: what packets need comes first
+// (steering, capture), then the engine's services; what nothing needs any more goes last.
+// If a step fails the steps before are taken back, and the table is as it was. d.mu is held.
+func (d *director) commit(next *table.Table) error {
+	old, e := d.effective.Load(), effectiveOf(next.Services())
+	moves := !e.goal.equal(old.goal)
+	if moves {
+		if err := d.aim(old.goal.with(e.goal)); err != nil {
+			return errors.Join(err, d.aim(old.goal))
+		}
+	}
+	err := d.engine.Update(func(tx *forwarding.Tx) error { return e.sync(tx, d.engineServices) })
+	if err != nil {
+		if moves {
+			err = errors.Join(err, d.aim(old.goal))
+		}
+		return err
+	}
+	d.engineServices = d.engine.Services()
+	d.table = next
+	d.effective.Store(e)
+	if moves {
+		if err := d.aim(e.goal); err != nil {
+			// More is steered than needed until the reconciler succeeds.
+			d.log.Error("the services changed and not all could be followed; trying again", "error", err)
+		}
+	}
+	return nil
+}
+
+// aim makes a goal that of the reconciler, and reconciles.
+func (d *director) aim(g goal) error {
+	d.goal.Store(&g)
+	d.engine.SetAnswering(answering(g.servers))
+	d.inLineMu.Lock()
+	defer d.inLineMu.Unlock()
+	d.inLine.with = nil
+	return d.reconcile(d.network.Snapshot())
+}
+
+// onHealth carries the checks' events into the log and the service table.
+func (d *director) onHealth(e health.Event) {
+	if e.Message != "" {
+		d.log.Info(e.Message)
+	}
+	switch e.Kind {
+	case health.ServerUp:
+		d.judge(e, true)
+	case health.ServerDown:
+		d.judge(e, false)
+	}
+}
+
+// judge enters a verdict into the table.
+func (d *director) judge(e health.Event, up bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, known := d.plan.find(e.Key)
+	if !known {
+		return // of a configuration that is not in force any more
+	}
+	if !up {
+		d.doubtServer(c.server.Addr())
+	}
+	next := d.table.Clone()
+	lines := next.Judge(table.Verdict{Group: c.group, Server: c.server, Up: up})
+	for i, line := range lines {
+		var detail []any
+		if i == 0 {
+			detail = verdictDetail(e)
+		}
+		d.log.Info(line, detail...)
+	}
+	if err := d.commit(next); err != nil {
+		d.log.Error("service table not changed", "service", e.Service, "server", e.Server, "error", err)
+	}
+}
+
+func verdictDetail(e health.Event) []any {
+	var detail []any
+	if e.Reason != "" {
+		detail = append(detail, "reason", e.Reason)
+	}
+	if e.Since != 0 {
+		detail = append(detail, "failing_for", e.Time.Sub(e.Since))
+	}
+	return detail
+}
+
+// Edit implements control.Director.
+func (d *director) Edit(_ context.Context, edits []control.Edit) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state.Load() != control.StateRunning {
+		return &control.EditError{Code: control.CodeFailed, Message: fmt.Sprintf("this uvs is %s", d.state.Load())}
+	}
+	next := d.table.Clone()
+	var after []func() error
+	for i, e := range edits {
+		do, err := applyEdit(next, e)
+		if err != nil {
+			return editError(i, err)
+		}
+		if do != nil {
+			after = append(after, func() error { return do(d.engine) })
+		}
+	}
+	if err := d.commit(next); err != nil {
+		return &control.EditError{Code: control.CodeFailed, Message: err.Error()}
+	}
+	for _, do := range after {
+		if err := do(); err != nil && !errors.Is(err, forwarding.ErrNoService) { // not served: it has no counters
+			return &control.EditError{Code: control.CodeInvalid, Message: err.Error()}
+		}
+	}
+	for _, e := range edits {
+		d.log.Info("service table changed by an operator", "command", string(e.Op), "service", nameOf(e))
+	}
+	return nil
+}
+
+// Reload implements control.Director.
+func (d *director) Reload(ctx context.Context) (control.Reloaded, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.opts.ConfigFile == "" {
+		return control.Reloaded{}, errors.New("reload: nothing changed: this uvs runs without a configuration file")
+	}
+	s := d.network.Snapshot()
+	config, next, err := d.read(s)
+	if err == nil {
+		err = config.refuse()
+	}
+	if err != nil {
+		return control.Reloaded{}, fmt.Errorf("reload: nothing changed: %w", err)
+	}
+	t := d.table.Clone()
+	changes := t.Load(next.services)
+	lines := t.Reckon()
+	// The addresses that go are gone before their services are; those that come follow them.
+	gone, err := d.addresses.drop(s, next.addresses)
+	if err == nil {
+		err = d.commit(t)
+	}
+	if err != nil {
+		if len(gone) > 0 {
+			err = errors.Join(err, d.addresses.bring(ctx, s, d.plan.addresses))
+		}
+		return control.Reloaded{}, fmt.Errorf("reload: nothing changed: %w", err)
+	}
+	for _, a := range gone {
+		changes = append(changes, "removed address "+a)
+	}
+	had := d.plan.addresses
+	d.plan, d.config = next, config
+	for _, line := range lines {
+		d.log.Info(line)
+	}
+	for _, a := range next.addresses {
+		if !hasAddress(had, a) {
+			changes = append(changes, fmt.Sprintf("added address %s on %s", a.prefix, a.device))
+		}
+	}
+	if err := d.addresses.bring(ctx, s, next.addresses); err != nil {
+		return control.Reloaded{}, fmt.Errorf("reload: the services are changed, the addresses not all: %w", err)
+	}
+	d.health.Apply(next.checks())
+	for _, c := range changes {
+		d.log.Info("reload: " + c)
+	}
+	d.log.Info("configuration reloaded", "file", d.opts.ConfigFile, "changes", len(changes))
+	return control.Reloaded{Changes: changes, Notes: config.notes}, nil
+}
+
+func hasAddress(list []addressPlan, a addressPlan) bool {
+	for _, x := range list {
+		if x.device == a.device && x.prefix == a.prefix {
+			return true
+		}
+	}
+	return false
+}
+
+// Sysctls implements control.Director.
+func (d *director) Sysctls(context.Context) ([]control.Sysctl, error) {
+	s := d.engine.Sysctls()
+	var list []control.Sysctl
+	for _, x := range s.List() {
+		list = append(list, control.Sysctl{Name: x.Name, Value: x.Value, Default: x.Default, Unserved: x.Unserved})
+	}
+	return list, nil
+}
+
+// SetSysctl implements control.Director.
+func (d *director) SetSysctl(_ context.Context, name, value string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.engine.Sysctls()
+	if err := s.Set(name, value); err != nil {
+		return err
+	}
+	d.engine.SetSysctls(s)
+	d.log.Info("setting changed by an operator", "name", name, "value", value)
+	return nil
+}
+
+// reloadOnSignal reloads when it is asked to; what came of it is logged.
+func (d *director) reloadOnSignal(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.opts.Reload:
+		}
+		if _, err := d.Reload(ctx); err != nil {
+			d.log.Error(err.Error())
+		}
+	}
+}
+
+// served reports whether the data plane has a scheduler.
+func served(scheduler string) bool { return slices.Contains(sched.Names(), scheduler) }
+
+// startSysctls reads settings given as NAME=VALUE.
+func startSysctls(list []string) (forwarding.Sysctls, error) {
+	s := forwarding.DefaultSysctls()
+	for _, text := range list {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok {
+			return s, fmt.Errorf("setting %q is not NAME=VALUE", text)
+		}
+		if err := s.Set(strings.TrimSpace(name), strings.TrimSpace(value)); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
