@@ -203,6 +203,10 @@ func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 	if watching && direct.orphan(p, now) {
 		return DropOrphan
 	}
+	if w.sysctls.NatICMPSend && p.TCPFlags&wire.TCPRst == 0 {
+		w.refuse(f, p, errorUnreachable(), 0, now, out)
+		return DropStranger
+	}
 	return w.routeOn(f, p, now, out)
 }
 

@@ -246,3 +246,29 @@ func TestErrorIsHeldLikeAnyPacket(t *testing.T) {
 		t.Errorf("%d frames left, counted as received: %t; want the error, which nobody received", len(left), s.reasons() != before)
 	}
 }
+
+// TestNatICMPSend: a NAT server that sends on a connection that is not known is told so, but
+// for a reset, and the director's own connections to it stay.
+func TestNatICMPSend(t *testing.T) {
+	s := refuseSite(t)
+	settings := DefaultSysctls()
+	settings.NatICMPSend = true
+	s.engine.SetSysctls(settings)
+	g := segment{src: endpoint(server4(0), 8080), dst: netip.MustParseAddrPort("203.0.113.77:9"), protocol: wire.ProtoTCP, flags: wire.TCPAck}
+	out, _, reason := s.process(inside, g.frame(t), nil)
+	if out != nil || reason != DropStranger || len(s.own) != 1 || s.own[0].via != inside {
+		t.Fatalf("%s with %d frames of our own, want %s and an error", reason, len(s.own), DropStranger)
+	}
+	const want = "198.51.100.1>198.51.100.11 ttl 64 type 3 code 3 rest 0 about 198.51.100.11:8080>203.0.113.77:9 with 20 bytes"
+	if got := describeError(t, &s.own[0].frame); got[36:] != want {
+		t.Errorf("sent %s\nwant %s", got[36:], want)
+	}
+	g.flags = wire.TCPRst
+	if out, _, reason := s.process(inside, g.frame(t), nil); out == nil {
+		t.Errorf("a reset: %s, want it routed", reason)
+	}
+	g.flags, g.dst = wire.TCPAck, netip.MustParseAddrPort("198.51.100.1:39000")
+	if _, _, reason := s.process(inside, g.frame(t), nil); reason != PassLocal {
+		t.Errorf("an answer to the director: %s, want %s", reason, PassLocal)
+	}
+}

@@ -27,13 +27,16 @@ type Sysctls struct {
 	// RunEstimation estimates rates; without it they stand still.
 	RunEstimation bool
 
+	// NatICMPSend answers a NAT server's packet of no flow with port unreachable instead of
+	// routing it untranslated.
+	NatICMPSend bool
+
 	Conntrack         bool
 	SnatReroute       bool
 	SloppySCTP        bool
 	PMTUDisc          bool
 	ScheduleICMP      bool
 	CacheBypass       bool
-	NatICMPSend       bool
 	BackupOnly        bool
 	IgnoreTunneled    bool
 	SyncVersion       int
@@ -202,7 +205,7 @@ func settings() []setting {
 		flag("expire_nodest_conn", "", func(s *Sysctls) *bool { return &s.ExpireNodestConn }),
 		flag("expire_quiescent_template", "", func(s *Sysctls) *bool { return &s.ExpireQuiescentTemplate }),
 		flag("ignore_tunneled", "there are no tunnels yet", func(s *Sysctls) *bool { return &s.IgnoreTunneled }),
-		flag("nat_icmp_send", "not yet: 0 is in force", func(s *Sysctls) *bool { return &s.NatICMPSend }),
+		flag("nat_icmp_send", "", func(s *Sysctls) *bool { return &s.NatICMPSend }),
 		flag("pmtu_disc", "there are no tunnels yet", func(s *Sysctls) *bool { return &s.PMTUDisc }),
 		flag("run_estimation", "", func(s *Sysctls) *bool { return &s.RunEstimation }),
 		flag("schedule_icmp", "not yet: 0 is in force", func(s *Sysctls) *bool { return &s.ScheduleICMP }),

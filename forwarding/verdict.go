@@ -39,6 +39,7 @@ const (
 	DropFragmentTimeout // the rest of the datagram did not come
 	DropFragmentMemory  // other fragments needed the memory, or the datagram had too many
 	DropICMPChecksum    // an ICMP error about a NAT flow has a wrong checksum
+	DropStranger        // a server's packet of no flow, with nat_icmp_send
 	DropOrphan          // a server\'s segment of a connection that was lost in a crash
 	reasonCount
 )
@@ -67,6 +68,7 @@ var reasonNames = [reasonCount]string{
 	DropUnresolved:      "drop_unresolved",
 	DropNoPort:          "drop_no_port",
 	DropNotRouter:       "drop_not_router",
+	DropStranger:        "drop_stranger",
 	DropOrphan:          "drop_orphan",
 	DropFragmentAgain:   "drop_fragment_again",
 	DropFragmentOverlap: "drop_fragment_overlap",
