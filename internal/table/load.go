@@ -79,6 +79,9 @@ func (t *Table) loadService(f *FileService, tell func(string, ...any)) {
 	case !f.same(s.file):
 		if s.deleted {
 			tell("added service %s again, which an operator had deleted", s.key)
+			for _, r := range s.servers {
+				r.deleted = false
+			}
 		} else {
 			tell("changed service %s", s.key)
 		}
@@ -114,7 +117,7 @@ func (t *Table) loadServer(s *service, f *FileServer, sorry bool, tell func(stri
 	i := slices.IndexFunc(s.servers, func(r *server) bool { return r.addr == f.Addr && r.sorry == sorry })
 	if i < 0 {
 		s.servers = append(s.servers, &server{addr: f.Addr, file: f, sorry: sorry, set: f.Settings, down: f.StartsDown})
-		if len(s.servers) > 0 && s.listedBefore() {
+		if s.listedBefore() {
 			tell("added server %s to service %s", f.Addr, s.key)
 		}
 		// In the order of the file, each at the head of the list.
