@@ -5,15 +5,12 @@ import "uvs/internal/mono"
 // slice is how many entries Expire looks at while it holds one lock.
 const slice = 128
 
-// Expire ends flows whose time is over at now. It looks at no more than about budget
-// entries, beginning with another shard at each call, passes over a shard that is in
-// use, and returns how many flows ended; templates are looked after likewise and not counted. What is left is due at the next call. It costs a
-// few ns when nothing is due, never goes through the whole table, and is meant to be
-// called by every worker once per round of its loop.
+// Expire ends flows and templates whose time is over at now. It looks at no more than about
+// budget entries, beginning with another shard at each call, passes over a shard that is
+// in use, and returns how many ended. What is left is due at the next call. It costs a few
+// ns when nothing is due, never goes through the whole table, and is meant to be called by
+// every worker once per round of its loop.
 func (t *Table) Expire(now mono.Time, budget int) (expired int) {
-	if t.templates != nil {
-		t.templates.Expire(now, budget)
-	}
 	target := tickOf(now)
 	if t.swept.Load() > target || budget <= 0 {
 		return 0
@@ -46,7 +43,7 @@ func (t *Table) Expire(now mono.Time, budget int) (expired int) {
 // tick up to target is left. The shard's lock is held.
 func (t *Table) expire(s *shard, target uint32, budget int) (looked, ended int, done bool) {
 	w := &s.wheel
-	if s.live == 0 {
+	if s.live+s.superseded == 0 {
 		w.next.Store(target + 1)
 		return 0, 0, true
 	}
@@ -71,7 +68,8 @@ func (t *Table) expire(s *shard, target uint32, budget int) (looked, ended int, 
 	return looked, ended, true
 }
 
-// look ends the flow if its time is over at target and files its entry anew otherwise.
+// look ends the flow or template if its time is over at target and files its entry anew
+// otherwise. A template whose flows are alive gets more time (ip_vs_conn_expire).
 func (t *Table) look(s *shard, ref, target uint32) (ended bool) {
 	h := s.head(ref)
 	if h.deadline <= target && h.flags&FlagTemplate != 0 && h.holders() > 0 {

@@ -81,8 +81,11 @@ func (f *Flow) Packets() uint32 { return f.h.packets }
 // (set_tcp_state, udp_state_transition).
 func (f *Flow) Advance(seg TCPFlags, now mono.Time) (change int) {
 	h := f.h
+	proved := h.state == UDP && f.dir == Reply // as what its template promised
 	if h.proto == protoTCP {
+		before := h.state
 		h.state, h.flags = nextTCP(h.state, h.flags, f.dir, seg)
+		proved = h.state == Established && before != Established
 		was, is := h.flags&FlagInactive == 0, h.state.Active()
 		switch {
 		case is && !was:
@@ -93,8 +96,8 @@ func (f *Flow) Advance(seg TCPFlags, now mono.Time) (change int) {
 			change = -1
 		}
 	}
-	if h.control != 0 && (h.state == Established || h.state == UDP && f.dir == Reply) {
-		f.t.templates.headOf(TemplateRef(h.control)).assure()
+	if proved && h.control != 0 {
+		f.t.headOf(TemplateRef(h.control)).assure()
 	}
 	first := h.packets == 0
 	if f.dir == Original {

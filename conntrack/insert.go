@@ -105,14 +105,18 @@ func (t *Table) add(s *shard, tag uint32, v6 bool) (uint32, InsertResult) {
 	return ref, Inserted
 }
 
-// remove ends a flow.
+// remove ends a flow or a template.
 func (t *Table) remove(s *shard, ref uint32, h *head) {
+	if h.flags&FlagTemplate != 0 {
+		t.removeTemplate(s, ref, h)
+		return
+	}
+	// The tag is hashed anew: it is needed only here, and an entry has no room for it.
 	client, _, _ := s.endpoints(ref)
-	_, tag := t.placeOf(h.proto, &client, ref&refV6 != 0)
-	s.leave(tag, ref)
+	s.leave(uint32(t.hash(h.proto, &client.Addr, client.Port, ref&refV6 != 0)), ref)
 	s.unfile(h)
 	if h.control != 0 {
-		t.templates.letGo(TemplateRef(h.control))
+		t.letGo(TemplateRef(h.control))
 	}
 	if h.server.Gen != 0 {
 		t.released(h.server, h.flags&FlagInactive == 0)

@@ -18,9 +18,6 @@ func (t *Table) Prepare() {
 	for i := range t.shards {
 		t.prepareIndex(&t.shards[i])
 	}
-	if t.templates != nil {
-		t.templates.Prepare()
-	}
 }
 
 // prepare makes whole huge pages ready that nobody has begun to use.

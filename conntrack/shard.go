@@ -20,7 +20,8 @@ type shard struct {
 
 	mu           sync.Mutex // guards all below, and writing to the slots of index
 	number       int
-	live         int // flows
+	live         int // flows, or templates, that are in the index
+	superseded   int // templates that are not
 	v4           []entry4
 	v6           []entry6
 	pool4, pool6 pool

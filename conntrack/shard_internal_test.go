@@ -184,7 +184,7 @@ func TestPrepareLooksAhead(t *testing.T) {
 	if table.arena6.ready != 0 {
 		t.Error("memory ready for IPv6 without a flow")
 	}
-	for i := range table.shards {
+	for i := range shards {
 		// 15 000 flows each have grown the index from 2^13 to 2^14, or to 2^15.
 		s := &table.shards[i]
 		if bits := s.index.Load().bits; s.prepared < bits {

@@ -7,7 +7,7 @@ import (
 	"uvs/internal/mono"
 )
 
-// An Entry is a copy of a flow for people and tools to read.
+// An Entry is a copy of a flow or a template for people and tools to read.
 type Entry struct {
 	Proto                 uint8
 	State                 State
@@ -18,16 +18,24 @@ type Entry struct {
 	Packets               uint32        // from the client, modulo 2^32
 	MAC                   [6]byte
 	Link                  int32
+
+	// Template marks a persistence template: its client has port 0 and the address that all
+	// clients have under the mask, its state is None or Assured. One that is superseded has 65535
+	// as virtual and server port, as in IPVS.
+	Template bool
+	// Controlled says that a template chose the flow's server.
+	Controlled bool
+	// Controls is how many flows a template controls.
+	Controls uint32
 }
 
-// Each calls fn for every flow until fn returns false, those of IPv4 first, then for every
-// persistence template: its client has port 0, its state is None or Assured. It copies one
-// chunk of entries at a time and calls fn with nothing locked. A flow that lives during
-// the whole call is seen once; one that comes or goes may be missed. The Entry is fn's
-// only during that call.
+// Each calls fn for every flow and every template until fn returns false, those of IPv4
+// first. It copies one chunk of entries at a time and calls fn with nothing locked. An entry
+// that lives during the whole call is seen once; one that comes or goes may be missed. The
+// Entry is fn's only during that call.
 func (t *Table) Each(now mono.Time, fn func(*Entry) bool) {
-	if each(t, t.arena4, 0, now, fn) && each(t, t.arena6, refV6, now, fn) && t.templates != nil {
-		t.templates.Each(now, fn)
+	if each(t, t.arena4, 0, now, fn) {
+		each(t, t.arena6, refV6, now, fn)
 	}
 }
 
@@ -66,10 +74,13 @@ func (s *shard) entry(ref uint32, now mono.Time) Entry {
 		Proto: h.proto, State: h.state, Flags: h.flags, Server: h.server,
 		MAC: h.mac, Link: h.link,
 	}
-	if h.flags&FlagTemplate == 0 {
-		e.Packets = h.packets
-	} else if e.State = None; h.assured() {
-		e.State = Assured
+	if h.flags&FlagTemplate != 0 {
+		e.Template, e.Controls, e.State = true, h.holders(), None
+		if h.assured() {
+			e.State = Assured
+		}
+	} else {
+		e.Packets, e.Controlled = h.packets, h.control != 0
 	}
 	if left := int64(h.deadline) - int64(tickOf(now)) - 1; left > 0 {
 		e.Remaining = time.Duration(left) * tick

@@ -12,7 +12,7 @@ import (
 
 // Config is what a [Table] is made from.
 type Config struct {
-	MaxFlows int      // bound on the flows of both families together, 1 to 2^28, and on the templates
+	MaxFlows int      // bound on flows and templates of both families together, 1 to 2^28
 	Shards   int      // a power of two up to 65536; 0 means 16 per CPU, at least 64
 	Secret   [16]byte // key of the hash: random, and the same as long as a saved table lives
 	Timeouts Timeouts // zeros mean the kernel's
@@ -34,17 +34,17 @@ const (
 // A Table is a flow table. All methods but Close are safe for use by many goroutines,
 // each of which holds at most one locked [Flow].
 type Table struct {
-	shards     []shard
-	shardShift uint8 // of the hash: 64 − log2 of the number of shards
+	shards     []shard // those of flows, and as many of templates behind them
+	shardShift uint8   // of the hash: 64 − log2 of the number of shards of each kind
 	secret     [16]byte
 	released   func(ServerID, bool)
+	left       func(ServerID) // Config.ReleasedTemplate
 	maxFlows   int
 	ticks      [numStates]atomic.Uint32 // timeouts
 	arena4     *arena[entry4]
 	arena6     *arena[entry6]
 	indexes    indexes
 	preparing  sync.Mutex // Prepare is running; taken outside a shard's lock
-	templates  *Table     // persistence templates, in shards of their own; nil in itself
 
 	_       [64]byte // what follows is written by all workers
 	credits credits
@@ -57,38 +57,25 @@ type Table struct {
 // New maps an empty table. Address space is taken for all flows at once, memory only as
 // flows come.
 func New(c Config) (*Table, error) {
-	t, err := newTable(c)
-	if err != nil {
-		return nil, err
-	}
-	released := c.ReleasedTemplate
-	if released == nil {
-		released = func(ServerID) {}
-	}
-	c.Released = func(id ServerID, _ bool) { released(id) }
-	if t.templates, err = newTable(c); err != nil {
-		_ = t.Close()
-		return nil, err
-	}
-	return t, nil
-}
-
-func newTable(c Config) (*Table, error) {
 	shards, err := c.check()
 	if err != nil {
 		return nil, err
 	}
 	t := &Table{
-		shards:     make([]shard, shards),
+		shards:     make([]shard, 2*shards),
 		shardShift: uint8(64 - bits.TrailingZeros(uint(shards))),
 		secret:     c.Secret,
 		released:   c.Released,
+		left:       c.ReleasedTemplate,
 		maxFlows:   c.MaxFlows,
 	}
 	if t.released == nil {
 		t.released = func(ServerID, bool) {}
 	}
-	t.credits.init(c.MaxFlows, shards)
+	if t.left == nil {
+		t.left = func(ServerID) {}
+	}
+	t.credits.init(c.MaxFlows, len(t.shards))
 	t.storeTimeouts(DefaultTimeouts())
 	t.storeTimeouts(c.Timeouts)
 	if err := t.mapShards(); err != nil {
@@ -142,14 +129,10 @@ func (t *Table) mapShards() (err error) {
 // Close unmaps the table. No other call may be running or follow.
 func (t *Table) Close() error {
 	t.shards = nil
-	err := errors.Join(t.arena4.close(), t.arena6.close(), t.indexes.close())
-	if t.templates != nil {
-		err = errors.Join(err, t.templates.Close())
-	}
-	return err
+	return errors.Join(t.arena4.close(), t.arena6.close(), t.indexes.close())
 }
 
-// Len returns the number of flows. While others insert, it is a little off.
+// Len returns the number of flows and templates. While others insert, it is a little off.
 func (t *Table) Len() int {
 	spare := t.credits.pool.Load()
 	for i := range t.shards {
@@ -209,11 +192,5 @@ func (t *Table) find(tp *Tuple, d Dir, f *Flow) bool {
 // place returns the shard and the tag of a client.
 func (t *Table) place(tp *Tuple, client *[16]byte, port uint16) (*shard, uint32) {
 	h := t.hash(tp.Proto, client, port, tp.V6)
-	return &t.shards[h>>t.shardShift], uint32(h)
-}
-
-// placeOf is place for the client's end of a flow.
-func (t *Table) placeOf(proto uint8, client *Endpoint, v6 bool) (*shard, uint32) {
-	h := t.hash(proto, &client.Addr, client.Port, v6)
 	return &t.shards[h>>t.shardShift], uint32(h)
 }

@@ -338,12 +338,21 @@ func TestNoAllocs(t *testing.T) {
 	f.Unlock()
 	next := *tuple(tcp, "198.51.100.1:1", "192.0.2.1:80")
 	next6 := *tuple(tcp, "[2001:db8::1]:1", "[2001:db8:1::1]:80")
+	key := *tuple(tcp, "203.0.113.0:0", "192.0.2.1:80")
 	var n uint32
 	now := start
 	for _, tt := range []struct {
 		name string
 		run  func()
 	}{
+		{"template", func() {
+			got, ok := table.Template(&key, time.Minute, now, anyServer)
+			if !ok {
+				got, _ = table.InsertTemplate(&key, &spec, time.Minute, now)
+			}
+			table.LetGo(got.Ref)
+			table.Template(&key, time.Minute, now, noServer)
+		}},
 		{"hit", func() {
 			for _, tp := range []*conntrack.Tuple{&request, &reply} {
 				if !table.Find(tp, &f) {

@@ -1,8 +1,11 @@
 package conntrack
 
 import (
+	"encoding/binary"
 	"sync/atomic"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"uvs/internal/mono"
 )
@@ -11,8 +14,8 @@ import (
 // chose the server for are alive (ip_vs_conn_expire).
 const controlledTimeout = time.Minute
 
-// supersededPort is the virtual port of a template that is not to be found any more, as
-// in ip_vs_check_template.
+// supersededPort is the virtual and server port that a template is listed with when it is
+// not to be found any more (ip_vs_check_template).
 const supersededPort = 0xffff
 
 // A TemplateRef names a persistence template: the memory of which server a client, or the
@@ -23,7 +26,8 @@ type TemplateRef uint32
 
 // In a template, head.packets counts who holds it (flows and callers) in the low bits, and
 // its highest bit says that it is assured. Flows let go of a template under the lock of
-// their own shard, not the template's, so it is only used atomically.
+// their own shard, not the template's, so it is only used atomically. It rises from zero
+// only under the template's lock.
 const (
 	assuredBit = 1 << 31
 	holderMask = assuredBit - 1
@@ -49,7 +53,7 @@ func (t *Table) letGo(ref TemplateRef) { atomic.AddUint32(&t.headOf(ref).packets
 // over.
 func (t *Table) LetGo(ref TemplateRef) {
 	if ref != 0 {
-		t.templates.letGo(ref)
+		t.letGo(ref)
 	}
 }
 
@@ -67,49 +71,130 @@ type Template struct {
 // holds nothing, if there is none or usable refuses it: then the template is superseded,
 // that is not found any more, and goes when its time is over and its flows have ended
 // (ip_vs_check_template). usable is called with the template's shard locked.
+//
+// The kernel keeps the timeout in the template, and makes it a minute for good once the end
+// was put off for the sake of a flow; here each connection brings its service's.
 func (t *Table) Template(tp *Tuple, timeout time.Duration, now mono.Time, usable func(ServerID) bool) (Template, bool) {
-	var f Flow
-	if !t.templates.find(tp, Original, &f) {
+	s, tag := t.templatePlace(tp)
+	if s.absent(tag) {
 		return Template{}, false
 	}
-	defer f.Unlock()
-	if !usable(f.h.server) {
-		f.h.virtualPort = supersededPort
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ref := s.lookup(tag, tp, Original)
+	if ref == 0 {
 		return Template{}, false
 	}
-	return f.hold(timeout, now), true
+	if h := s.head(ref); !usable(h.server) {
+		s.supersede(tag, ref, h)
+		return Template{}, false
+	}
+	return s.hold(ref, timeout, now), true
+}
+
+// InsertTemplate adds a template with the server of spec; tp and timeout are as for
+// [Table.Template]. On Inserted, the caller counts it for the server; ReleasedTemplate counts
+// it off. On Existed another worker was faster, and its template is returned. On Full
+// nothing has changed.
+func (t *Table) InsertTemplate(tp *Tuple, spec *Spec, timeout time.Duration, now mono.Time) (Template, InsertResult) {
+	s, tag := t.templatePlace(tp)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ref := s.lookup(tag, tp, Original); ref != 0 {
+		return s.hold(ref, timeout, now), Existed
+	}
+	ref, res := t.add(s, tag, tp.V6)
+	if res != Inserted {
+		return Template{}, res
+	}
+	h := s.head(ref)
+	*h = head{
+		deadline: deadline(now, ticksOf(timeout)),
+		server:   spec.Server,
+		flags:    spec.Flags&FlagMethod | FlagTemplate,
+		proto:    tp.Proto,
+	}
+	s.fill(ref, h, tp, &spec.Dest)
+	s.file(ref, h)
+	return s.hold(ref, timeout, now), Inserted
 }
 
 // hold takes note of a new connection of the template.
-func (f *Flow) hold(timeout time.Duration, now mono.Time) Template {
-	h := f.h
+func (s *shard) hold(ref uint32, timeout time.Duration, now mono.Time) Template {
+	h := s.head(ref)
 	d := deadline(now, ticksOf(timeout))
 	sooner := d < h.deadline
 	h.deadline = d
 	if sooner {
-		f.s.unfile(h)
-		f.s.file(f.ref, h)
+		s.unfile(h)
+		s.file(ref, h)
 	}
 	atomic.AddUint32(&h.packets, 1)
-	return Template{Ref: TemplateRef(f.ref), Server: h.server, Dest: f.Dest(), Flags: h.flags}
+	_, _, dest := s.endpoints(ref)
+	return Template{Ref: TemplateRef(ref), Server: h.server, Dest: dest, Flags: h.flags}
 }
 
-// InsertTemplate adds a template with the server of spec; tp and timeout are as for
-// [Table.Template]. On Inserted, the caller counts it for the server. On Existed another
-// worker was faster, and its template is returned. Any other result adds nothing.
-func (t *Table) InsertTemplate(tp *Tuple, spec *Spec, timeout time.Duration, now mono.Time) (Template, InsertResult) {
-	var f Flow
-	res := t.templates.Insert(tp, spec, now, &f)
-	if res != Inserted && res != Existed {
-		return Template{}, res
-	}
-	defer f.Unlock()
-	if res == Inserted {
-		f.h.flags = spec.Flags&FlagMethod | FlagTemplate
-		f.h.state = None
-	}
-	return f.hold(timeout, now), res
+// supersede takes a template out of the index. It stays in the wheel.
+func (s *shard) supersede(tag, ref uint32, h *head) {
+	s.leave(tag, ref)
+	s.superseded++
+	h.control = 1
+	h.virtualPort, h.destPort = supersededPort, supersededPort
 }
 
-// Templates returns the number of templates. While others insert, it is a little off.
-func (t *Table) Templates() int { return t.templates.Len() }
+// removeTemplate ends a template that nobody holds.
+func (t *Table) removeTemplate(s *shard, ref uint32, h *head) {
+	if h.control != 0 {
+		s.superseded--
+	} else {
+		client, virtual, _ := s.endpoints(ref)
+		tp := Tuple{Src: client.Addr, Dst: virtual.Addr, DstPort: virtual.Port, Proto: h.proto, V6: ref&refV6 != 0}
+		s.leave(uint32(t.templateHash(&tp)), ref)
+	}
+	s.unfile(h)
+	if h.server.Gen != 0 {
+		t.left(h.server)
+	}
+	s.release(ref, h)
+	t.returnCredit(s)
+}
+
+// templatePlace returns the shard and the tag of a template.
+func (t *Table) templatePlace(tp *Tuple) (*shard, uint32) {
+	h := t.templateHash(tp)
+	return &t.shards[len(t.shards)/2+int(h>>t.shardShift)], uint32(h)
+}
+
+// templateShard reports whether the shard of that number is one of templates.
+func (t *Table) templateShard(number int) bool { return number >= len(t.shards)/2 }
+
+// templateHash digests all that a template is found by. Unlike a flow it is looked for
+// from one side only, and a client may have one for each of many services.
+func (t *Table) templateHash(tp *Tuple) uint64 {
+	var key [52]byte
+	copy(key[:16], t.secret[:])
+	key[16] = tp.Proto
+	binary.LittleEndian.PutUint16(key[18:], tp.DstPort)
+	if tp.V6 {
+		copy(key[20:36], tp.Src[:])
+		copy(key[36:52], tp.Dst[:])
+		return xxhash.Sum64(key[:52])
+	}
+	copy(key[20:24], tp.Src[:4])
+	copy(key[24:28], tp.Dst[:4])
+	return xxhash.Sum64(key[:28])
+}
+
+// Templates returns the number of templates, superseded ones included.
+func (t *Table) Templates() (n int) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		if !t.templateShard(i) {
+			continue
+		}
+		s.mu.Lock()
+		n += s.live + s.superseded
+		s.mu.Unlock()
+	}
+	return n
+}
