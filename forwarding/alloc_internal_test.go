@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"uvs/conntrack"
+	"uvs/forwarding/sched"
 	"uvs/internal/wire"
 )
 
@@ -34,6 +36,15 @@ func TestNoAllocs(t *testing.T) {
 		{"miss", outside, syn.frame(t), func(_ *site, b []byte) { // another client each time
 			b[34]++
 			b[35] += b[34]
+		}, Forwarded},
+		{"miss of a persistent service", outside, segment{src: syn.src, dst: onVIP(90), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), func(_ *site, b []byte) {
+			b[34]++
+			b[35] += b[34]
+		}, Forwarded},
+		{"template of a removed server", outside, segment{src: syn.src, dst: onVIP(90), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), func(s *site, b []byte) {
+			b[34]++
+			b[35] += b[34]
+			s.engine.dests.get(conntrack.ServerID{Slot: 3 + uint32(b[34])%3, Gen: 1}).removed.Store(b[34]/3%2 == 0)
 		}, Forwarded},
 		{"ipv6 hit", outside, segment{src: endpoint(client6, 40000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil, Forwarded},
 		{"udp hit", outside, segment{src: endpoint(client4, 40000), dst: onVIP(53), protocol: wire.ProtoUDP}.frame(t), nil, Forwarded},
@@ -134,6 +145,10 @@ func allocSite(t testing.TB) *site {
 	s.serve(vip4, 53, wire.ProtoUDP, Masq, 53, 1)
 	s.serve(vip6, 80, wire.ProtoTCP, Masq, 80, 1)
 	s.serve(vip4, 82, wire.ProtoTCP, Masq, 80, 0)
+	persistent := s.serve(vip4, 90, wire.ProtoTCP, Masq, 90, 3)
+	s.update(func(tx *Tx) error {
+		return tx.EditService(persistent, ServiceSpec{Scheduler: "mh", Flags: sched.Fallback | sched.Port, Persistence: time.Hour})
+	})
 	k := s.serve(vip4, 81, wire.ProtoTCP, Masq, 80, 0)
 	if err := s.engine.Update(func(tx *Tx) error {
 		return tx.AddServer(k, netip.MustParseAddrPort("198.51.100.99:81"), ServerSpec{Method: Masq, Weight: 1})

@@ -43,6 +43,7 @@ type Engine struct {
 	started mono.Time
 	worker  []*Worker
 	wants   chan Want
+	orphans chan struct{} // flows of removed servers are to be ended
 	direct  directClients
 	silent  mono.Time // until then no resets are sent
 
@@ -85,6 +86,7 @@ func New(c Config) (*Engine, error) {
 		workers:  max(c.Workers, 1),
 		started:  mono.Now(),
 		wants:    make(chan Want, wantsCapacity),
+		orphans:  make(chan struct{}, 1),
 		services: make(map[ServiceKey]*service),
 		trash:    make(map[trashKey]*dest),
 	}
@@ -204,11 +206,33 @@ func (e *Engine) housekeep(ctx context.Context) {
 		case <-prepare.C:
 			e.flows.Prepare()
 		case <-reap.C:
-			e.reap()
+			e.reap(e.uptime())
 		case <-estimate.C:
 			e.estimate()
+		case <-e.orphans:
+			e.evict()
 		}
 	}
+}
+
+// abandon has the flows of removed servers ended soon, if expire_nodest_conn says so
+// (ip_vs_enqueue_expire_nodest_conns). Packets that come earlier end theirs themselves.
+func (e *Engine) abandon() {
+	if !e.sysctls.Load().ExpireNodestConn {
+		return
+	}
+	select {
+	case e.orphans <- struct{}{}:
+	default: // it is to be done already
+	}
+}
+
+// evict ends the flows and templates of removed servers.
+func (e *Engine) evict() {
+	e.flows.Evict(func(id conntrack.ServerID) bool {
+		d := e.dests.get(id)
+		return d != nil && d.removed.Load()
+	})
 }
 
 // released uncounts a flow; conntrack calls it under a shard lock.

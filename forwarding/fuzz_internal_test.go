@@ -2,8 +2,10 @@ package forwarding
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"uvs/internal/mono"
 	"uvs/internal/wire"
@@ -98,6 +100,14 @@ func FuzzProcess(f *testing.F) {
 	s.serve(vip4, 80, wire.ProtoTCP, Masq, 8080, 2)
 	s.serve(vip4, 53, wire.ProtoUDP, Route, 53, 2)
 	s.serve(vip6, 80, wire.ProtoTCP, Masq, 8080, 2)
+	all := ServiceKey{vip6, 0, wire.ProtoUDP}
+	s.update(func(tx *Tx) error {
+		return errors.Join(
+			tx.AddService(all, ServiceSpec{Scheduler: "sh", Persistence: time.Second, Netmask: [16]byte{0xff, 0xff}}),
+			tx.AddServer(all, endpoint(server6(0), 0), ServerSpec{Method: Route, Weight: 1, UpperThreshold: 3}),
+			tx.AddServer(all, endpoint(server6(1), 0), ServerSpec{Method: Masq, Weight: 1}),
+		)
+	})
 	f.Fuzz(func(t *testing.T, first, second []byte, how uint8) {
 		var after uint64
 		before := uint64(s.engine.fragments.waiting())

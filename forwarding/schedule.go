@@ -77,7 +77,7 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 		Link:    from.flowLink(),
 		Control: control,
 	}
-	if svc.port == 0 { // an all-ports service keeps the packet's own port
+	if svc.port == 0 || d.addr.Port() == 0 { // the packet keeps its own port
 		spec.Dest.Port = p.Tuple.DstPort
 	}
 	if Method(d.method.Load()) != Masq {
@@ -103,24 +103,42 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 // choose returns the server for a packet: where the service's persistence sends its client,
 // else what the scheduler says. control is the template, which the caller holds.
 func (w *Worker) choose(p *Packet, svc *service, now mono.Time) (d *dest, control conntrack.TemplateRef, reason Reason) {
-	client := sched.End{Addr: foldAddr(&p.Tuple.Src, p.Tuple.V6), Port: p.Tuple.SrcPort}
-	persistence := svc.persistence.Load()
-	if persistence == nil {
-		if d = svc.pick(client); d == nil {
-			return nil, 0, DropNoServer
-		}
-		return d, 0, Forwarded
+	if persistence := svc.persistence.Load(); persistence != nil {
+		return w.persist(p, svc, persistence, now)
 	}
-	// The template's key (ip_vs_sched_persist): the client's network and the service.
+	// A batch may outlive the service that it looked up.
+	if d = svc.pick(endOf(p)); d == nil || d.removed.Load() {
+		return nil, 0, DropNoServer
+	}
+	return d, 0, Forwarded
+}
+
+// endOf returns the client's end of a packet as schedulers take it.
+func endOf(p *Packet) sched.End {
+	return sched.End{Addr: foldAddr(&p.Tuple.Src, p.Tuple.V6), Port: p.Tuple.SrcPort}
+}
+
+// ftpPort is the port of services whose data connections come to other ports.
+const ftpPort = 21
+
+// persist returns the server of the client's template, or chooses one and remembers it
+// (ip_vs_sched_persist).
+func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now mono.Time) (*dest, conntrack.TemplateRef, Reason) {
+	// The template's key: the client's network and the service. Control and data connections
+	// of FTP have one together.
 	key := conntrack.Tuple{Src: p.Tuple.Src, Dst: p.Tuple.Dst, DstPort: svc.port, Proto: p.Tuple.Proto, V6: p.Tuple.V6}
 	for i := range key.Src {
 		key.Src[i] &= persistence.mask[i]
+	}
+	if svc.port == ftpPort {
+		key.DstPort = 0
 	}
 	flows := w.engine.flows
 	if t, ok := flows.Template(&key, persistence.timeout, now, w.usable); ok {
 		return w.engine.dests.get(t.Server), t.Ref, Forwarded
 	}
-	if d = svc.pick(client); d == nil {
+	d := svc.pick(endOf(p))
+	if d == nil || d.removed.Load() {
 		return nil, 0, DropNoServer
 	}
 	spec := conntrack.Spec{
@@ -128,29 +146,27 @@ func (w *Worker) choose(p *Packet, svc *service, now mono.Time) (d *dest, contro
 		Dest:   conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()},
 		Flags:  conntrack.Flags(d.method.Load()),
 	}
-	if svc.port == 0 {
+	if key.DstPort == 0 {
 		spec.Dest.Port = 0
 	}
 	t, result := flows.InsertTemplate(&key, &spec, persistence.timeout, now)
-	switch result {
-	case conntrack.Inserted:
+	switch {
+	case result == conntrack.Inserted:
 		d.persistent.Add(1)
 		d.loaded()
 		return d, t.Ref, Forwarded
-	case conntrack.Existed: // another worker was faster; its choice counts
-		if other := w.engine.dests.get(t.Server); other != nil {
-			return other, t.Ref, Forwarded
-		}
-		flows.LetGo(t.Ref)
-		return d, 0, Forwarded
-	case conntrack.TooMany: // its connections are served, and do not persist
-		return d, 0, Forwarded
+	case result != conntrack.Existed:
+		return nil, 0, DropTableFull
+	case w.templateUsable(t.Server): // another worker was faster; its choice counts
+		return w.engine.dests.get(t.Server), t.Ref, Forwarded
 	}
-	return nil, 0, DropTableFull
+	flows.LetGo(t.Ref) // and its server was removed since
+	return nil, 0, DropNoServer
 }
 
 // templateUsable reports whether a template's server may get a connection
-// (ip_vs_check_template). Overload does not count.
+// (ip_vs_check_template). Overload does not count. While it is true the server stays in the
+// slab, as the template counts there.
 func (w *Worker) templateUsable(id conntrack.ServerID) bool {
 	d := w.engine.dests.get(id)
 	return d != nil && !d.removed.Load() && (d.weight.Load() != 0 || !w.sysctls.ExpireQuiescentTemplate)

@@ -381,6 +381,7 @@ func (e *Engine) trashServers(s *service, d *draft) {
 		s.past.add(raw.minus(x.entered))
 		x.entered = raw
 		e.trash[trashKey{s.key, x.addr}] = x
+		e.abandon()
 	}
 }
 
@@ -401,17 +402,17 @@ func (e *Engine) publish(tx *Tx) {
 	e.table.Store(t)
 }
 
-// reap forgets removed servers that no flow names and whose grace is over
-// (IP_VS_DEST_TRASH_PERIOD).
-func (e *Engine) reap() {
+// reap forgets removed servers that no flow or template names and whose grace is over
+// (ip_vs_dest_trash_expire). uptime is now on the Engine's clock.
+func (e *Engine) reap(uptime time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for k, d := range e.trash {
 		if !d.idle() {
-			d.trashed = e.uptime()
+			d.trashed = uptime
 			continue
 		}
-		if e.uptime()-d.trashed < trashPeriod {
+		if uptime-d.trashed < trashPeriod {
 			continue
 		}
 		delete(e.trash, k)
