@@ -54,11 +54,24 @@ type Status struct {
 	// Made counts the frames that were not received but made here, by kind: ICMP errors,
 	// resets, fragments. The names are those of forwarding.Made.
 	Made map[string]uint64 `json:"made"`
+	// Host is what the preflight found on the machine and its neighbours, problems first. It
+	// is looked at again while the director runs.
+	Host []Finding `json:"host"`
 	// Notes are sentences for the operator: what the configuration asks for and this
 	// version does not serve yet, and what the director found on the machine that
 	// deserves a look. Each is one line, with file:line:column in front where it comes
 	// from the configuration.
 	Notes []string `json:"notes"`
+}
+
+// A Finding is something about the machine or its neighbours that an operator should know.
+type Finding struct {
+	// Problem: the site does not work as it is meant to until this is changed.
+	Problem bool `json:"problem"`
+	// Text says in one line what was found and what to do.
+	Text string `json:"text"`
+	// Since is when it was found first.
+	Since time.Time `json:"since"`
 }
 
 // Config is the configuration that runs.

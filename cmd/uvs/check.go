@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -20,17 +22,28 @@ type verdict struct {
 	services  []control.Service
 }
 
-func newCheck(check func(file string) (verdict, error)) *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE",
+func newCheck(check func(file string) (verdict, error), checkHost func(ctx context.Context, file string) ([]control.Finding, error)) *cobra.Command {
+	var host bool
+	cmd := &cobra.Command{
+		Use:   "check [--host] FILE",
 		Short: "Report every problem of a configuration and show what would run",
 		Long: `Read a configuration as "uvs run" would, report every problem with file, line
 and column, and show what would run. Nothing on the machine is changed.
 
+With --host look this machine and its neighbours over, too, for what makes a good
+configuration fail: forwarding, rp_filter, offloads, MTUs, real servers whose
+gateway is another router (NAT) or that answer ARP for a virtual address (DR), and
+firewall rules, which forwarded packets do not pass. It asks the links and the
+servers with ARP, neighbour discovery and pings, which takes a second or two, and
+needs CAP_NET_ADMIN and CAP_NET_RAW. A running director does the same; see
+"uvs status".
+
 The exit status is 1 if anything in the file will not run as written: a value
 that is refused, an unknown word, a block that is skipped. Words that this version
-does not serve yet are notes and leave the exit status at 0.`,
+does not serve yet are notes and leave the exit status at 0. A problem found by
+--host makes it 1, too.`,
 		Example: `  uvs check /etc/keepalived/keepalived.conf
+  uvs check --host /etc/keepalived/keepalived.conf
   uvs check new.conf && cp new.conf /etc/keepalived/keepalived.conf`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -47,12 +60,31 @@ does not serve yet are notes and leave the exit status at 0.`,
 				fmt.Fprintln(cmd.ErrOrStderr(), d)
 			}
 			fmt.Fprint(cmd.OutOrStdout(), v.summary(args[0]))
-			if v.errors > 0 {
+			problems := v.errors > 0
+			if host {
+				findings, err := checkHost(cmd.Context(), args[0])
+				if err != nil {
+					return fmt.Errorf("check --host: %w", err)
+				}
+				fmt.Fprint(cmd.OutOrStdout(), hostSummary(findings))
+				problems = problems || slices.ContainsFunc(findings, func(f control.Finding) bool { return f.Problem })
+			}
+			if problems {
 				return exitStatus(exitError)
 			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&host, "host", false, "look the machine and its neighbours over, too")
+	return cmd
+}
+
+// hostSummary says what was found on the machine.
+func hostSummary(findings []control.Finding) string {
+	if len(findings) == 0 {
+		return "\nThis machine and its neighbours: nothing found\n"
+	}
+	return "\nThis machine and its neighbours:\n\n" + statusview.RenderHost(findings)
 }
 
 // summary says what would run.

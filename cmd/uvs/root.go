@@ -45,7 +45,7 @@ also be given by that environment variable; the flag wins.`,
 
 	root.AddCommand(
 		newRun(p, a.run),
-		newCheck(a.check),
+		newCheck(a.check, a.checkHost),
 		newStatus(),
 		newReload(),
 		newSysctl(),

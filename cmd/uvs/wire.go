@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"uvs/control"
 	"uvs/internal/daemon"
 	"uvs/internal/demo"
 )
@@ -15,10 +16,12 @@ import (
 // actions are what the commands do beyond asking a running director. Tests have
 // their own.
 type actions struct {
-	run     func(ctx context.Context, o runOptions) error
-	check   func(file string) (verdict, error)
-	cleanup func(ctx context.Context, runDir string) (removed []string, err error)
-	demo    demoActions
+	run   func(ctx context.Context, o runOptions) error
+	check func(file string) (verdict, error)
+	// checkHost looks the machine over for a file.
+	checkHost func(ctx context.Context, file string) ([]control.Finding, error)
+	cleanup   func(ctx context.Context, runDir string) (removed []string, err error)
+	demo      demoActions
 }
 
 // wired returns the real actions.
@@ -50,8 +53,9 @@ func wired() actions {
 				addresses: r.Addresses, services: r.Services,
 			}, err
 		},
-		cleanup: func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
-		demo:    demoActions{available: demo.Available, run: demo.Run},
+		checkHost: daemon.CheckHost,
+		cleanup:   func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
+		demo:      demoActions{available: demo.Available, run: demo.Run},
 	}
 }
 

@@ -27,6 +27,7 @@ func Render(s control.Status) string {
 	section(&b, "Address\tInterface\tState", s.Addresses, addressRow)
 	services(&b, &s)
 	drops(&b, s.Drops)
+	host(&b, &s)
 	if len(s.Notes) > 0 {
 		fmt.Fprintln(&b, "\nNotes")
 		for _, n := range s.Notes {
@@ -72,6 +73,38 @@ func head(b *bytes.Buffer, s *control.Status) {
 	fmt.Fprintf(w, "Steering\t%s\n", steering)
 	fmt.Fprintf(w, "Flows\t%d of %d (created %d, expired %d)\n", s.Flows.Current, s.Flows.Max, s.Flows.Created, s.Flows.Expired)
 	w.Flush()
+}
+
+// host writes what the preflight found, with the age of what came up later.
+func host(b *bytes.Buffer, s *control.Status) {
+	if len(s.Host) == 0 {
+		return
+	}
+	fmt.Fprintln(b, "\nHost")
+	now := s.Started.Add(s.Uptime.Duration())
+	for _, f := range s.Host {
+		fmt.Fprintf(b, "  %s", findingLine(f))
+		if !f.Since.IsZero() && !f.Since.After(now) {
+			fmt.Fprintf(b, " (for %s)", span(now.Sub(f.Since)))
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func findingLine(f control.Finding) string {
+	if f.Problem {
+		return "problem: " + oneLine(f.Text)
+	}
+	return "note: " + oneLine(f.Text)
+}
+
+// RenderHost returns findings as text, a line each, empty if there are none.
+func RenderHost(findings []control.Finding) string {
+	var b strings.Builder
+	for _, f := range findings {
+		b.WriteString(findingLine(f) + "\n")
+	}
+	return b.String()
 }
 
 // section writes a title and a line for each of rows, nothing if there are none.

@@ -15,7 +15,7 @@
 // Run owns all of them and waits for each: the engine's workers, the network watcher, the
 // reconciler (it alone changes steering, ports and routes once the director runs), the
 // keeper of the addresses, the health checks, whose events change the service table, the
-// neighbour keeper, and the control API.
+// neighbour keeper, the preflight, which looks and changes nothing, and the control API.
 package daemon
 
 import (
@@ -78,6 +78,7 @@ type director struct {
 	capture   *capture
 	health    *health.Set
 	addresses *addresses
+	host      hostFindings
 
 	// effective is the service table in force, and goal what packets it takes, or is about to.
 	effective atomic.Pointer[effective]
@@ -270,6 +271,7 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	undo.start(fail, "addresses", func(ctx context.Context) error { return d.addresses.keep(ctx, d.network.Snapshot) })
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
+	undo.start(fail, "preflight", d.watchHost)
 	if d.opts.Reload != nil {
 		undo.start(fail, "reload", d.reloadOnSignal)
 	}

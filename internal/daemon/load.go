@@ -54,11 +54,7 @@ func (d *director) load(s *hostnet.Snapshot) error {
 
 // read reads the configuration file. The error is that there is none to speak of.
 func (d *director) read(s *hostnet.Snapshot) (loaded, plan, error) {
-	names := make([]string, len(s.Links))
-	for i, l := range s.Links {
-		names[i] = l.Name
-	}
-	c, findings, err := readConfig(d.opts.ConfigFile, names)
+	c, findings, err := readConfig(d.opts.ConfigFile, linkNames(s))
 	if err != nil {
 		return loaded{}, plan{}, err
 	}

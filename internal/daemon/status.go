@@ -36,6 +36,7 @@ func (d *director) Status(context.Context) (control.Status, error) {
 		RunDir:    d.opts.RunDir,
 		Steering:  d.steering(),
 		Addresses: d.addresses.list(),
+		Host:      d.host.status(),
 		Drops:     make(map[string]uint64),
 		Passed:    make(map[string]uint64),
 		Made:      make(map[string]uint64),

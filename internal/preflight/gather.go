@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -35,8 +36,9 @@ func Gather(ctx context.Context, s Site, network *hostnet.Snapshot, largeReceive
 	return f
 }
 
-// Claims asks the links of a site whether another host answers for its virtual addresses,
-// and returns those that do. It takes about half a second for up to sixteen addresses.
+// Claims asks the links that clients of a site look for its virtual addresses on whether
+// another host answers for them, and returns those that do. It takes about half a second for
+// up to sixteen addresses.
 func Claims(ctx context.Context, s Site, network *hostnet.Snapshot) []Claim {
 	type question struct {
 		vip  netip.Addr
@@ -44,21 +46,84 @@ func Claims(ctx context.Context, s Site, network *hostnet.Snapshot) []Claim {
 	}
 	var questions []question
 	for _, vip := range s.vips(anyServer) {
-		for _, index := range hostnet.CapturePoints(network, []netip.Addr{vip}, nil) {
-			if l, ok := network.LinkByIndex(index); ok && l.Up && !l.NoARP {
-				questions = append(questions, question{vip, l})
-			}
+		for _, l := range linksOf(network, vip) {
+			questions = append(questions, question{vip, l})
 		}
 	}
 	own := make([][6]byte, 0, len(network.Links))
 	for _, l := range network.Links {
 		own = append(own, l.MAC)
 	}
-	return ask(questions, func(q question) (Claim, bool) {
-		mac, found, err := announce.Probe(ctx, announce.Link{Index: q.link.Index, Name: q.link.Name, MAC: q.link.MAC}, q.vip,
+	macOf := func(addr netip.Addr, l hostnet.Link) (net.HardwareAddr, bool) {
+		mac, found, err := announce.Probe(ctx, announce.Link{Index: l.Index, Name: l.Name, MAC: l.MAC}, addr,
 			announce.ProbeOptions{Count: 2, Interval: 250 * time.Millisecond, Own: own})
-		return Claim{VIP: q.vip, Interface: q.link.Name, MAC: mac}, err == nil && found
+		return mac, err == nil && found
+	}
+	claims := ask(questions, func(q question) (Claim, bool) {
+		mac, found := macOf(q.vip, q.link)
+		return Claim{VIP: q.vip, Interface: q.link.Name, MAC: mac}, found
 	})
+	for i := range claims {
+		claims[i].Server = owner(s, network, claims[i], macOf)
+	}
+	return claims
+}
+
+// owner returns the real server whose MAC a claim has, the zero Addr if it is none's. Servers
+// that the kernel knows no MAC of are asked for it.
+func owner(s Site, n *hostnet.Snapshot, c Claim, macOf func(netip.Addr, hostnet.Link) (net.HardwareAddr, bool)) netip.Addr {
+	type question struct {
+		server netip.Addr
+		link   hostnet.Link
+	}
+	var unknown []question
+	for _, server := range s.servers(anyServer) {
+		r, ok := n.Lookup(server)
+		if !ok || r.Kind != hostnet.Unicast || len(r.Hops) == 0 || r.Hops[0].Gateway.IsValid() || server.Is4() != c.VIP.Is4() {
+			continue
+		}
+		l, _ := n.LinkByIndex(r.Hops[0].Link)
+		switch neighbour, ok := n.Neighbour(l.Index, server); {
+		case !ok || !neighbour.Usable:
+			unknown = append(unknown, question{server, l})
+		case slices.Equal(neighbour.MAC[:], c.MAC):
+			return server
+		}
+	}
+	owners := ask(unknown, func(q question) (netip.Addr, bool) {
+		mac, found := macOf(q.server, q.link)
+		return q.server, found && slices.Equal(mac, c.MAC)
+	})
+	if len(owners) == 0 {
+		return netip.Addr{}
+	}
+	return owners[0]
+}
+
+// linksOf returns the links on which an address is looked for by its neighbours: those that
+// have it, and those that a network with it is on. On other links an answer for it, as Linux
+// gives for each of its addresses, leads nobody astray.
+func linksOf(n *hostnet.Snapshot, vip netip.Addr) []hostnet.Link {
+	var links []hostnet.Link
+	add := func(l hostnet.Link) {
+		if l.Up && l.Ethernet && !l.Loopback && !l.NoARP && !slices.ContainsFunc(links, func(o hostnet.Link) bool { return o.Index == l.Index }) {
+			links = append(links, l)
+		}
+	}
+	for l := range n.Holders(vip) {
+		add(l)
+	}
+	for r := range n.Routes() {
+		if r.Kind != hostnet.Unicast || r.Dst.Bits() == 0 || !r.Dst.Contains(vip) {
+			continue
+		}
+		for _, h := range r.Hops {
+			if l, ok := n.LinkByIndex(h.Link); ok && !h.Gateway.IsValid() {
+				add(l)
+			}
+		}
+	}
+	return links
 }
 
 func gateways(ctx context.Context, s Site, network *hostnet.Snapshot) []Gateway {

@@ -43,10 +43,12 @@ func (j *judge) claims() {
 	direct := j.site.vips(directServer)
 	for _, c := range j.facts.Claims {
 		who := fmt.Sprintf("%s answers for the virtual address %s on %s", c.MAC, c.VIP, c.Interface)
-		if owner := j.ownerOf(c); owner.IsValid() {
-			who = fmt.Sprintf("real server %s (%s) answers for the virtual address %s on %s", owner, c.MAC, c.VIP, c.Interface)
+		if c.Server.IsValid() {
+			who = fmt.Sprintf("real server %s (%s) answers for the virtual address %s on %s", c.Server, c.MAC, c.VIP, c.Interface)
 		}
 		switch {
+		case !c.Server.IsValid() && j.site.floating(c.VIP):
+			j.note("%s, which this machine does not have now: fine if that is the master", who)
 		case slices.Contains(direct, c.VIP) && c.VIP.Is4():
 			j.problem("%s, so clients go past the director; set net.ipv4.conf.all.arp_ignore=1 and arp_announce=2 there, "+
 				"and the address on lo", who)
@@ -56,21 +58,6 @@ func (j *judge) claims() {
 			j.problem("%s, so two hosts have it; take it away there", who)
 		}
 	}
-}
-
-// ownerOf returns the real server whose MAC a claim has, the zero Addr if it is none's.
-func (j *judge) ownerOf(c Claim) netip.Addr {
-	if j.facts.Network == nil {
-		return netip.Addr{}
-	}
-	for _, server := range j.site.servers(anyServer) {
-		for _, n := range j.facts.Network.Neighbours {
-			if n.Addr == server && n.Usable && slices.Equal(n.MAC[:], c.MAC) {
-				return server
-			}
-		}
-	}
-	return netip.Addr{}
 }
 
 // gateways: a NAT server must send its answers back through the director.

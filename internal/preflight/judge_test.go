@@ -58,7 +58,7 @@ func TestJudge(t *testing.T) {
 		{"all is well", site(true, server), preflight.Facts{Network: machine(nil)}, nil},
 		{
 			"a DR server answers ARP", site(false, server),
-			preflight.Facts{Network: machine(nil), Claims: []preflight.Claim{{VIP: vip, Interface: "eth0", MAC: mac}}},
+			preflight.Facts{Network: machine(nil), Claims: []preflight.Claim{{VIP: vip, Interface: "eth0", MAC: mac, Server: server}}},
 			[]string{"problem: real server 10.0.0.11 (02:00:00:00:00:0b) answers for the virtual address 192.0.2.10 on eth0, so clients go past the director; " +
 				"set net.ipv4.conf.all.arp_ignore=1 and arp_announce=2 there"},
 		},
@@ -66,6 +66,18 @@ func TestJudge(t *testing.T) {
 			"a stranger answers ARP for a NAT service", site(true, server),
 			preflight.Facts{Network: machine(nil), Claims: []preflight.Claim{{VIP: vip, Interface: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 99}}}},
 			[]string{"problem: 02:00:00:00:00:63 answers for the virtual address 192.0.2.10 on eth0, so two hosts have it"},
+		},
+		{
+			"another host has the address of a backup",
+			preflight.Site{Services: []preflight.Service{{Addr: vip, Floating: true, Servers: []preflight.Server{{Addr: server}}}}},
+			preflight.Facts{Network: machine(nil), Claims: []preflight.Claim{{VIP: vip, Interface: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 99}}}},
+			[]string{"note: 02:00:00:00:00:63 answers for the virtual address 192.0.2.10 on eth0, which this machine does not have now: fine if that is the master"},
+		},
+		{
+			"a DR server answers while a backup waits",
+			preflight.Site{Services: []preflight.Service{{Addr: vip, Floating: true, Servers: []preflight.Server{{Addr: server}}}}},
+			preflight.Facts{Network: machine(nil), Claims: []preflight.Claim{{VIP: vip, Interface: "eth0", MAC: mac, Server: server}}},
+			[]string{"problem: real server 10.0.0.11 (02:00:00:00:00:0b) answers for the virtual address 192.0.2.10 on eth0, so clients go past the director"},
 		},
 		{
 			"a NAT server with another gateway", site(true, server),

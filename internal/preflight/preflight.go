@@ -26,6 +26,8 @@ type Site struct {
 type Service struct {
 	Addr    netip.Addr
 	Servers []Server
+	// Floating: the address is not on this machine now, so another director may well have it.
+	Floating bool
 }
 
 // A Server is one real server.
@@ -60,6 +62,18 @@ func (s *Site) servers(fits func(Server) bool) []netip.Addr {
 	return unique(list)
 }
 
+// floating reports whether an address is another machine's to have.
+func (s *Site) floating(vip netip.Addr) bool {
+	return slices.ContainsFunc(s.Services, func(x Service) bool { return x.Addr == vip && x.Floating })
+}
+
+// Equal reports whether two sites are the same.
+func (s *Site) Equal(o Site) bool {
+	return slices.EqualFunc(s.Services, o.Services, func(a, b Service) bool {
+		return a.Addr == b.Addr && a.Floating == b.Floating && slices.Equal(a.Servers, b.Servers)
+	})
+}
+
 func unique(list []netip.Addr) []netip.Addr {
 	slices.SortFunc(list, netip.Addr.Compare)
 	return slices.Compact(list)
@@ -91,6 +105,8 @@ type Claim struct {
 	VIP       netip.Addr
 	Interface string
 	MAC       net.HardwareAddr
+	// Server is the real server that has the MAC, the zero Addr if none of the site has it.
+	Server netip.Addr
 }
 
 // A Gateway tells where a server sends what is for another network.
