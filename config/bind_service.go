@@ -75,7 +75,7 @@ func (b *binder) virtualServer(s *Statement, vs values) {
 		return
 	}
 	b.each("virtual_server", s.Block.Statements, func(k *keyword, s *Statement, vs values) {
-		if !b.balancing(d, k, s, vs) && !b.persisting(d, k, s, vs) && !b.gathering(d, k, s, vs) && !d.bind(k.canonical(), vs) {
+		if !b.balancing(d, k, s, vs) && !b.persisting(d, k, vs) && !b.gathering(d, k, s, vs) && !d.bind(k.canonical(), vs) {
 			panic(unbound("virtual_server", k))
 		}
 	})
@@ -190,7 +190,7 @@ func (b *binder) schedulerFlag(d *serviceDraft, s *Statement) {
 }
 
 // persisting binds which connections of a client go to the same server.
-func (b *binder) persisting(d *serviceDraft, k *keyword, s *Statement, vs values) bool {
+func (b *binder) persisting(d *serviceDraft, k *keyword, vs values) bool {
 	switch k.canonical() {
 	case "persistence_timeout":
 		d.persistence = defaultPersistence

@@ -2,7 +2,6 @@ package config
 
 import (
 	"math"
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -217,6 +216,3 @@ func (b *binder) checkName(have map[string]*nameSet, pos Pos, name, where, kind 
 		b.diags.errorf(pos, name, "%s names %q, and there is no %s of that name; it is ignored", where, name, kind).suggest(suggest(name, have[kind].list))
 	}
 }
-
-// sameFamily reports whether both addresses are IPv4 or both IPv6, as keepalived sees them: IPv4 in IPv6 is IPv6.
-func sameFamily(a, c netip.Addr) bool { return a.Is4() == c.Is4() }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"slices"
 )
 
 // A Link is what Bind is told of an interface.
@@ -19,16 +18,4 @@ type Link struct {
 	Private bool
 	// Addrs are the addresses, in the kernel's order.
 	Addrs []netip.Addr
-}
-
-// linkNamed returns what is known of an interface. Where that is only its name, it is an Ethernet device with addresses
-// of both families; exists is false where there is none of that name.
-func (h *Host) linkNamed(name string) (l Link, exists bool) {
-	for i := range h.Links {
-		if h.Links[i].Name == name {
-			return h.Links[i], true
-		}
-	}
-	l = Link{Name: name, Loopback: name == "lo", Addrs: []netip.Addr{netip.IPv4Unspecified(), netip.IPv6LinkLocalAllNodes()}}
-	return l, h.AnyInterface || slices.Contains(h.Interfaces, name)
 }

@@ -190,12 +190,13 @@ func TestFragmentsToASmallerNextHop(t *testing.T) {
 			s.narrow(1400, 1500)
 			g := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 7000), protocol: wire.ProtoUDP, payload: 4000}
 			var pieces [][]byte
-			if tt.v6 {
+			switch {
+			case tt.v6:
 				g.src, g.dst = endpoint(client6, 40000), endpoint(vip6, 7000)
 				pieces = cut6(g.frame(t), 1500, 0, 1)
-			} else if tt.df {
+			case tt.df:
 				pieces = cut4(g.frame(t), 1500, wire.IPv4DontFragment)
-			} else {
+			default:
 				pieces = cut4(g.frame(t), 1500, 0)
 			}
 			var reason Reason

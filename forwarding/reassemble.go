@@ -168,7 +168,7 @@ func (r *reassembler) add(f *Frame, p *Packet, now mono.Time, into []byte) (g ga
 		return g
 	}
 	r.insert(d, before, block{from: from, len: end - from, skip: int32(skip)}, b)
-	d.note(f, p)
+	d.note(p)
 	if d.total < 0 || d.have < d.total {
 		g.reason = held
 		return g
@@ -197,7 +197,7 @@ func (r *reassembler) bounds(d *datagram, end int32, more bool) bool {
 }
 
 // note takes over what matters of a fragment beside its bytes.
-func (d *datagram) note(f *Frame, p *Packet) {
+func (d *datagram) note(p *Packet) {
 	d.longest = max(d.longest, int32(p.ipLen))
 	if p.fragment.df {
 		d.longestDF = max(d.longestDF, int32(p.ipLen))

@@ -45,7 +45,7 @@ func translate(c *config.Config) plan {
 			p.checked = append(p.checked, x)
 			for _, c := range unserved {
 				p.notes = append(p.notes, fmt.Sprintf("%s: note: this checker of %s is not served yet and counts as passed",
-					c.Common().Pos, x.health.Key.Server))
+					c.Common().Pos, x.health.Server))
 			}
 		}
 	}

@@ -11,7 +11,6 @@ type quorum struct {
 	needed     int
 	hysteresis int
 	lost       bool
-	told       bool // the loss was logged
 }
 
 func (q *quorum) configure(f *FileService) {
