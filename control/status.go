@@ -35,6 +35,7 @@ type Status struct {
 	Config     Config      `json:"config"`
 	Steering   Steering    `json:"steering"`
 	Flows      Flows       `json:"flows"`
+	Rings      Rings       `json:"rings"`
 	Workers    []Worker    `json:"workers"`
 	Interfaces []Interface `json:"interfaces"`
 	Addresses  []Address   `json:"addresses"`
@@ -99,9 +100,21 @@ type Flows struct {
 	// Current is the number of flows now and Max the number that fit.
 	Current uint64 `json:"current"`
 	Max     uint64 `json:"max"`
+	// MaxSource says what Max comes from: "from memory" or "--max-connections".
+	MaxSource string `json:"max_source,omitempty"`
 	// Created and Expired count since the start.
 	Created uint64 `json:"created"`
 	Expired uint64 `json:"expired"`
+}
+
+// Rings is the memory of all receive rings and buffers together.
+type Rings struct {
+	// Bytes is what they take now and Budget what they may take at the most.
+	Bytes  uint64 `json:"bytes"`
+	Budget uint64 `json:"budget"`
+	// Source says what Budget comes from, for instance "1/16 of 512 MiB of
+	// /sys/fs/cgroup/memory.max" or "--ring-memory".
+	Source string `json:"source,omitempty"`
 }
 
 // Worker is one forwarding thread.
@@ -124,17 +137,24 @@ type Interface struct {
 	// Mode names how frames come in and go out, for instance
 	// "tpacket_v2/sendmmsg".
 	Mode string `json:"mode"`
-	// RingSlots is the number of frames that the receive rings hold, all workers
-	// together.
-	RingSlots int `json:"ring_slots"`
-	// RxFrames and TxFrames count frames received from and sent to the interface.
+	// Reason is why this mode and not the one that was asked for or is best, empty if
+	// there is nothing to tell.
+	Reason string `json:"reason,omitempty"`
+	// RingSlots is the number of frames of any length that the receive rings hold at
+	// the least, all workers together, and RingBytes the memory that this takes.
+	RingSlots int    `json:"ring_slots"`
+	RingBytes uint64 `json:"ring_bytes"`
+	// RxFrames and TxFrames count frames received from and sent to the interface. These
+	// and the following counters go on when an interface of the same name comes back.
 	RxFrames uint64 `json:"rx_frames"`
 	TxFrames uint64 `json:"tx_frames"`
 	// RingDrops counts frames that the kernel dropped because a ring was full
 	// (PACKET_STATISTICS): the workers were too slow.
 	RingDrops uint64 `json:"ring_drops"`
-	// TxErrors counts frames that the kernel refused to send.
+	// TxErrors counts frames that the kernel refused to send, and TxError is the last
+	// refusal.
 	TxErrors uint64 `json:"tx_errors"`
+	TxError  string `json:"tx_error,omitempty"`
 }
 
 // AddressState is what became of a virtual address.

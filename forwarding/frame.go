@@ -20,6 +20,8 @@ type Frame struct {
 	VLAN VLANTag
 	// Slot is the receiving Port's own mark; nobody else reads it.
 	Slot uint32
+	// Refused is what Send sets on frames that the kernel did not take.
+	Refused bool
 
 	// Port is the number of the port that received the frame, in the list that the worker got
 	// by SetPorts. The worker itself sets it for what its ports receive; who calls Process sets
@@ -101,7 +103,8 @@ type Port interface {
 	Recv(fs []Frame) (n int, err error)
 	// Send transmits frames, which may have come from other ports, and reports how many the
 	// kernel took; it has a copy of those when Send returns. Frames that it refuses are
-	// skipped and counted by the Port; err describes the last refusal.
+	// skipped, marked as Refused and counted by the Port; err describes the last refusal.
+	// Send does not wait for room that does not come: a full queue costs frames, not time.
 	Send(fs []Frame) (sent int, err error)
 	// Release gives frames back to the Port that received them, in the order of receipt.
 	Release(fs []Frame)
@@ -110,7 +113,8 @@ type Port interface {
 	// Err takes and returns a pending error of the descriptor, which poll reports as POLLERR:
 	// the interface went down, say. The port stays usable.
 	Err() error
-	// Stats returns totals since the port was opened. Safe for use by many goroutines.
+	// Stats returns totals since the port was opened, also after Close. Safe for use by many
+	// goroutines.
 	Stats() PortStats
 	// Close releases the port. Frames not yet released become invalid. A second Close does
 	// nothing.
@@ -123,6 +127,7 @@ type PortStats struct {
 	Sent       uint64 // frames that the kernel took
 	RingDrops  uint64 // frames the kernel dropped because the ring was full (PACKET_STATISTICS)
 	SendErrors uint64 // frames the kernel refused
-	Slots      int    // receive ring size in frames, 0 for a port that only sends
-	RingBytes  int    // memory of the receive ring
+	SendError  error  // the last refusal, nil if there was none
+	Slots      int    // frames that fit the receive ring at the least, 0 for a port that only sends
+	RingBytes  int    // memory that receiving takes
 }

@@ -124,7 +124,6 @@ func (w *Worker) retryHeld(now mono.Time, out *Batch) {
 		}
 	}
 	h.used = waiting
-	w.reasons.publish()
 }
 
 // settle counts a frame that was held, unless it was one of our own.

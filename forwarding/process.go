@@ -16,6 +16,14 @@ const held = reasonCount
 // how many frames it took from in: fewer than there are if the memory for frames of the
 // worker's own runs low, and at least one.
 func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) (taken int) {
+	taken = w.decide(in, now, out)
+	w.reasons.publish()
+	return taken
+}
+
+// decide is Process with its counts not published yet: flush may learn that the kernel
+// refuses a frame.
+func (w *Worker) decide(in []Frame, now mono.Time, out *Batch) (taken int) {
 	e := w.engine
 	if !w.running && w.changed.Load() {
 		w.usePorts()
@@ -29,7 +37,6 @@ func (w *Worker) Process(in []Frame, now mono.Time, out *Batch) (taken int) {
 		w.reasons.add(w.process(&in[taken], now, out))
 		taken++
 	}
-	w.reasons.publish()
 	return taken
 }
 

@@ -215,6 +215,7 @@ func TestHeldUntilResolved(t *testing.T) {
 	s.process(outside, syn.frame(t), nil)
 	s.now = s.now.Add(holdTime + time.Millisecond)
 	s.worker.retryHeld(s.now, &s.worker.out)
+	s.worker.flush()
 	if got := s.reasons()[DropUnresolved]; got != 1 {
 		t.Errorf("after %s %d frames were given up, want 1", holdTime, got)
 	}

@@ -55,6 +55,9 @@ type nullPort struct {
 func (p nullPort) Link() (int, wire.MAC) { return p.link, p.mac }
 func (p nullPort) Close() error          { return nil }
 func (p nullPort) Stats() PortStats      { return PortStats{} }
+func (p nullPort) Recv([]Frame) (int, error) {
+	return 0, nil
+}
 
 func newSite(t testing.TB) *site {
 	t.Helper()

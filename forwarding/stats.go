@@ -101,6 +101,12 @@ func (c *reasonCounters) add(r Reason) { c.batch[r]++ }
 // addN counts n frames.
 func (c *reasonCounters) addN(r Reason, n int) { c.batch[r] += uint32(n) }
 
+// move counts a frame of the batch that is not published yet under another reason.
+func (c *reasonCounters) move(from, to Reason) {
+	c.batch[from]--
+	c.batch[to]++
+}
+
 // publish moves the batch's counts to where others may read them.
 func (c *reasonCounters) publish() {
 	for r := range c.total {

@@ -40,7 +40,8 @@ const (
 	DropFragmentMemory  // other fragments needed the memory, or the datagram had too many
 	DropICMPChecksum    // an ICMP error about a NAT flow has a wrong checksum
 	DropStranger        // a server's packet of no flow, with nat_icmp_send
-	DropOrphan          // a server\'s segment of a connection that was lost in a crash
+	DropOrphan          // a server's segment of a connection that was lost in a crash
+	DropRefused         // the kernel did not take the frame for sending: Port.Send
 	reasonCount
 )
 
@@ -77,6 +78,7 @@ var reasonNames = [reasonCount]string{
 	DropTooBig:          "drop_too_big",
 	DropNoScratch:       "drop_no_scratch",
 	DropICMPChecksum:    "drop_icmp_checksum",
+	DropRefused:         "drop_refused",
 }
 
 // String returns the reason's name in status and metrics, such as "drop_no_flow".

@@ -121,7 +121,8 @@ func (w *Worker) SetPorts(ports []Port) {
 	w.wake()
 }
 
-// usePorts changes over to the ports of the last SetPorts.
+// usePorts changes over to the ports of the last SetPorts. Frames that wait in those that go
+// are still forwarded, unless the worker is to have none.
 func (w *Worker) usePorts() {
 	w.mu.Lock()
 	w.changed.Store(false)
@@ -131,8 +132,11 @@ func (w *Worker) usePorts() {
 	if next == nil {
 		return
 	}
-	for _, p := range w.ports {
-		old = append(old, p.port)
+	for i := range w.ports {
+		old = append(old, w.ports[i].port)
+		if len(*next) > 0 && !slices.Contains(*next, w.ports[i].port) {
+			w.drain(i)
+		}
 	}
 	w.ports = make([]portState, 0, len(*next))
 	for _, p := range *next {
@@ -152,33 +156,68 @@ func (w *Worker) usePorts() {
 func (w *Worker) round(now mono.Time) int {
 	received := 0
 	for i := range w.ports {
-		port := w.ports[i].port
-		n, err := port.Recv(w.in)
-		if err != nil || n == 0 {
-			continue
-		}
-		for j := range w.in[:n] {
-			w.in[j].Port = i
-		}
-		for taken := 0; taken < n; {
-			taken += w.Process(w.in[taken:n], now, &w.out)
-			w.flush()
-		}
-		port.Release(w.in[:n])
-		received += n
+		received += w.serve(i, now)
 	}
 	w.retryHeld(now, &w.out)
 	w.flush()
 	return received
 }
 
-// flush sends what Process collected. Frames that a port refuses were counted as forwarded
-// by Process; the port's own SendErrors tell them apart.
+// serve takes a batch from port i on its way and reports how many frames it had.
+func (w *Worker) serve(i int, now mono.Time) int {
+	port := w.ports[i].port
+	n, err := port.Recv(w.in)
+	if err != nil || n == 0 {
+		return 0
+	}
+	for j := range w.in[:n] {
+		w.in[j].Port = i
+	}
+	for taken := 0; taken < n; {
+		taken += w.decide(w.in[taken:n], now, &w.out)
+		w.flush()
+	}
+	port.Release(w.in[:n])
+	return n
+}
+
+// drainFrames bounds what is taken from a port that goes: more than a ring holds, in case
+// somebody still fills it.
+const drainFrames = 1 << 17
+
+// drain serves port i until nothing waits in it.
+func (w *Worker) drain(i int) {
+	now := mono.Now()
+	for total := 0; total < drainFrames; {
+		n := w.serve(i, now)
+		if n == 0 {
+			return
+		}
+		total += n
+	}
+}
+
+// flush sends what was collected since the last one, and publishes what became of it. A
+// frame that the kernel refused was not forwarded after all.
 func (w *Worker) flush() {
 	for i, frames := range w.out.ports {
-		if len(frames) > 0 {
-			w.ports[i].port.Send(frames) //nolint:errcheck // counted in the port's SendErrors
-			w.out.ports[i] = frames[:0]
+		if len(frames) == 0 {
+			continue
+		}
+		if sent, _ := w.ports[i].port.Send(frames); sent < len(frames) { // why is the port's to tell
+			w.recount(frames)
+		}
+		w.out.ports[i] = frames[:0]
+	}
+	w.reasons.publish()
+}
+
+// recount counts the received frames that a port refused as drops. Of what the worker made
+// only the port's own figures tell.
+func (w *Worker) recount(frames []Frame) {
+	for i := range frames {
+		if frames[i].Refused && !frames[i].made {
+			w.reasons.move(Forwarded, DropRefused)
 		}
 	}
 }

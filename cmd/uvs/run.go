@@ -18,7 +18,9 @@ type runOptions struct {
 	runDir         string
 	steer          string // "auto" or a backend's name
 	workers        int    // 0: one for each CPU
-	maxConnections int    // 0: the default
+	maxConnections int    // 0: from memory
+	io             string // "auto" or how frames come in
+	ringMemory     uint64 // bytes, 0: from memory
 	strict         bool
 	sysctls        []string // NAME=VALUE
 	log            *slog.Logger
@@ -27,7 +29,9 @@ type runOptions struct {
 func newRun(p process, run func(context.Context, runOptions) error) *cobra.Command {
 	steer := choice{"auto", []string{"auto", "tcx", "nft"}}
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
-	workers, maxConnections := number{max: 1024}, number{max: 1 << 30}
+	workers, maxConnections := number{max: 1024}, number{max: 1 << 28}
+	input := choice{"auto", []string{"auto", "v2", "v3", "recvmmsg", "plain"}}
+	ringMemory := size{least: 4 << 20}
 	cmd := &cobra.Command{
 		Use:   "run [-f FILE]",
 		Short: "Run the director in the foreground",
@@ -46,7 +50,13 @@ What an operator changed with ipvsadm stays, unless the file changed that very e
 
 What a configuration asks for and this version does not serve is logged, and the
 rest runs. With --strict any error in the file is refused; "uvs check FILE" shows
-them beforehand.`,
+them beforehand.
+
+Frames come in by rings of AF_PACKET: --io v2 (TPACKET_V2, the least latency) or
+v3 (the least memory and most for bulk; a frame waits for 1 ms and more), or
+without a ring by recvmmsg. plain does without the kernel's word on unfinished
+frames: it switches the offloads of captured interfaces off and back on at exit.
+What cannot be opened is replaced by the next best; "uvs status" says so.`,
 		Example: `  uvs run -f /etc/keepalived/keepalived.conf
   uvs run -f site-b.conf --run-dir /run/uvs-b --workers 2
   UVS_LOG_LEVEL=debug uvs run --steer nft --strict`,
@@ -66,6 +76,8 @@ them beforehand.`,
 				steer:          steer.value,
 				workers:        workers.value,
 				maxConnections: maxConnections.value,
+				io:             input.value,
+				ringMemory:     ringMemory.value,
 				strict:         strict,
 				sysctls:        sysctls,
 				log:            slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: least})),
@@ -80,10 +92,12 @@ them beforehand.`,
 	f.StringP("file", "f", defaultConfig, "`FILE` with the configuration, in keepalived's format")
 	f.Var(&steer, "steer", "how the kernel's stack is kept off forwarded packets")
 	f.Var(&workers, "workers", "forwarding threads, 0 for one per CPU")
-	f.Var(&maxConnections, "max-connections", "size of the flow table, 0 for the default")
+	f.Var(&maxConnections, "max-connections", "size of the flow table, 0 for an eighth of the memory")
+	f.Var(&input, "io", "how frames come in")
+	f.Var(&ringMemory, "ring-memory", "memory for all receive rings, 0 for 1/16 of the memory and 256M at the most")
 	f.StringSlice("vs", nil, "`NAME=VALUE` of IPVS's settings (net.ipv4.vs.*), may be repeated; \"uvs sysctl\" lists them")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "steer", "workers", "max-connections", "vs", "strict", "log-level")
+	twin(f, "file", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "strict", "log-level")
 	return cmd
 }

@@ -40,3 +40,58 @@ func (n *number) Set(text string) error {
 	n.value = v
 	return nil
 }
+
+// A size is a flag that takes an amount of memory: 0, or least to 1 TiB.
+type size struct {
+	value uint64 // bytes
+	least uint64
+}
+
+// sizeMost bounds a size: more is a slip of the finger.
+const sizeMost = 1 << 40
+
+// String writes the value as Set takes it.
+func (s *size) String() string {
+	for _, u := range sizeUnits() {
+		if s.value != 0 && s.value%u.bytes == 0 {
+			return strconv.FormatUint(s.value/u.bytes, 10) + u.letter
+		}
+	}
+	return strconv.FormatUint(s.value, 10)
+}
+
+// Type is the word in the help.
+func (s *size) Type() string { return "SIZE" }
+
+// Set takes a whole number with K, M or G behind it, or of bytes. The unit may be spelled
+// out: 64M, 64MiB and 67108864 are the same.
+func (s *size) Set(text string) error {
+	digits, unit := cutUnit(text)
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || n > sizeMost/unit || n*unit != 0 && n*unit < s.least {
+		return fmt.Errorf("want 0, or a size from %s to %s, such as 64M", &size{value: s.least}, &size{value: sizeMost})
+	}
+	s.value = n * unit
+	return nil
+}
+
+// cutUnit takes the unit off a size.
+func cutUnit(text string) (digits string, unit uint64) {
+	upper := strings.ToUpper(text)
+	for _, u := range sizeUnits() {
+		for _, suffix := range []string{u.letter + "IB", u.letter} {
+			if rest, ok := strings.CutSuffix(upper, suffix); ok {
+				return rest, u.bytes
+			}
+		}
+	}
+	return text, 1
+}
+
+type sizeUnit struct {
+	letter string
+	bytes  uint64
+}
+
+// sizeUnits lists the units, the largest first.
+func sizeUnits() []sizeUnit { return []sizeUnit{{"G", 1 << 30}, {"M", 1 << 20}, {"K", 1 << 10}} }

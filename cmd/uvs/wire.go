@@ -39,6 +39,8 @@ func wired() actions {
 				Steer:          o.steer,
 				Workers:        o.workers,
 				MaxConnections: o.maxConnections,
+				IO:             o.io,
+				RingMemory:     o.ringMemory,
 				Strict:         o.strict,
 				Sysctls:        o.sysctls,
 				Reload:         reload,

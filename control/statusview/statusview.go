@@ -22,7 +22,7 @@ import (
 func Render(s control.Status) string {
 	var b bytes.Buffer
 	head(&b, &s)
-	section(&b, "Interface\tLink\tRxFrames\tTxFrames\tRingDrops\tTxErrors\tRingSlots\tMode", s.Interfaces, interfaceRow)
+	section(&b, "Interface\tLink\tRxFrames\tTxFrames\tRingDrops\tTxErrors\tRings\tMode", s.Interfaces, interfaceRow)
 	section(&b, "Worker\tCPU\tPackets", s.Workers, workerRow)
 	section(&b, "Address\tInterface\tState", s.Addresses, addressRow)
 	services(&b, &s)
@@ -71,7 +71,14 @@ func head(b *bytes.Buffer, s *control.Status) {
 		steering += " (" + oneLine(s.Steering.Reason) + ")"
 	}
 	fmt.Fprintf(w, "Steering\t%s\n", steering)
-	fmt.Fprintf(w, "Flows\t%d of %d (created %d, expired %d)\n", s.Flows.Current, s.Flows.Max, s.Flows.Created, s.Flows.Expired)
+	bound := ""
+	if s.Flows.MaxSource != "" {
+		bound = s.Flows.MaxSource + "; "
+	}
+	fmt.Fprintf(w, "Flows\t%d of %d (%screated %d, expired %d)\n", s.Flows.Current, s.Flows.Max, bound, s.Flows.Created, s.Flows.Expired)
+	if s.Rings.Budget > 0 {
+		fmt.Fprintf(w, "Rings\t%s of %s (%s)\n", mebibytes(s.Rings.Bytes), mebibytes(s.Rings.Budget), oneLine(s.Rings.Source))
+	}
 	w.Flush()
 }
 
@@ -127,7 +134,23 @@ func interfaceRow(i control.Interface) []any {
 	if i.Up {
 		link = "up"
 	}
-	return []any{i.Name, link, i.RxFrames, i.TxFrames, i.RingDrops, i.TxErrors, i.RingSlots, i.Mode}
+	mode := i.Mode
+	if i.Reason != "" {
+		mode += " (" + oneLine(i.Reason) + ")"
+	}
+	errors := strconv.FormatUint(i.TxErrors, 10)
+	if i.TxError != "" {
+		errors += " (" + oneLine(i.TxError) + ")"
+	}
+	return []any{i.Name, link, i.RxFrames, i.TxFrames, i.RingDrops, errors, mebibytes(i.RingBytes), mode}
+}
+
+// mebibytes prints a size of memory: "12 MiB", "0.5 MiB".
+func mebibytes(n uint64) string {
+	if n>>20 > 9 || n&(1<<20-1) == 0 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
 func workerRow(w control.Worker) []any {

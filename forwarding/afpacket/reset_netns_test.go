@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"uvs/forwarding"
+	"uvs/forwarding/afpacket"
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
 	"uvs/internal/wire"
@@ -25,7 +26,7 @@ func TestResetOfALostConnection(t *testing.T) {
 	for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
 		labtest.Run(t, client, "ip", "neigh", "replace", vip.String(), "lladdr", macOf(t, director, "eth0").String(), "dev", "eth0")
 	}
-	engine := startEngine(t, top)
+	engine := startEngine(t, top, afpacket.Shape{Receive: afpacket.TPacketV2})
 	if err := engine.SetTimeouts(time.Second, time.Second, time.Second); err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func TestVLANTags(t *testing.T) {
 }
 
 // openPort opens one port on a host's eth0; with no slots it only sends.
-func openPort(t *testing.T, h *netlab.Host, slots int) *afpacket.Port {
+func openPort(t *testing.T, h *netlab.Host, slots int) forwarding.Port {
 	t.Helper()
 	var group *afpacket.Group
 	if err := h.Do(func() error {
@@ -83,7 +83,13 @@ func openPort(t *testing.T, h *netlab.Host, slots int) *afpacket.Port {
 		if err != nil {
 			return err
 		}
-		group, err = afpacket.Open(afpacket.Config{Link: ifi.Index, MAC: wire.MAC(ifi.HardwareAddr), Workers: 1, Slots: slots})
+		c := afpacket.Config{Link: ifi.Index, MAC: wire.MAC(ifi.HardwareAddr), Workers: 1}
+		if slots > 0 {
+			c.Shape, c.Memory = afpacket.Shape{Receive: afpacket.TPacketV2}, 8<<20
+		}
+		if group, err = afpacket.Open(c); err == nil {
+			err = group.Start()
+		}
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -3,47 +3,72 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"uvs/forwarding"
 	"uvs/forwarding/afpacket"
 	"uvs/internal/hostnet"
+	"uvs/internal/wire"
 )
 
-// Bounds on receive rings: a ring that is too short loses bursts, one that is too long adds
-// nothing but memory.
-const (
-	ringBudget   = 256 << 20 // all rings together
-	ringFraction = 16        // and at most this part of the machine's memory
-	ringLeast    = 60        // slots; many rings of this size may exceed the budget
-	ringMost     = 960       // slots
-	ringsPlanned = 2         // captured interfaces that the budget is shared by at the least
-)
+// closeWait is how long a change of ports waits for the workers to close those that go, so
+// that their memory is free for others. They do so within a batch.
+const closeWait = time.Second
 
 // A capture owns the ports of all interfaces and hands them to the workers. Its methods
-// belong to the reconciler's goroutine, but for mode.
+// belong to the reconciler's goroutine, but for those that status uses.
 type capture struct {
-	engine *forwarding.Engine
-	memory uint64
-	vips   []netip.Addr // that the groups know
+	engine   *forwarding.Engine
+	log      *slog.Logger
+	asked    string // --io
+	budget   ringBudget
+	send     int // bytes that a port may have on its way out
+	offloads *offloads
+	vips     []netip.Addr                                   // that the groups know
+	open     func(afpacket.Config) (*afpacket.Group, error) // afpacket.Open, but in tests
 
-	mu     sync.Mutex // guards groups against status
-	groups map[int]*portGroup
+	mu       sync.Mutex // guards what follows against status
+	groups   map[int]*portGroup
+	retiring []*portGroup                    // handed over for closing
+	past     map[string]forwarding.PortStats // of closed groups, by interface name
 }
 
 // A portGroup is what is open on one interface.
 type portGroup struct {
-	group   *afpacket.Group
-	receive bool
+	name  string // of the interface
+	group *afpacket.Group
+	plan  ringPlan // the zero plan only sends
 }
 
-func newCapture(e *forwarding.Engine, memory uint64) *capture {
-	return &capture{engine: e, memory: memory, groups: make(map[int]*portGroup)}
+func (g *portGroup) receives() bool { return g.plan.receivers > 0 }
+
+func newCapture(e *forwarding.Engine, o *Options, m memory) *capture {
+	return &capture{
+		engine:   e,
+		log:      o.Log,
+		asked:    o.IO,
+		budget:   newRingBudget(o.RingMemory, m),
+		send:     sendBuffer(m),
+		offloads: &offloads{dir: runDir(o.RunDir), switches: realSwitches()},
+		open:     afpacket.Open,
+		groups:   make(map[int]*portGroup),
+		past:     make(map[string]forwarding.PortStats),
+	}
+}
+
+// A want is what an interface should have.
+type want struct {
+	link     hostnet.Link
+	receive  bool
+	share    int // bytes for receiving
+	maxFrame int // the interface's longest frame
 }
 
 // apply opens ports on the planned interfaces and hands all of them to the workers; those
@@ -51,66 +76,161 @@ func newCapture(e *forwarding.Engine, memory uint64) *capture {
 // kernel hooks the socket in again by itself. An interface that cannot be opened keeps none
 // of the others from being used; the error names it.
 func (c *capture) apply(p portPlan, s *hostnet.Snapshot, vips []netip.Addr) error {
-	next := make(map[int]*portGroup, len(p.captured)+len(p.sendOnly))
-	var errs []error
-	add := func(link, slots int) {
-		g := c.groups[link]
-		if g == nil || g.receive != (slots > 0) {
-			var err error
-			if g, err = c.open(s, link, slots, vips); err != nil {
-				errs = append(errs, err)
-			}
-		}
-		if g != nil {
+	wants := c.wants(p, s)
+	next := make(map[int]*portGroup, len(wants))
+	for link, g := range c.groups {
+		if _, ok := wants[link]; ok {
 			next[link] = g
 		}
 	}
-	slots := ringSlots(c.memory, len(p.captured), len(c.engine.Workers()))
-	for _, link := range p.captured {
-		add(link, slots)
-	}
-	for _, link := range p.sendOnly {
-		add(link, 0)
-	}
-	if !slices.Equal(vips, c.vips) {
-		for link, g := range next {
-			if !g.receive || c.groups[link] != g {
-				continue // it only sends, or was opened with these
-			}
-			if err := g.group.SetVIPs(vips); err != nil {
-				errs = append(errs, err)
-			}
+	var errs []error
+	for link, g := range next {
+		if g.receives() && !slices.Equal(vips, c.vips) {
+			errs = append(errs, g.group.SetVIPs(vips))
 		}
-		c.vips = slices.Clone(vips)
+		if l, ok := s.LinkByIndex(link); ok {
+			c.rename(g, l.Name)
+		}
 	}
-	if !maps.Equal(next, c.groups) {
-		c.handOver(next)
+	c.vips = slices.Clone(vips)
+	// Memory becomes free before more is taken.
+	c.handOver(next)
+	for _, link := range slices.Sorted(maps.Keys(next)) {
+		if w := wants[link]; w.link.Index != 0 && !next[link].serves(w) {
+			errs = append(errs, c.replace(next, w))
+		}
 	}
-	return errors.Join(errs...)
+	for _, link := range slices.Sorted(maps.Keys(wants)) {
+		if w := wants[link]; w.link.Index != 0 && next[link] == nil {
+			errs = append(errs, c.add(next, w))
+		}
+	}
+	c.handOver(next)
+	restored, err := c.offloads.restore(s, func(link int) bool { return next[link] != nil && next[link].plan.shape.Plain })
+	for _, line := range restored {
+		c.log.Info(line)
+	}
+	return errors.Join(append(errs, err)...)
 }
 
-// open opens a group on an interface that is up; one that is down waits, and one that has
-// just gone is no error: the next snapshot tells.
-func (c *capture) open(s *hostnet.Snapshot, link, slots int, vips []netip.Addr) (*portGroup, error) {
-	l, ok := s.LinkByIndex(link)
-	if !ok || !sendable(l) {
-		return nil, nil
+// wants lists what the plan's interfaces should have. One that is down, or has just gone,
+// keeps what it has: its want names no link.
+func (c *capture) wants(p portPlan, s *hostnet.Snapshot) map[int]want {
+	wants := make(map[int]want, len(p.captured)+len(p.sendOnly))
+	share := ringShare(c.budget.bytes, len(p.captured))
+	list := func(links []int, receive bool) {
+		for _, link := range links {
+			w := want{}
+			if l, ok := s.LinkByIndex(link); ok && sendable(l) {
+				w = want{link: l, receive: receive, share: share, maxFrame: l.MTU + wire.EthernetLen}
+			}
+			wants[link] = w
+		}
 	}
-	group, err := afpacket.Open(afpacket.Config{Link: link, MAC: l.MAC, Workers: len(c.engine.Workers()), Slots: slots, VIPs: vips})
+	list(p.captured, true)
+	list(p.sendOnly, false)
+	return wants
+}
+
+// serves reports whether a group is what an interface should have. A ring that is smaller
+// than could be stays: growing is not worth a change.
+func (g *portGroup) serves(w want) bool {
+	if !w.receive || !g.receives() {
+		return w.receive == g.receives()
+	}
+	return g.plan.bytes() <= w.share && (!g.plan.shape.Plain || w.maxFrame <= g.plan.shape.MaxFrame)
+}
+
+// add opens ports where there are none.
+func (c *capture) add(next map[int]*portGroup, w want) error {
+	g, err := c.openGroup(w)
+	if g == nil || err != nil {
+		return err
+	}
+	next[w.link.Index] = g
+	return g.group.Start()
+}
+
+// replace puts other ports in the place of those that an interface has. No frame comes by
+// both, and what waits in the old ones is still forwarded.
+func (c *capture) replace(next map[int]*portGroup, w want) error {
+	old := next[w.link.Index]
+	g, err := c.openGroup(w)
+	if g == nil || err != nil {
+		return err
+	}
+	err = errors.Join(old.group.Stop(), g.group.Start())
+	next[w.link.Index] = g
+	c.handOver(next)
+	return err
+}
+
+// openGroup opens the first of the planned ways that can be. An interface that has just
+// gone is no error: the next snapshot tells.
+func (c *capture) openGroup(w want) (*portGroup, error) {
+	config := afpacket.Config{
+		Link: w.link.Index, MAC: w.link.MAC, Workers: len(c.engine.Workers()), SendBuffer: c.send, VIPs: c.vips,
+	}
+	if !w.receive {
+		return c.try(w, config, ringPlan{})
+	}
+	plans := planRings(c.asked, w.share, config.Workers, w.maxFrame)
+	if len(plans) == 0 {
+		return nil, fmt.Errorf("capture %s: no receive ring fits its %s of the ring memory, %s in all (%s); give more with --ring-memory",
+			w.link.Name, mebibytes(w.share), mebibytes(int(c.budget.bytes)), c.budget.source)
+	}
+	failed := ""
+	for _, p := range plans {
+		p.reason = join(failed, p.reason)
+		if p.shape.Plain {
+			if err := c.offloads.switchOff(w.link); err != nil {
+				p.reason = join(p.reason, err.Error())
+			}
+		}
+		g, err := c.try(w, config, p)
+		if err == nil {
+			return g, nil
+		}
+		failed = join(failed, fmt.Sprintf("%s: %v", name(p.shape), err))
+	}
+	return nil, fmt.Errorf("capture %s: %s", w.link.Name, failed)
+}
+
+// try opens a group in one way.
+func (c *capture) try(w want, config afpacket.Config, p ringPlan) (*portGroup, error) {
+	config.Shape, config.Receivers, config.Memory = p.shape, p.receivers, p.memory
+	group, err := c.open(config)
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("capture %s: %w", l.Name, err)
+		return nil, err
 	}
-	return &portGroup{group: group, receive: slots > 0}, nil
+	if p.reason != "" {
+		c.log.Warn("frames do not come in as they best would", "interface", w.link.Name, "mode", p.shape.String(), "reason", p.reason)
+	}
+	return &portGroup{name: w.link.Name, group: group, plan: p}, nil
 }
 
-// handOver gives the workers their ports; they close what they had and get no more.
+// handOver gives the workers their ports, if they do not have them, and waits until what
+// they had and get no more is closed.
 func (c *capture) handOver(next map[int]*portGroup) {
+	if maps.Equal(next, c.groups) {
+		return
+	}
+	var leaving []*portGroup
 	c.mu.Lock()
-	c.groups = next
+	for link, g := range c.groups {
+		if next[link] != g {
+			leaving = append(leaving, g)
+		}
+	}
+	c.groups = maps.Clone(next)
+	c.retiring = append(c.retiring, leaving...)
 	c.mu.Unlock()
+	for _, g := range leaving {
+		g.group.Stop() //nolint:errcheck // it is about to be closed
+	}
 	for i, w := range c.engine.Workers() {
 		ports := make([]forwarding.Port, 0, len(next))
 		for _, g := range next {
@@ -118,33 +238,31 @@ func (c *capture) handOver(next map[int]*portGroup) {
 		}
 		w.SetPorts(ports)
 	}
+	timeout := time.NewTimer(closeWait)
+	defer timeout.Stop()
+	for _, g := range leaving {
+		select {
+		case <-g.group.Closed():
+		case <-timeout.C:
+			return
+		}
+	}
 }
 
-// mode returns how an interface is used, "" if it is not.
-func (c *capture) mode(link int) string {
+func (c *capture) rename(g *portGroup, name string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch g := c.groups[link]; {
-	case g == nil:
-		return ""
-	case g.receive:
-		return "tpacket_v2/sendmmsg"
-	default:
-		return "send only"
-	}
+	g.name = name
+	c.mu.Unlock()
 }
 
-// ringSlots divides the memory for rings: at most 1/16 of the machine's and 256 MiB, unless
-// that leaves less than ringLeast for each.
-func ringSlots(memory uint64, interfaces, workers int) int {
-	budget := uint64(ringBudget)
-	if memory > 0 {
-		budget = min(budget, memory/ringFraction)
+// sendBuffer returns what a port may have on its way out: 16 MiB take a batch of the longest
+// frames, and a machine of less than 4 GiB gets along with less.
+func sendBuffer(m memory) int { return int(min(max(m.bytes/256, 1<<20), 16<<20)) }
+
+// restoreOffloads returns what switches on again all that was switched off.
+func (c *capture) restoreOffloads(network func() *hostnet.Snapshot) func() error {
+	return func() error {
+		_, err := c.offloads.restore(network(), func(int) bool { return false })
+		return err
 	}
-	each := int(budget) / (max(interfaces, ringsPlanned) * max(workers, 1))
-	slots := ringLeast
-	for slots+ringLeast <= ringMost && afpacket.RingBytes(slots+ringLeast) <= each {
-		slots += ringLeast
-	}
-	return slots
 }

@@ -48,6 +48,11 @@ func Cleanup(runDirectory string) (removed []string, err error) {
 	}
 	slices.Reverse(left)
 	errs = append(errs, dir.writeOwnedAddresses(left), dir.removePID())
+	switches := offloads{dir: dir, switches: realSwitches()}
+	errs = append(errs, switches.recall())
+	restored, err := switches.restore(network.Snapshot(), func(int) bool { return false })
+	removed = append(removed, restored...)
+	errs = append(errs, err)
 	steering, err := steer.Cleanup()
 	removed = append(removed, steering...)
 	errs = append(errs, err)

@@ -47,7 +47,9 @@ type Options struct {
 	RunDir         string   // where the control socket and the state for the next run live
 	Steer          string   // steering backend: "auto", "tcx" or "nft"
 	Workers        int      // forwarding threads; 0: one for each usable CPU
-	MaxConnections int      // bound of the flow table; 0: DefaultMaxConnections
+	MaxConnections int      // bound of the flow table; 0: from the machine's memory
+	IO             string   // how frames come in: "auto", "v2", "v3", "recvmmsg" or "plain"
+	RingMemory     uint64   // bytes for all receive rings together; 0: from the machine's memory
 	Strict         bool     // refuse a configuration with any error
 	Sysctls        []string // NAME=VALUE of IPVS's settings
 	// Reload delivers requests to read the configuration again (SIGHUP); nil: there are none.
@@ -55,10 +57,6 @@ type Options struct {
 	Version string // as `uvs version` prints it
 	Log     *slog.Logger
 }
-
-// DefaultMaxConnections is the bound of the flow table when none is given: some 80 MB
-// when full, and memory is taken only as flows come.
-const DefaultMaxConnections = 1 << 20
 
 // orphanTime is for how long an end of a connection retransmits to one that does not answer
 // (net.ipv4.tcp_retries2: 924.6 s by default), and some.
@@ -70,12 +68,15 @@ type director struct {
 	opts    Options
 	log     *slog.Logger
 	started time.Time
-	crashed bool // the last run ended without cleaning up
+	memory  memory // that the process may count on
+	crashed bool   // the last run ended without cleaning up
 
 	network   *hostnet.Watcher
 	steer     *steer.Steerer // guarded by inLineMu
 	engine    *forwarding.Engine
 	capture   *capture
+	maxFlows  int    // bound of the engine's flow table
+	flowsFrom string // what it comes from
 	health    *health.Set
 	addresses *addresses
 	host      hostFindings
@@ -103,7 +104,7 @@ type director struct {
 // nil. An error means that it did not come up, or had to give up; nothing is left then
 // either.
 func Run(ctx context.Context, o Options) (err error) {
-	d := &director{opts: o, log: o.Log, started: time.Now(), moved: make(chan struct{}, 1)}
+	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1)}
 	d.state.Store(control.StateStarting)
 	d.table = table.New(served)
 	d.effective.Store(effectiveOf(nil))
@@ -210,10 +211,9 @@ func (d *director) open(undo *undoList) error {
 	// A worker may spend a millisecond in one system call; the control plane needs
 	// threads of its own meanwhile.
 	runtime.GOMAXPROCS(max(len(cpus), 1) + workers)
-	flows := conntrack.Config{MaxFlows: d.opts.MaxConnections}
-	if flows.MaxFlows <= 0 {
-		flows.MaxFlows = DefaultMaxConnections
-	}
+	var flows conntrack.Config
+	flows.MaxFlows, d.flowsFrom = maxFlows(d.opts.MaxConnections, d.memory)
+	d.maxFlows = flows.MaxFlows
 	rand.Read(flows.Secret[:]) //nolint:errcheck // never fails (crypto/rand)
 	if workers > len(cpus) {
 		cpus = nil // more threads than CPUs: leave it to the scheduler
@@ -227,7 +227,10 @@ func (d *director) open(undo *undoList) error {
 		return err
 	}
 	undo.add(d.engine.Close)
-	d.capture = newCapture(d.engine, memoryBytes())
+	d.capture = newCapture(d.engine, &d.opts, d.memory)
+	if err := d.capture.offloads.recall(); err != nil {
+		return err
+	}
 	d.engine.SetSysctls(sysctls)
 	d.health = health.NewSet(health.Options{OnEvent: d.onHealth})
 	return nil
@@ -238,6 +241,7 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	// Whatever goes wrong from here on, steering of ours must not stay: without a data
 	// plane it would only keep packets from the stack.
 	undo.add(d.steer.Remove)
+	undo.add(d.capture.restoreOffloads(d.network.Snapshot))
 	undo.add(func() error { return d.addresses.remove(d.network.Snapshot()) })
 	d.mu.Lock()
 	defer d.mu.Unlock()

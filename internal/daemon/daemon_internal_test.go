@@ -16,7 +16,6 @@ import (
 	"uvs/conntrack"
 	"uvs/control"
 	"uvs/forwarding"
-	"uvs/forwarding/afpacket"
 	"uvs/health"
 	"uvs/internal/table"
 )
@@ -116,30 +115,6 @@ func TestEngineFollowsTheOrder(t *testing.T) {
 	enter(t, e, x)
 	if got, want := tableOf(e), "198.51.100.11:80 7, 198.51.100.12:80 2"; got != want {
 		t.Errorf("table %q, want %q", got, want)
-	}
-}
-
-func TestRingSlotsStayWithinTheBudget(t *testing.T) {
-	for _, tt := range []struct {
-		memory              uint64
-		interfaces, workers int
-		least, most         int
-	}{
-		{24 << 30, 2, 2, 700, 960},
-		{24 << 30, 1, 1, 960, 960},
-		{1 << 30, 2, 4, ringLeast, 130},
-		{64 << 20, 2, 1, ringLeast, ringLeast}, // an appliance gets the least that works
-		{0, 2, 2, 700, 960},                    // memory unknown: the fixed bound
-		{24 << 30, 100, 16, ringLeast, ringLeast},
-	} {
-		slots := ringSlots(tt.memory, tt.interfaces, tt.workers)
-		if slots < tt.least || slots > tt.most {
-			t.Errorf("%d MiB, %d interfaces, %d workers: %d slots, want %d to %d", tt.memory>>20, tt.interfaces, tt.workers, slots, tt.least, tt.most)
-		}
-		total := afpacket.RingBytes(slots) * tt.interfaces * tt.workers
-		if slots > ringLeast && total > ringBudget {
-			t.Errorf("%d interfaces, %d workers: rings of %d MiB, the budget is %d", tt.interfaces, tt.workers, total>>20, ringBudget>>20)
-		}
 	}
 }
 

@@ -119,12 +119,3 @@ func usableCPUs() []int {
 	}
 	return cpus
 }
-
-// memoryBytes returns the machine's memory.
-func memoryBytes() uint64 {
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil {
-		return 0
-	}
-	return uint64(info.Totalram) * uint64(info.Unit) //nolint:unconvert // 32 bits wide on 32-bit machines
-}

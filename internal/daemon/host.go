@@ -71,7 +71,7 @@ func (d *director) watchHost(ctx context.Context) error {
 		now := siteOf(d.effective.Load().services, network)
 		changed := facts.Network == nil || !now.Equal(site) || network.Changed(facts.Network)&^hostnet.PartNeighbours != 0
 		if changed || time.Since(looked) >= lookEvery {
-			facts, looked = preflight.Gather(ctx, now, network, nil), time.Now()
+			facts, looked = preflight.Gather(ctx, now, network, largeReceive(network)), time.Now()
 		} else {
 			facts.Claims, facts.Network = preflight.Claims(ctx, now, network), network
 		}
@@ -142,10 +142,24 @@ func CheckHost(ctx context.Context, file string) (findings []control.Finding, er
 	t.Load(p.services)
 	site := siteOf(t.Services(), now)
 	planned := now.WithAddresses(plannedOn(now, p.addresses)...)
-	for _, f := range preflight.Judge(site, preflight.Gather(ctx, site, planned, nil)) {
+	for _, f := range preflight.Judge(site, preflight.Gather(ctx, site, planned, largeReceive(planned))) {
 		findings = append(findings, control.Finding{Problem: f.Problem, Text: f.Text, Since: time.Now()})
 	}
 	return findings, ctx.Err()
+}
+
+// largeReceive are the links with large receive offload on, whose frames cannot be told apart
+// again. A link that cannot be asked has none.
+func largeReceive(s *hostnet.Snapshot) (names []string) {
+	for _, l := range s.Links {
+		if !l.Ethernet || l.Loopback {
+			continue
+		}
+		if on, err := hostnet.OffloadsOn(l.Name); err == nil && slices.Contains(on, "rx-lro") {
+			names = append(names, l.Name)
+		}
+	}
+	return names
 }
 
 func linkNames(s *hostnet.Snapshot) []string {

@@ -51,7 +51,7 @@ func (d *director) Status(context.Context) (control.Status, error) {
 		s.Flows.Created += x.Counters.Conns
 	}
 	s.Flows.Current = uint64(d.engine.Flows().Len())
-	s.Flows.Max = uint64(d.maxFlows())
+	s.Flows.Max, s.Flows.MaxSource = uint64(d.maxFlows), d.flowsFrom
 	if s.Flows.Created > s.Flows.Current {
 		s.Flows.Expired = s.Flows.Created - s.Flows.Current
 	}
@@ -75,7 +75,7 @@ func (d *director) Status(context.Context) (control.Status, error) {
 		}
 		s.Workers = append(s.Workers, worker)
 	}
-	s.Interfaces = d.interfaces(workers, network)
+	s.Interfaces, s.Rings = d.capture.interfaces(network), d.capture.rings()
 	return s, nil
 }
 
@@ -86,43 +86,6 @@ func (d *director) steering() control.Steering {
 		s.Reason = d.steer.Reason()
 	}
 	return s
-}
-
-func (d *director) maxFlows() int {
-	if d.opts.MaxConnections > 0 {
-		return d.opts.MaxConnections
-	}
-	return DefaultMaxConnections
-}
-
-// interfaces sums the workers' ports by interface.
-func (d *director) interfaces(workers []forwarding.WorkerInfo, network *hostnet.Snapshot) []control.Interface {
-	byIndex := make(map[int]*control.Interface)
-	var order []int
-	for _, w := range workers {
-		for _, p := range w.Ports {
-			x := byIndex[p.Link]
-			if x == nil {
-				x = &control.Interface{Index: p.Link, Mode: d.capture.mode(p.Link)}
-				if l, ok := network.LinkByIndex(p.Link); ok {
-					x.Name, x.Up = l.Name, l.Up
-				}
-				byIndex[p.Link] = x
-				order = append(order, p.Link)
-			}
-			x.RingSlots += p.Stats.Slots
-			x.RxFrames += p.Stats.Received
-			x.TxFrames += p.Stats.Sent
-			x.RingDrops += p.Stats.RingDrops
-			x.TxErrors += p.Stats.SendErrors
-		}
-	}
-	slices.Sort(order)
-	list := make([]control.Interface, 0, len(order))
-	for _, i := range order {
-		list = append(list, *byIndex[i])
-	}
-	return list
 }
 
 // An engineView finds what the data plane knows of services and servers.

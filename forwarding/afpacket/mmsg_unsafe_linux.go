@@ -1,8 +1,6 @@
 package afpacket
 
 import (
-	"encoding/binary"
-	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -10,24 +8,6 @@ import (
 	"uvs/forwarding"
 	"uvs/internal/wire"
 )
-
-// loadStatus reads a slot's status word. It is an acquire: after it shows statusUser the
-// frame may be read.
-func loadStatus(slot []byte) uint32 {
-	_ = slot[slotStatus+3]
-	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&slot[slotStatus])))
-}
-
-// storeStatus writes a slot's status word. It is a release: the kernel may overwrite the
-// frame after it shows statusKernel.
-func storeStatus(slot []byte, status uint32) {
-	_ = slot[slotStatus+3]
-	atomic.StoreUint32((*uint32)(unsafe.Pointer(&slot[slotStatus])), status)
-}
-
-func slotUint32(slot []byte, off int) uint32 { return binary.NativeEndian.Uint32(slot[off:]) }
-
-func slotUint16(slot []byte, off int) uint16 { return binary.NativeEndian.Uint16(slot[off:]) }
 
 // mmsghdr is the kernel's struct mmsghdr (sendmmsg(2)): 64 bytes on 64-bit machines, 32 on
 // others.
@@ -99,12 +79,62 @@ func (s *sender) send(fd, i, n int) (sent int, errno unix.Errno) {
 	return int(r), 0
 }
 
-// setRing is setsockopt(PACKET_RX_RING) with a struct tpacket_req.
-func setRing(fd, blocks int) error {
-	return unix.SetsockoptTpacketReq(fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &unix.TpacketReq{
-		Block_size: blockBytes,
-		Block_nr:   uint32(blocks),
-		Frame_size: slotBytes,
-		Frame_nr:   uint32(blocks * slotsPerBlock),
-	})
+// auxControl is room for one control message with a struct tpacket_auxdata (cmsg(3)).
+type auxControl struct {
+	hdr  unix.Cmsghdr
+	data [auxLen]byte
+	_    [4]byte // CMSG_SPACE is a multiple of a word
+}
+
+// A receiver holds the arrays that recvmmsg fills: for each frame an iovec, and room for
+// auxiliary data.
+type receiver struct {
+	msgs     []mmsghdr
+	iovecs   []unix.Iovec
+	controls []auxControl
+}
+
+func newReceiver(frames int) *receiver {
+	return &receiver{
+		msgs:     make([]mmsghdr, frames),
+		iovecs:   make([]unix.Iovec, frames),
+		controls: make([]auxControl, frames),
+	}
+}
+
+func (r *receiver) len() int { return len(r.msgs) }
+
+// set gives place i the memory for a frame, and for the virtio_net_hdr before it if there
+// is one.
+func (r *receiver) set(i int, b []byte) {
+	r.iovecs[i].Base = &b[0]
+	r.iovecs[i].SetLen(len(b))
+	h := &r.msgs[i].hdr
+	h.Iov = &r.iovecs[i]
+	h.SetIovlen(1)
+	h.Control = (*byte)(unsafe.Pointer(&r.controls[i]))
+}
+
+// receive fills up to n places from place i on and returns how many. It never blocks, hence
+// the raw system call.
+func (r *receiver) receive(fd, i, n int) (got int, errno unix.Errno) {
+	for j := i; j < i+n; j++ {
+		r.msgs[j].hdr.SetControllen(int(unsafe.Sizeof(auxControl{})))
+	}
+	k, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.msgs[i])),
+		uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(k), 0
+}
+
+// get returns how many bytes came in place i, and what the auxiliary data says, nothing if
+// there is none.
+func (r *receiver) get(i int) (length int, s state) {
+	m, c := &r.msgs[i], &r.controls[i]
+	if m.hdr.Controllen > 0 && c.hdr.Level == unix.SOL_PACKET && c.hdr.Type == unix.PACKET_AUXDATA {
+		s = state{slotUint32(c.data[:], auxStatus), slotUint16(c.data[:], auxVLANTCI), slotUint16(c.data[:], auxVLANTPID)}
+	}
+	return int(m.len), s
 }
