@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -31,7 +32,7 @@ func Bind(f *File, host Host) (*Config, Diagnostics) {
 	b := &binder{
 		host: host, config: &Config{},
 		noted: make(map[noteKey]*note), answers: make(map[noteKey]answer),
-		instances: make(map[string]Pos), routers: make(map[routerKey]string), groups: make(map[string]*vsGroup),
+		instances: make(map[string]Pos), routers: make(map[routerKey]string), groups: make(map[string]*vsGroup), above: make(map[string]map[string]bool),
 	}
 	b.globals(f)
 	b.each("", f.Statements, func(k *keyword, s *Statement, vs values) {
@@ -76,8 +77,9 @@ type binder struct {
 	instances         map[string]Pos       // all names
 	routers           map[routerKey]string // of the model
 	services          []*serviceDraft
-	groups            map[string]*vsGroup // virtual_server_group by name
-	answers           map[noteKey]answer  // of meant
+	groups            map[string]*vsGroup        // virtual_server_group by name
+	above             map[string]map[string]bool // names of blocks above this one, by keyword
+	answers           map[noteKey]answer         // of meant
 }
 
 // each checks the statements of a block and gives those that are served to fn; fn may be nil. Words that the context
@@ -100,6 +102,9 @@ func (b *binder) each(context string, ss []*Statement, fn func(*keyword, *Statem
 			continue
 		}
 		b.note(k, s)
+		if context == "" && len(s.Args) > 0 {
+			b.define(k.name, s.Args[0].Text)
+		}
 		switch k.use {
 		case served, partly, later, deprecated:
 			if fn != nil {
@@ -237,11 +242,14 @@ func (b *binder) flushNotes() {
 		case partly:
 			msg = fmt.Sprintf("%s is served in part: %s", key.word, n.keyword.why)
 		case deprecated:
-			msg = fmt.Sprintf("%s is deprecated: write %s", key.word, n.keyword.as)
+			msg = fmt.Sprintf("%s is deprecated: write %s", key.word, cmp.Or(n.keyword.as, n.keyword.why))
 		default:
 			msg = fmt.Sprintf("%s is not served yet: %s", key.word, unservedWhy(n.keyword))
 		}
-		b.diags.notef(n.places[0], key.word, "%s%s", msg, also(n.places))
+		d := b.diags.notef(n.places[0], key.word, "%s%s", msg, also(n.places))
+		if n.keyword.fault {
+			d.exit(ExitFaults)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"strings"
 )
 
 // A serverDraft is a real_server being read.
@@ -48,10 +49,11 @@ func (b *binder) realServer(d *serviceDraft, s *Statement, vs values) {
 			b.scriptOnce(&r.down, s)
 		case "smtp_alert":
 			r.mail.to(vs[0].flag())
-		case "TCP_CHECK", "HTTP_GET", "SSL_GET":
-			r.checkers = append(r.checkers, b.checker(k, s))
 		default:
-			if !r.bind(k.canonical(), vs) {
+			switch {
+			case strings.HasSuffix(k.name, "_CHECK") || strings.HasSuffix(k.name, "_GET"):
+				b.checker(r, k, s)
+			case !r.bind(k.canonical(), vs):
 				panic(unbound("real_server", k))
 			}
 		}

@@ -270,13 +270,20 @@ func (b *binder) gathering(d *serviceDraft, k *keyword, s *Statement, vs values)
 		}
 		b.method(&d.sorry.delivery, s)
 	case "quorum":
-		d.quorum, d.quorumWord = uint32(vs[0].number), s
+		n, ok := parseNumber(vs[0].word.Text, num(1, maxUint32))
+		if !ok {
+			b.diags.errorf(vs[0].word.Pos, vs[0].word.Text, "quorum %q is not a whole number from 1 to %d; 1 is used", vs[0].word.Text, int64(maxUint32))
+			n = 1
+		}
+		d.quorum, d.quorumWord = uint32(n), s
 	case "hysteresis":
 		d.hysteresis, d.hystereWord = uint32(vs[0].number), s
 	case "quorum_up":
 		b.scriptOnce(&d.quorumUp, s)
 	case "quorum_down":
 		b.scriptOnce(&d.quorumDown, s)
+	case "alpha":
+		d.alpha.to(true)
 	case "omega":
 		d.omega = true
 	case "ha_suspend":

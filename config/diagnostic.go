@@ -154,8 +154,8 @@ func (fs *findings) warnf(p Pos, value, format string, args ...any) finding {
 	return fs.add(p, Warning, value, format, args...)
 }
 
-func (fs *findings) notef(p Pos, value, format string, args ...any) {
-	fs.add(p, Note, value, format, args...)
+func (fs *findings) notef(p Pos, value, format string, args ...any) finding {
+	return fs.add(p, Note, value, format, args...)
 }
 
 func (fs *findings) add(p Pos, s Severity, value, format string, args ...any) finding {

@@ -293,7 +293,7 @@ func (b *binder) serversOf(d *serviceDraft, port uint16) (out []RealServer) {
 		}
 		seen[addr] = true
 		if !r.resolved {
-			r.resolve(d, addr)
+			b.resolveCheckers(r, d, addr)
 		}
 		out = append(out, RealServer{
 			Pos: r.statement.Pos, Addr: addr, Method: r.delivery.method, Tunnel: r.delivery.modelTunnel(),
@@ -314,16 +314,14 @@ func serverAddr(addr netip.AddrPort, m Method, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(addr.Addr(), port)
 }
 
-// resolve gives a server its checkers, with all that they inherit. As in keepalived, they probe the port that is
-// written, even where the service has another.
-func (r *serverDraft) resolve(d *serviceDraft, addr netip.AddrPort) {
+// resolveCheckers gives a server its checkers, with all that they inherit. As in keepalived, they probe the port that
+// is written, even where the service has another.
+func (b *binder) resolveCheckers(r *serverDraft, d *serviceDraft, addr netip.AddrPort) {
 	r.resolved = true
 	if r.addr.Port() != 0 {
 		addr = r.addr
 	}
 	for _, c := range r.checkers {
-		if checker := c.resolve(d, r, addr); checker != nil {
-			r.model = append(r.model, checker)
-		}
+		r.model = append(r.model, b.resolveChecker(c, d, r, addr))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -174,21 +175,42 @@ func checkServer(t *testing.T, v *config.VirtualServer, r config.RealServer) {
 		t.Errorf("a server that cannot run: %+v", r)
 	}
 	for _, k := range r.Checkers {
-		o := k.Common()
-		if !o.Connect.IsValid() || o.DelayLoop <= 0 || o.ConnectTimeout <= 0 || o.DelayBeforeRetry < 0 || o.Warmup < 0 {
-			t.Errorf("a check that cannot run: %+v", o)
+		checkChecker(t, k)
+	}
+}
+
+func checkChecker(t *testing.T, k config.Checker) {
+	t.Helper()
+	o := k.Common()
+	switch k := k.(type) {
+	case config.BFDCheck:
+		if k.Name == "" {
+			t.Error("BFDCheck without name")
 		}
-		h, ok := k.(config.HTTPGet)
-		if !ok {
-			continue
+		return
+	case config.FileCheck:
+		if k.Name == "" {
+			t.Error("FileCheck without name")
 		}
-		for _, u := range h.URLs {
-			if u.Path == "" || len(u.Statuses) == 0 {
+		return
+	case config.MiscCheck:
+		if len(k.Command.Args) == 0 || k.Timeout <= 0 {
+			t.Errorf("a program that cannot run: %+v", k)
+		}
+	case config.HTTPGet:
+		for _, u := range k.URLs {
+			if len(u.Statuses) == 0 {
 				t.Errorf("a url that cannot be probed: %+v", u)
 			}
+			if u.Regex != nil {
+				regexp.MustCompile(u.Regex.Expr())
+			}
 		}
-		if len(h.URLs) == 0 {
+		if len(k.URLs) == 0 {
 			t.Error("HTTPGet without url")
 		}
+	}
+	if _, misc := k.(config.MiscCheck); !misc && (!o.Connect.IsValid() || o.ConnectTimeout <= 0) || o.DelayLoop <= 0 || o.DelayBeforeRetry < 0 || o.Warmup < 0 {
+		t.Errorf("a check that cannot run: %+v", o)
 	}
 }

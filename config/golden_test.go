@@ -196,19 +196,40 @@ func describeChecker(b *strings.Builder, k config.Checker) {
 	if o.BindAddr.IsValid() || o.BindPort != 0 || o.BindInterface != "" {
 		fmt.Fprintf(b, " from %s port %d dev %q", o.BindAddr, o.BindPort, o.BindInterface)
 	}
+	item(b, "mark", o.Fwmark, o.Fwmark != 0)
 	fmt.Fprintf(b, ", timeout %s, every %s, retry %d after %s, warmup %s, alpha %t", o.ConnectTimeout, o.DelayLoop, o.Retry, o.DelayBeforeRetry, o.Warmup, o.Alpha)
-	h, ok := k.(config.HTTPGet)
-	if !ok {
-		b.WriteString("\n")
-		return
+	item(b, "log all", "", o.LogAllFailures)
+	switch k := k.(type) {
+	case config.SMTPCheck:
+		fmt.Fprintf(b, ", helo %s", k.HeloName)
+	case config.DNSCheck:
+		fmt.Fprintf(b, ", %s %s", k.Type, k.Name)
+	case config.UDPCheck:
+		fmt.Fprintf(b, ", send %x, reply %t %d-%d %x mask %x", k.Payload, k.RequireReply, k.MinReply, k.MaxReply, k.Reply, k.ReplyMask)
+	case config.MiscCheck:
+		describeCommand(b, "run", &k.Command)
+		fmt.Fprintf(b, " for %s, dynamic %t", k.Timeout, k.Dynamic)
+	case config.BFDCheck:
+		fmt.Fprintf(b, ", name %s", k.Name)
+	case config.FileCheck:
+		fmt.Fprintf(b, ", name %s weight %d reverse %t", k.Name, k.Weight, k.Reverse)
+	case config.HTTPGet:
+		describeHTTP(b, k)
 	}
-	fmt.Fprintf(b, ", HTTP %s, fast %t\n", h.Version, h.FastRecovery)
+	b.WriteString("\n")
+}
+
+func describeHTTP(b *strings.Builder, h config.HTTPGet) {
+	fmt.Fprintf(b, ", HTTP %s, fast %t", h.Version, h.FastRecovery)
+	item(b, "sni", h.SNIName, h.SNI)
 	for _, u := range h.URLs {
-		fmt.Fprintf(b, "      url %s host %q statuses %v", u.Path, u.Host, u.Statuses)
+		fmt.Fprintf(b, "\n      url %s host %q statuses %v", u.Path, u.Host, u.Statuses)
 		if u.HasDigest {
 			fmt.Fprintf(b, " digest %x", u.Digest)
 		}
-		b.WriteString("\n")
+		if r := u.Regex; r != nil {
+			fmt.Fprintf(b, " regex %q no match %t from %d to %d", r.Expr(), r.NoMatch, r.MinOffset, r.MaxOffset)
+		}
 	}
 }
 

@@ -34,6 +34,8 @@ type keyword struct {
 	shell bool
 	// lax words may lack their parameter: keepalived says so and goes on, where it exits otherwise.
 	lax bool
+	// fault words are reported by `keepalived -t` though they have their effect: some of the deprecated ones.
+	fault bool
 }
 
 // canonical returns the name that handlers know.

@@ -109,13 +109,29 @@ func TestEveryKeywordIsBound(t *testing.T) {
 	}
 }
 
-// insideUnserved reports whether a context stands in a block that a note names already.
+// insideUnserved reports whether a context stands in a block that is not bound, which a note names already.
 func insideUnserved(context string) bool {
-	switch context {
-	case "", "global_defs", "vrrp_instance", "virtual_server", "real_server", "TCP_CHECK", "HTTP_GET", "SSL_GET", "url":
-		return false
+	for context != "" {
+		outer, k := opener(context)
+		if k.use == unserved || k.use == inert {
+			return true
+		}
+		context = outer
 	}
-	return true
+	return false
+}
+
+// opener returns the keyword that opens a context, and the context where that stands: of several the first.
+func opener(context string) (outer string, k *keyword) {
+	found := false
+	for c, ks := range keywords {
+		for i := range ks {
+			if ks[i].block == context && ks[i].name == context && (!found || c < outer) {
+				outer, k, found = c, &ks[i], true
+			}
+		}
+	}
+	return outer, k
 }
 
 // configurationWith returns a configuration that holds k in its context with values that fit, and the line of k.
@@ -160,24 +176,18 @@ func braces(k *keyword) string {
 // wrap puts a line into the blocks of its context.
 func wrap(context, line string) (text string, n int) {
 	for context != "" {
-		outer, opener := "", context
-		for c, ks := range keywords {
-			for _, k := range ks {
-				if k.block == context && k.name == context && (outer == "" || c < outer) {
-					outer = c
-				}
-			}
-		}
+		outer, _ := opener(context)
+		words := context
 		switch context {
 		case "virtual_server", "real_server":
-			opener += " 192.0.2.1 80"
+			words += " 192.0.2.1 80"
 		case "global_defs", "garp_group", "SSL":
 		default:
 			if outer == "" {
-				opener += " x"
+				words += " x"
 			}
 		}
-		line = opener + " {\n" + line + "\n}"
+		line = words + " {\n" + line + "\n}"
 		n++
 		context = outer
 	}

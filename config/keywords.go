@@ -55,17 +55,17 @@ var keywords = map[string][]keyword{
 	"SSL_GET":        join(connectKeywords, retryKeywords, httpKeywords, sslKeywords),
 	"url":            urlKeywords,
 	"SMTP_CHECK":     join(connectKeywords, retryKeywords, smtpKeywords),
-	"host":           connectKeywords,
+	"host":           join(connectKeywords, retryKeywords),
 	"DNS_CHECK":      join(connectKeywords, retryKeywords, dnsKeywords),
 	"UDP_CHECK":      join(connectKeywords, retryKeywords, udpKeywords),
 	"MISC_CHECK":     join(retryKeywords, miscKeywords),
 	"BFD_CHECK": {
-		{name: "name", tier: 'C', args: str(), lax: true},
-		{name: "alpha", tier: 'C', args: onOff()},
+		{name: "name", tier: 'C', use: served, args: some(), lax: true},
+		{name: "alpha", tier: 'C', use: served, args: onOff()},
 	},
 	"FILE_CHECK": {
-		{name: "track_file", tier: 'C', args: str()},
-		{name: "weight", tier: 'C', args: one(signed(-maxInt32, maxInt32), opt(enum("reverse", "noreverse"))), lax: true},
+		{name: "track_file", tier: 'C', use: served, args: str()},
+		{name: "weight", tier: 'C', use: served, args: one(signed(-maxInt32, maxInt32), opt(enum("reverse", "noreverse"))), lax: true},
 		{name: "dynamic", tier: 'N', use: inert, why: "the manual names it, the parser never knew it"},
 	},
 }

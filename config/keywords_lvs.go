@@ -34,13 +34,13 @@ var virtualServerKeywords = []keyword{
 	{name: "sorry_server_inhibit", tier: 'C', use: served},
 	{name: "sorry_server_lvs_method", tier: 'C', use: served, args: rest()},
 	{name: "virtualhost", tier: 'B', use: served, args: str(), lax: true},
-	{name: "quorum", tier: 'B', use: served, args: one(num(1, maxUint32))},
+	{name: "quorum", tier: 'B', use: served, args: str()},
 	{name: "hysteresis", tier: 'C', use: served, args: one(num(0, maxUint32))},
 	{name: "quorum_up", tier: 'B', use: later, args: some(), shell: true},
 	{name: "quorum_down", tier: 'B', use: later, args: some(), shell: true},
-	{name: "alpha", tier: 'B', use: served, args: onOff()},
+	{name: "alpha", tier: 'B', use: served},
 	{name: "omega", tier: 'B', use: served},
-	{name: "inhibit_on_failure", tier: 'B', use: served, args: onOff()},
+	{name: "inhibit_on_failure", tier: 'B', use: served},
 	{name: "ha_suspend", tier: 'C', use: later},
 	{name: "connect_timeout", tier: 'A', use: served, args: connectTimeout()},
 	{name: "retry", tier: 'A', use: served, args: one(num(1, maxUint32))},
@@ -74,26 +74,26 @@ var realServerKeywords = []keyword{
 	{name: "TCP_CHECK", tier: 'A', use: served, block: "TCP_CHECK"},
 	{name: "HTTP_GET", tier: 'A', use: served, block: "HTTP_GET"},
 	{name: "SSL_GET", tier: 'A', use: later, block: "SSL_GET", why: withoutCheck},
-	{name: "SMTP_CHECK", tier: 'B', block: "SMTP_CHECK", why: withoutCheck},
-	{name: "DNS_CHECK", tier: 'B', block: "DNS_CHECK", why: withoutCheck},
-	{name: "MISC_CHECK", tier: 'A', block: "MISC_CHECK", why: withoutCheck},
-	{name: "UDP_CHECK", tier: 'C', block: "UDP_CHECK", why: withoutCheck},
-	{name: "PING_CHECK", tier: 'C', block: "PING_CHECK", why: withoutCheck},
-	{name: "BFD_CHECK", tier: 'C', block: "BFD_CHECK", why: withoutCheck},
-	{name: "FILE_CHECK", tier: 'C', block: "FILE_CHECK", why: withoutCheck},
+	{name: "SMTP_CHECK", tier: 'B', use: later, block: "SMTP_CHECK", why: withoutCheck},
+	{name: "DNS_CHECK", tier: 'B', use: later, block: "DNS_CHECK", why: withoutCheck},
+	{name: "MISC_CHECK", tier: 'A', use: later, block: "MISC_CHECK", why: withoutCheck},
+	{name: "UDP_CHECK", tier: 'C', use: later, block: "UDP_CHECK", why: withoutCheck},
+	{name: "PING_CHECK", tier: 'C', use: later, block: "PING_CHECK", why: withoutCheck},
+	{name: "BFD_CHECK", tier: 'C', use: later, block: "BFD_CHECK", why: withoutCheck},
+	{name: "FILE_CHECK", tier: 'C', use: later, block: "FILE_CHECK", why: withoutCheck},
 }
 
 const withoutCheck = "the server is judged without it"
 
 // connectKeywords say where a checker connects to.
 var connectKeywords = []keyword{
-	{name: "connect_ip", tier: 'B', use: served, args: addr()},
+	{name: "connect_ip", tier: 'B', use: served, args: str()},
 	{name: "connect_port", tier: 'B', use: served, args: one(num(1, 65535))},
-	{name: "bindto", tier: 'B', use: served, args: addr()},
+	{name: "bindto", tier: 'B', use: served, args: str()},
 	{name: "bind_port", tier: 'B', use: served, args: one(num(1, 65535))},
-	{name: "bind_if", tier: 'B', use: served, args: link()},
+	{name: "bind_if", tier: 'B', use: served, args: str()},
 	{name: "connect_timeout", tier: 'A', use: served, args: connectTimeout()},
-	{name: "fwmark", tier: 'C', args: one(num(0, maxUint32))},
+	{name: "fwmark", tier: 'C', use: later, args: one(num(0, maxUint32))},
 }
 
 // retryKeywords say how often a checker probes.
@@ -103,23 +103,23 @@ var retryKeywords = []keyword{
 	{name: "warmup", tier: 'B', use: served, args: anyTimer()},
 	{name: "delay_loop", tier: 'B', use: served, args: posTimer()},
 	{name: "alpha", tier: 'B', use: served, args: onOff()},
-	{name: "log_all_failures", tier: 'C', args: onOff()},
+	{name: "log_all_failures", tier: 'C', use: later, args: onOff()},
 }
 
 // httpKeywords are the own words of HTTP_GET and SSL_GET.
 var httpKeywords = []keyword{
-	{name: "nb_get_retry", tier: 'A', use: deprecated, as: "retry", args: one(num(0, maxUint32))},
+	{name: "nb_get_retry", tier: 'A', use: deprecated, as: "retry", fault: true, args: one(num(0, maxUint32))},
 	{name: "virtualhost", tier: 'B', use: served, args: str(), lax: true},
 	{name: "http_protocol", tier: 'B', use: served, args: one(enumFold("1.0", "1.0C", "1.1")), lax: true},
 	{name: "fast_recovery", tier: 'C', use: served, args: onOff()},
-	{name: "enable_sni", tier: 'C', args: onOff()},
-	{name: "sni_name", tier: 'C', args: str()},
+	{name: "enable_sni", tier: 'C', use: later, args: onOff()},
+	{name: "sni_name", tier: 'C', use: later, args: str()},
 	{name: "url", tier: 'A', use: served, block: "url"},
 }
 
 // sslKeywords are the own words of SSL_GET.
 var sslKeywords = []keyword{
-	{name: "tls_compliant", tier: 'C', args: onOff()},
+	{name: "tls_compliant", tier: 'C', use: later, args: onOff()},
 }
 
 // urlKeywords are the words of url.
@@ -128,35 +128,35 @@ var urlKeywords = []keyword{
 	{name: "digest", tier: 'A', use: served, args: str()},
 	{name: "status_code", tier: 'A', use: served, args: rest()},
 	{name: "virtualhost", tier: 'B', use: served, args: str(), lax: true},
-	{name: "regex", tier: 'C', args: str(), shell: true, lax: true},
-	{name: "regex_no_match", tier: 'C'},
-	{name: "regex_options", tier: 'C', args: some(), lax: true},
-	{name: "regex_min_offset", tier: 'C', args: one(num(0, maxInt32)), lax: true},
-	{name: "regex_max_offset", tier: 'C', args: one(num(0, maxInt32)), lax: true},
-	{name: "regex_stack", tier: 'C', args: one(num(0, maxUint32), num(0, maxUint32)), lax: true},
-	{name: "tls_compliant", tier: 'C', args: onOff()},
+	{name: "regex", tier: 'C', use: later, args: rest(), shell: true},
+	{name: "regex_no_match", tier: 'C', use: later},
+	{name: "regex_options", tier: 'C', use: later, args: rest()},
+	{name: "regex_min_offset", tier: 'C', use: later, args: rest()},
+	{name: "regex_max_offset", tier: 'C', use: later, args: rest()},
+	{name: "regex_stack", tier: 'C', use: later, args: rest()},
+	{name: "tls_compliant", tier: 'C', use: later, args: onOff()},
 }
 
 // smtpKeywords, dnsKeywords, udpKeywords and miscKeywords are the own words of those checkers.
 var (
 	smtpKeywords = []keyword{
-		{name: "helo_name", tier: 'B', args: str(), lax: true},
-		{name: "host", tier: 'B', block: "host"},
+		{name: "helo_name", tier: 'B', use: served, args: str(), lax: true},
+		{name: "host", tier: 'B', use: deprecated, block: "host", why: "write one SMTP_CHECK for each host"},
 	}
 	dnsKeywords = []keyword{
-		{name: "type", tier: 'B', args: one(enumFold("A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "RRSIG", "DNSKEY"))},
-		{name: "name", tier: 'B', args: str()},
+		{name: "type", tier: 'B', use: served, args: one(enumFold("A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "RRSIG", "DNSKEY"))},
+		{name: "name", tier: 'B', use: served, args: str()},
 	}
 	udpKeywords = []keyword{
-		{name: "payload", tier: 'C', args: some(), lax: true},
-		{name: "require_reply", tier: 'C', args: rest()},
-		{name: "min_reply_length", tier: 'C', args: one(num(0, 65535))},
-		{name: "max_reply_length", tier: 'C', args: one(num(0, 65535))},
+		{name: "payload", tier: 'C', use: served, args: some(), lax: true},
+		{name: "require_reply", tier: 'C', use: served, args: rest()},
+		{name: "min_reply_length", tier: 'C', use: served, args: one(num(0, 65535))},
+		{name: "max_reply_length", tier: 'C', use: served, args: one(num(0, 65535))},
 	}
 	miscKeywords = []keyword{
-		{name: "misc_path", tier: 'A', args: some(), shell: true, lax: true},
-		{name: "misc_timeout", tier: 'A', args: one(num(0, maxUint32))},
-		{name: "misc_dynamic", tier: 'A'},
-		{name: "user", tier: 'A', args: one(arg{}, opt(arg{})), lax: true},
+		{name: "misc_path", tier: 'A', use: served, args: some(), shell: true, lax: true},
+		{name: "misc_timeout", tier: 'A', use: served, args: one(num(0, maxUint32/1000000))},
+		{name: "misc_dynamic", tier: 'A', use: served},
+		{name: "user", tier: 'A', use: served, args: one(arg{}, opt(arg{})), lax: true},
 	}
 )

@@ -107,8 +107,17 @@ type Regex struct {
 	Options string
 	// NoMatch is regex_no_match: the check fails on a match.
 	NoMatch bool
-	// MinOffset and MaxOffset bound where a match may begin, in bytes from the start of the body; MaxOffset 0 is no bound.
+	// MinOffset and MaxOffset bound where a match may begin, in bytes from the start of the body: at MinOffset or later
+	// and before MaxOffset, which is 0 without a bound.
 	MinOffset, MaxOffset int
+}
+
+// Expr returns the expression with its options, as regexp.Compile takes it.
+func (r *Regex) Expr() string {
+	if r.Options == "" {
+		return r.Pattern
+	}
+	return "(?" + r.Options + ")" + r.Pattern
 }
 
 // An SMTPCheck passes when a mail server greets, takes a HELO and says good-bye.
@@ -182,7 +191,7 @@ type FileCheck struct {
 	CheckOptions
 	// Name is that of a TrackFile of the configuration.
 	Name string
-	// Weight multiplies the number, −253 to 253; Reverse turns its sign.
+	// Weight multiplies the number, -2147483647 to 2147483647; Reverse turns its sign.
 	Weight  int
 	Reverse bool
 }

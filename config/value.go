@@ -75,10 +75,10 @@ func (b *binder) extra(k *keyword, ws []Word) {
 	text := strings.Join(all, " ")
 	if len(known) > 0 {
 		b.diags.errorf(ws[0].Pos, text, "%s is followed by %q, which is ignored: a line holds one statement, and here also %s",
-			k.name, text, strings.Join(known, ", "))
+			k.name, text, strings.Join(known, ", ")).silent()
 		return
 	}
-	b.diags.errorf(ws[0].Pos, text, "%s is followed by %q, which is ignored", k.name, text)
+	b.diags.errorf(ws[0].Pos, text, "%s is followed by %q, which is ignored", k.name, text).silent()
 }
 
 // expected describes what an arg takes, as it stands after "is not".
