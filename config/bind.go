@@ -16,12 +16,20 @@ type Host struct {
 	// Links are the properties of interfaces, where they are known; one that is only in Interfaces is taken for an
 	// Ethernet device with addresses of both families.
 	Links []Link
+	// RouteNames are the names that routes and rules may have instead of numbers.
+	RouteNames RouteNames
+	// Users are the names of the users that scripts can run as; nil: nothing is known of them.
+	Users []string
+	// Programs tells about files that commands begin with, by the name that Programs returns. Of those that are
+	// missing here nothing is known.
+	Programs map[string]Program
 }
 
-// Load parses and binds in one step and returns the findings of both, sorted together.
-func Load(fsys fs.FS, name string, opts Options, host Host) (*Config, Diagnostics) {
+// Load parses and binds in one step and returns the findings of both, sorted together. host tells about the machine,
+// once the file is known: which programs it runs, say.
+func Load(fsys fs.FS, name string, opts Options, host func(*File) Host) (*Config, Diagnostics) {
 	f, parsed := Parse(fsys, name, opts)
-	c, bound := Bind(f, host)
+	c, bound := Bind(f, host(f))
 	return c, append(parsed, bound...).sorted(f.Files)
 }
 
@@ -32,25 +40,26 @@ func Bind(f *File, host Host) (*Config, Diagnostics) {
 	b := &binder{
 		host: host, config: &Config{},
 		noted: make(map[noteKey]*note), answers: make(map[noteKey]answer),
-		instances: make(map[string]Pos), routers: make(map[routerKey]string), groups: make(map[string]*vsGroup), above: make(map[string]map[string]bool),
+		groups: make(map[string]*vsGroup), vrrpBinder: newVRRPBinder(f),
 	}
 	b.globals(f)
 	b.each("", f.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.canonical() {
 		case "global_defs":
 			b.globalDefs(s)
-		case "vrrp_instance":
-			b.instance(s, vs)
 		case "virtual_server":
 			b.virtualServer(s, vs)
 		case "virtual_server_group":
 			b.serviceGroup(s, vs)
 		default:
-			panic(unbound("", k))
+			if !b.blockTop(k, s, vs) && !b.listTop(k, s) && !b.wordTop(k, s, vs) {
+				panic(unbound("", k))
+			}
 		}
 	})
 	b.finishServices()
-	b.checkReferences(f)
+	b.finishVRRP()
+	b.finishScripts()
 	b.flushNotes()
 	return b.config, b.diags.list.sorted(f.Files)
 }
@@ -72,14 +81,12 @@ type binder struct {
 	order   []noteKey
 
 	dynamicInterfaces bool
-	strict            bool                 // vrrp_strict
-	version           int                  // vrrp_version
-	instances         map[string]Pos       // all names
-	routers           map[routerKey]string // of the model
 	services          []*serviceDraft
-	groups            map[string]*vsGroup        // virtual_server_group by name
-	above             map[string]map[string]bool // names of blocks above this one, by keyword
-	answers           map[noteKey]answer         // of meant
+	groups            map[string]*vsGroup // virtual_server_group by name
+	answers           map[noteKey]answer  // of meant
+
+	vrrpBinder
+	scriptBinder
 }
 
 // each checks the statements of a block and gives those that are served to fn; fn may be nil. Words that the context
@@ -98,13 +105,10 @@ func (b *binder) each(context string, ss []*Statement, fn func(*keyword, *Statem
 			continue
 		}
 		vs, ok := b.check(k, s)
-		if !b.blockFits(k, s) || !ok {
+		if !b.blockFits(k, s) || !ok && (k.fallback == "" || vs == nil) {
 			continue
 		}
 		b.note(k, s)
-		if context == "" && len(s.Args) > 0 {
-			b.define(k.name, s.Args[0].Text)
-		}
 		switch k.use {
 		case served, partly, later, deprecated:
 			if fn != nil {
@@ -283,20 +287,21 @@ func also(places []Pos) string {
 
 // globals looks ahead for the words of global_defs that change how the rest is checked.
 func (b *binder) globals(f *File) {
-	b.version = 2
+	b.defaults = standardDefaults()
 	for _, s := range f.Statements {
 		if s.Keyword != "global_defs" || s.Block == nil {
 			continue
 		}
 		for _, g := range s.Block.Statements {
+			b.scriptGlobals(g)
 			switch g.Keyword {
 			case "dynamic_interfaces":
 				b.dynamicInterfaces = true
 			case "vrrp_strict":
-				b.strict = true
+				b.defaults.strict = true
 			case "vrrp_version":
 				if len(g.Args) == 1 && g.Args[0].Text == "3" {
-					b.version = 3
+					b.defaults.version = 3
 				}
 			}
 		}

@@ -7,8 +7,15 @@ func (b *binder) command(s *Statement) *Command {
 	if c == nil {
 		return nil
 	}
+	c.User = b.scriptUser
+	user := ""
 	if len(s.Args) > 1 {
-		c.User = s.Args[1].Text
+		user = s.Args[1].Text
+		c.User = user
+	}
+	if !b.runnable(s, user) {
+		b.scripts = b.scripts[:len(b.scripts)-1]
+		return nil
 	}
 	if len(s.Args) > 2 {
 		c.Group = s.Args[2].Text
@@ -37,6 +44,7 @@ func (b *binder) onlyCommand(s *Statement) *Command {
 		b.diags.errorf(w.Pos, w.Text, "%s has no command; it is ignored", s.Keyword)
 		return nil
 	}
+	b.scripts = append(b.scripts, scriptUse{w, parts[0].Text, s.Keyword == "script"})
 	c := &Command{Pos: s.Pos}
 	for _, p := range parts {
 		c.Args = append(c.Args, p.Text)

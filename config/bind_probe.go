@@ -272,7 +272,7 @@ func (b *binder) bfdWords(r *serverDraft, d *checkDraft) ownWords {
 		case d.dropped:
 		case len(s.Args) > 1:
 			drop(s.Args[1], "BFD_CHECK takes one name")
-		case !b.defined("bfd_instance", w.Text):
+		case !b.trackedBFDs.has(w.Text):
 			drop(w, "there is no bfd_instance %s above", w.Text)
 		case c.Name != "":
 			drop(w, "name is given already (%s)", c.Name)
@@ -303,7 +303,7 @@ func (b *binder) fileWords(d *checkDraft) ownWords {
 		switch k.canonical() {
 		case "track_file":
 			w := vs[0].word
-			if !b.defined("track_file", w.Text) {
+			if !b.trackedFiles.has(w.Text) {
 				b.diags.errorf(w.Pos, w.Text, "there is no track_file %s above; it is ignored", w.Text)
 				return true
 			}
@@ -317,15 +317,4 @@ func (b *binder) fileWords(d *checkDraft) ownWords {
 		d.check = c
 		return true
 	}
-}
-
-// defined reports whether a block of the top level with this name stands above.
-func (b *binder) defined(kind, name string) bool { return b.above[kind][name] }
-
-// define remembers the name of a block of the top level.
-func (b *binder) define(kind, name string) {
-	if b.above[kind] == nil {
-		b.above[kind] = make(map[string]bool)
-	}
-	b.above[kind][name] = true
 }

@@ -15,7 +15,7 @@ import (
 // load reads text as keepalived.conf on the test host.
 func load(text string) (*config.Config, config.Diagnostics) {
 	fsys := fstest.MapFS{"keepalived.conf": {Data: []byte(text)}}
-	return config.Load(fsys, "keepalived.conf", config.Options{}, site)
+	return config.Load(fsys, "keepalived.conf", config.Options{}, onSite)
 }
 
 // TestDiagnosticSaysWhereWhatAndInstead holds the form that an operator reads.
@@ -75,7 +75,7 @@ func TestMainFileThatCannotBeRead(t *testing.T) {
 		{"fine.cfg", ""},
 	}
 	for _, tt := range tests {
-		c, diags := config.Load(fsys, tt.name, config.Options{Root: "/"}, site)
+		c, diags := config.Load(fsys, tt.name, config.Options{Root: "/"}, onSite)
 		if c == nil {
 			t.Fatalf("%s: no model", tt.name)
 		}
@@ -91,7 +91,7 @@ func TestMainFileThatCannotBeRead(t *testing.T) {
 func TestRandomIsRepeatable(t *testing.T) {
 	fsys := fstest.MapFS{"x": {Data: []byte("global_defs {\nrouter_id ${_RANDOM}-${_RANDOM 5}-${_RANDOM 7 9}\n}\n")}}
 	id := func(seed uint64) string {
-		c, _ := config.Load(fsys, "x", config.Options{Seed: seed}, site)
+		c, _ := config.Load(fsys, "x", config.Options{Seed: seed}, onSite)
 		return c.RouterID
 	}
 	if a, b, c := id(1), id(1), id(2); a != b || a == c {
@@ -114,7 +114,7 @@ func TestInterfacesThatMayAppear(t *testing.T) {
 		t.Errorf("dynamic_interfaces has no effect: %v", diags)
 	}
 	fsys := fstest.MapFS{"x": {Data: []byte(text)}}
-	if c, diags := config.Load(fsys, "x", config.Options{}, config.Host{AnyInterface: true}); len(c.Instances) != 1 || diags.HasErrors() {
+	if c, diags := config.Load(fsys, "x", config.Options{}, anyHost); len(c.Instances) != 1 || diags.HasErrors() {
 		t.Errorf("AnyInterface has no effect: %v", diags)
 	}
 }
@@ -174,7 +174,7 @@ func BenchmarkLoad(b *testing.B) {
 	b.SetBytes(int64(text.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		c, diags := config.Load(fsys, "keepalived.conf", config.Options{}, site)
+		c, diags := config.Load(fsys, "keepalived.conf", config.Options{}, onSite)
 		if len(c.VirtualServers) != 1000 || len(diags) != 0 {
 			b.Fatal(len(c.VirtualServers), diags)
 		}

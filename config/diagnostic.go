@@ -181,6 +181,7 @@ type finding struct{ d *Diagnostic }
 func (f finding) suggest(s string) { f.d.Suggestion = s }
 func (f finding) fatal()           { f.d.Fatal, f.d.Exit = true, ExitMissing }
 func (f finding) warning()         { f.d.Severity = Warning }
+func (f finding) note()            { f.d.Severity, f.d.Exit = Note, ExitOK }
 
 // silent marks what keepalived takes without a word, or tells without counting it.
 func (f finding) silent() finding { f.d.Exit = ExitOK; return f }

@@ -18,7 +18,14 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // site is the host that the acceptance configurations are written for.
-var site = config.Host{Interfaces: []string{"lo", "eth0", "eth1", "eth2", "bond0.2", "bond0.10", "ens3"}}
+var site = config.Host{
+	Interfaces: []string{"lo", "eth0", "eth1", "eth2", "bond0.2", "bond0.10", "ens3"},
+	Users:      []string{"root", "nobody"},
+	Programs:   map[string]config.Program{"/bin/true": {}, "/usr/local/bin/does-not-exist.sh": {Missing: true}},
+}
+
+func onSite(*config.File) config.Host  { return site }
+func anyHost(*config.File) config.Host { return config.Host{AnyInterface: true} }
 
 // TestKeepalivedConfigurations loads every acceptance configuration and compares findings and model with its golden
 // file.
@@ -26,7 +33,7 @@ func TestKeepalivedConfigurations(t *testing.T) {
 	fsys := os.DirFS("testdata/keepalived")
 	for _, name := range configurations(t, fsys, "*.conf", "bad/*.conf") {
 		t.Run(name, func(t *testing.T) {
-			c, diags := config.Load(fsys, name, config.Options{ConfigID: "main"}, site)
+			c, diags := config.Load(fsys, name, config.Options{ConfigID: "main"}, onSite)
 			compare(t, filepath.Join("testdata/golden", name), describe(c, diags))
 			if !strings.HasPrefix(name, "bad/") && diags.HasErrors() {
 				t.Errorf("a valid file has errors: %v", diags)
@@ -45,7 +52,7 @@ func TestLanguage(t *testing.T) {
 				ConfigID:  "main",
 				LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 				MaxLines:  2000,
-			}, site)
+			}, onSite)
 			compare(t, filepath.Join("testdata/language", name), describe(c, diags))
 		})
 	}
@@ -96,32 +103,11 @@ func describe(c *config.Config, diags config.Diagnostics) string {
 		fmt.Fprintf(&b, "%s%s\n", diags[i].Error(), fatal)
 	}
 	fmt.Fprintf(&b, "---\nrouter_id %q\n", c.RouterID)
-	for _, i := range c.Instances {
-		fmt.Fprintf(&b, "vrrp_instance %s line %d: interface %s, vrid %d, priority %d, master %t, advert %s\n",
-			i.Name, i.Pos.Line, i.Interface, i.VRID, i.Priority, i.Master, i.AdvertInterval)
-		describeAddresses(&b, "address", i.Addresses)
-		describeAddresses(&b, "excluded", i.Excluded)
-	}
+	describeVRRP(&b, c)
 	for i := range c.VirtualServers {
 		describeService(&b, &c.VirtualServers[i])
 	}
 	return b.String()
-}
-
-func describeAddresses(b *strings.Builder, what string, as []config.Address) {
-	for _, a := range as {
-		fmt.Fprintf(b, "  %s %s line %d: dev %s", what, a.Prefix, a.Pos.Line, a.Device)
-		if a.Broadcast.IsValid() {
-			fmt.Fprintf(b, " brd %s", a.Broadcast)
-		}
-		if a.Label != "" {
-			fmt.Fprintf(b, " label %s", a.Label)
-		}
-		if a.Scope != 0 {
-			fmt.Fprintf(b, " scope %d", a.Scope)
-		}
-		b.WriteString("\n")
-	}
 }
 
 // describeService writes a service; what is unset is left out.
@@ -247,7 +233,7 @@ func TestBadConfigurations(t *testing.T) {
 			if m == nil {
 				t.Fatal("the first line lists no line numbers")
 			}
-			_, diags := config.Load(fsys, name, config.Options{}, site)
+			_, diags := config.Load(fsys, name, config.Options{}, onSite)
 			for _, want := range strings.Split(m[1], ", ") {
 				if !slices.ContainsFunc(diags, func(d config.Diagnostic) bool { return fmt.Sprint(d.Line) == want }) {
 					t.Errorf("nothing is reported on line %s: %v", want, diags)

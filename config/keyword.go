@@ -36,6 +36,9 @@ type keyword struct {
 	lax bool
 	// fault words are reported by `keepalived -t` though they have their effect: some of the deprecated ones.
 	fault bool
+	// fallback says what a value that cannot be used sets nevertheless ("100 is used"): the handler is called then, too,
+	// with that value unset.
+	fallback string
 }
 
 // canonical returns the name that handlers know.

@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // An Address is one line of virtual_ipaddress, virtual_ipaddress_excluded or static_ipaddress.
 type Address struct {
@@ -25,10 +28,34 @@ type Address struct {
 	Home, NoDAD, ManageTemp, NoPrefixRoute, AutoJoin bool
 	// NoTrack leaves the instance alone when the device of the address goes down.
 	NoTrack bool
-	// UseMAC gives the address a virtual MAC device of its own.
-	UseMAC bool
+	// MAC says whether the address goes onto a virtual MAC device above Device.
+	MAC AddressMAC
 	// TrackGroup names the TrackGroup that follows a static address, "" for none.
 	TrackGroup string
+}
+
+// AddressMAC says which virtual MAC device gets an address.
+type AddressMAC uint8
+
+// The virtual MAC devices of an address.
+const (
+	// NoMAC puts the address onto Device itself.
+	NoMAC AddressMAC = iota
+	// InstanceMAC puts it onto the VirtualMAC of its instance, whose Interface is Device.
+	InstanceMAC
+	// OwnMAC puts it onto a device of its own: the MAC of the instance's VRID on top of Device.
+	OwnMAC
+)
+
+// String returns "none", "instance" or "own".
+func (m AddressMAC) String() string {
+	switch m {
+	case InstanceMAC:
+		return "instance"
+	case OwnMAC:
+		return "own"
+	}
+	return "none"
 }
 
 // Forever is the PreferredLifetime of an address that is never deprecated.
@@ -157,7 +184,7 @@ type Rule struct {
 	Not bool
 	// From and To are the zero Prefix where the rule does not ask.
 	From, To netip.Prefix
-	// Priority orders the rules; without one in the file keepalived counts down from 16383.
+	// Priority orders the rules; without one in the file keepalived counts down from 16384.
 	Priority uint32
 	// Action says what a match does; Table and Goto are its operands.
 	Action RuleAction
@@ -222,3 +249,6 @@ func (a RuleAction) String() string {
 	}
 	return "none"
 }
+
+// String returns "first-last".
+func (r Range) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }

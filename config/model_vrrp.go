@@ -207,18 +207,21 @@ type Announce struct {
 
 // A VirtualMAC is the macvlan device of an instance with use_vmac.
 type VirtualMAC struct {
-	// Name of the device, "" for the prefix of global_defs and the VRID.
+	// Name of the device: the configured one, or the prefix of global_defs, a dot and the VRID.
 	Name string
 	// Addr is the configured MAC, all zeros for that of the RFC: 00:00:5e:00:01:VRID, IPv6 00:00:5e:00:02:VRID.
 	Addr [6]byte
 	// NotifyLinks and Group are use_vmac's netlink_notify_msg and group.
 	NotifyLinks bool
 	Group       string
+
+	given    bool // Addr
+	withVRID bool // the last byte is to be the VRID
 }
 
 // An IPVLAN is the ipvlan device of an instance with use_ipvlan.
 type IPVLAN struct {
-	// Name of the device, "" for the prefix of global_defs and the VRID.
+	// Name of the device: the configured one, or the prefix of global_defs, a dot and the VRID.
 	Name string
 	// Mode is "bridge", "private" or "vepa".
 	Mode string
@@ -385,14 +388,6 @@ type InterfaceDelay struct {
 	Down, Up time.Duration
 }
 
-// A LinkPoll is one line of linkbeat_interfaces.
-type LinkPoll struct {
-	Pos       Pos
-	Interface string
-	// Method is "", "MII", "ETHTOOL" or "IOCTL".
-	Method string
-}
-
 // ClientTLS is the SSL block: what HTTPS checkers show to servers.
 type ClientTLS struct {
 	Password, CA, Certificate, Key string
@@ -408,11 +403,6 @@ type Process struct {
 	Instance string
 	// UsePIDDir puts pid files under the run directory.
 	UsePIDDir bool
-	// ChildWait is how long to wait for children at the end.
-	ChildWait time.Duration
-	// LinkPolling asks for links by polling on all interfaces, LinkPolls on some.
-	LinkPolling bool
-	LinkPolls   []LinkPoll
 }
 
 // A Command is a program to run, with its arguments.

@@ -39,6 +39,7 @@ func (b *binder) check(k *keyword, s *Statement) (vs values, ok bool) {
 			break
 		}
 		v, good := b.value(k, a, s.Args[i])
+		v.set = good
 		vs[i] = v
 		ok = ok && good
 	}
@@ -73,12 +74,14 @@ func (b *binder) extra(k *keyword, ws []Word) {
 		}
 	}
 	text := strings.Join(all, " ")
+	instead := ""
 	if len(known) > 0 {
-		b.diags.errorf(ws[0].Pos, text, "%s is followed by %q, which is ignored: a line holds one statement, and here also %s",
-			k.name, text, strings.Join(known, ", ")).silent()
-		return
+		instead = ": a line holds one statement, and here also " + strings.Join(known, ", ")
 	}
-	b.diags.errorf(ws[0].Pos, text, "%s is followed by %q, which is ignored", k.name, text).silent()
+	f := b.diags.errorf(ws[0].Pos, text, "%s is followed by %q, which is ignored%s", k.name, text, instead)
+	if k.block != lines {
+		f.silent()
+	}
 }
 
 // expected describes what an arg takes, as it stands after "is not".
@@ -139,7 +142,11 @@ func (b *binder) value(k *keyword, a arg, w Word) (v value, ok bool) {
 		return v, true
 	}
 	if !ok {
-		b.diags.errorf(w.Pos, w.Text, "%s %q is not %s; it is ignored", k.name, w.Text, expected(a))
+		instead := "it is ignored"
+		if k.fallback != "" {
+			instead = k.fallback
+		}
+		b.diags.errorf(w.Pos, w.Text, "%s %q is not %s; %s", k.name, w.Text, expected(a), instead)
 	}
 	return v, ok
 }

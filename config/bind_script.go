@@ -1,0 +1,127 @@
+package config
+
+import "slices"
+
+// A Program is what is known of the file that a command of a configuration begins with.
+type Program struct {
+	// Missing: there is no such file, or a word without a slash is in no directory of PATH.
+	Missing bool
+	// Unsafe names the component of the path that somebody other than root could replace what is run by: the file
+	// itself or a directory above it; "" if there is none.
+	Unsafe string
+}
+
+// defaultScriptUser runs scripts where script_user is not given and it exists.
+const defaultScriptUser = "keepalived_script"
+
+// A scriptUse is a command of the configuration and where it stands.
+type scriptUse struct {
+	word    Word
+	program string
+	tracked bool // of a vrrp_script
+}
+
+// scriptBinder is what a binder knows of the programs that a configuration runs.
+type scriptBinder struct {
+	security   bool   // enable_script_security
+	scriptUser string // script_user
+	scripts    []scriptUse
+}
+
+// Programs returns the files that the commands of a configuration begin with, as they are written there, each once: what
+// Host.Programs is to tell about.
+func Programs(f *File) []string {
+	var names []string
+	walkCommands("", f.Statements, func(w Word) {
+		if p := programOf(w); p != "" && !slices.Contains(names, p) {
+			names = append(names, p)
+		}
+	})
+	return names
+}
+
+func walkCommands(context string, statements []*Statement, fn func(Word)) {
+	for _, s := range statements {
+		k := lookup(context, s.Keyword)
+		if k == nil {
+			continue
+		}
+		if k.shell && len(s.Args) > 0 {
+			fn(s.Args[0])
+		}
+		if s.Block != nil && k.block != "" && k.block != lines {
+			walkCommands(k.block, s.Block.Statements, fn)
+		}
+	}
+}
+
+// programOf returns the first word of a command, "" if there is none.
+func programOf(w Word) string {
+	parts, ok := shellWords(text{file: w.File, line: w.Line}.at(0, w.Text))
+	if !ok || len(parts) == 0 {
+		return ""
+	}
+	return parts[0].Text
+}
+
+// scriptGlobals reads who runs scripts, before anything that runs one.
+func (b *binder) scriptGlobals(g *Statement) {
+	switch g.Keyword {
+	case "enable_script_security":
+		b.security = true
+	case "script_user":
+		if len(g.Args) == 0 {
+			return
+		}
+		w := g.Args[0]
+		if !b.hasUser(w.Text) {
+			b.diags.errorf(w.Pos, w.Text, "script_user %s does not exist on this host; it is ignored", w.Text)
+			return
+		}
+		b.scriptUser = w.Text
+	}
+}
+
+// hasUser reports whether a user exists, or nothing is known about users.
+func (b *binder) hasUser(name string) bool {
+	return b.host.Users == nil || slices.Contains(b.host.Users, name)
+}
+
+// runnable reports whether somebody can run the command of a statement. user is whom the statement names.
+func (b *binder) runnable(s *Statement, user string) bool {
+	switch {
+	case user != "":
+		if !b.hasUser(user) {
+			b.diags.errorf(s.Pos, user, "user %s of %s does not exist on this host; it is not run", user, s.Keyword).silent()
+			return false
+		}
+	case b.security && b.scriptUser == "" && !b.hasUser(defaultScriptUser):
+		b.diags.errorf(s.Pos, s.Keyword, "%s is not run: with enable_script_security a script needs a user, there is no user %s on this host, and no script_user is set",
+			s.Keyword, defaultScriptUser)
+		return false
+	}
+	return true
+}
+
+// finishScripts checks the programs that the configuration runs.
+func (b *binder) finishScripts() {
+	for _, u := range b.scripts {
+		p, known := b.host.Programs[u.program]
+		switch {
+		case !known:
+		case p.Missing:
+			f := b.diags.errorf(u.word.Pos, u.program, "there is no file %s; it cannot be run", u.program)
+			if !u.tracked {
+				f.silent()
+			}
+		case b.security && p.Unsafe != "":
+			f := b.diags.errorf(u.word.Pos, u.program, "%s is not run: others than root may change %s, and enable_script_security is set", u.program, p.Unsafe)
+			if !u.tracked {
+				f.silent()
+			}
+		case !b.security:
+			b.diags.errorf(u.word.Pos, u.program, "%s is run without enable_script_security in global_defs, by which scripts that others than root may change would be refused", u.program).
+				exit(ExitInsecure).warning()
+		}
+	}
+}
