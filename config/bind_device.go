@@ -319,7 +319,7 @@ func (b *binder) completeAddresses(d *instanceDraft) {
 	} else {
 		a.Extra, a.ExtraAll = b.defaults.announce.Extra, a.ExtraAll || b.defaults.announce.ExtraAll
 	}
-	if !ownMAC && !(others && a.ExtraAll) {
+	if !ownMAC && (!others || !a.ExtraAll) {
 		a.Extra = 0
 	}
 }

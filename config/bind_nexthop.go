@@ -51,7 +51,7 @@ func (d *routeDraft) hopWord(h *NextHop) bool {
 			h.Encap = e
 		}
 	case "realms":
-		h.Realms = d.wordReader.realms(w)
+		h.Realms = d.realms(w)
 		d.settle(w, &d.family, ipv4)
 	case "as":
 		d.fail(w, `"as to" is not for a nexthop`)
@@ -102,7 +102,7 @@ func (d *routeDraft) encapIP(e *Encap, kind Word, f family) bool {
 	}
 	for d.i+1 < len(d.ws) {
 		w, v := d.ws[d.i], d.ws[d.i+1]
-		ok := true
+		var ok bool
 		switch w.Text {
 		case "id":
 			e.ID, ok = decimal(v.Text, math.MaxUint64)

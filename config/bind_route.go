@@ -172,7 +172,7 @@ func (d *routeDraft) how(w Word) bool {
 	case "metric", "priority", "preference":
 		d.Metric, d.HasMetric = uint32(d.number(w, math.MaxUint32)), true
 	case "realms":
-		d.Realms = d.wordReader.realms(w)
+		d.Realms = d.realms(w)
 		d.settle(w, &d.family, ipv4)
 	case "expires":
 		d.settle(w, &d.family, ipv6)
@@ -361,7 +361,7 @@ func (d *routeDraft) or(w Word) {
 
 // destination binds [to] [TYPE] NETWORK.
 func (d *routeDraft) destination(w Word) {
-	ok := true
+	var ok bool
 	if w.Text == "to" {
 		if w, ok = d.value(w); !ok {
 			return

@@ -186,7 +186,7 @@ func (d *ruleDraft) option(w Word) bool {
 			d.Priority, d.hasPriority = uint32(n), true
 		}
 	case "realms":
-		d.Realms, d.forTable = d.wordReader.realms(w), w.Text
+		d.Realms, d.forTable = d.realms(w), w.Text
 		d.settle(w, &d.family, ipv4)
 	case "suppress_prefixlength", "sup_pl":
 		d.SuppressPrefixLength, d.forTable = int32(d.number(w, math.MaxInt32)), w.Text
@@ -218,7 +218,7 @@ func (d *ruleDraft) option(w Word) bool {
 
 // action binds [type] goto N, nop, blackhole, unreachable or prohibit.
 func (d *ruleDraft) action(w Word) {
-	ok := true
+	var ok bool
 	if w.Text == "type" {
 		if w, ok = d.value(w); !ok {
 			return

@@ -160,7 +160,7 @@ func (b *binder) initFile(f *TrackFile, s *Statement) {
 		switch {
 		case text == "overwrite":
 			f.InitOverwrite = true
-		case text != "" && strings.Contains("-0123456789", text[:1]):
+		case text != "" && strings.IndexAny(text[:1], "-0123456789") == 0:
 			n, ok := parseNumber(text, signed(math.MinInt32, math.MaxInt32))
 			if !ok {
 				b.diags.errorf(w.Pos, w.Text, "init_file %q is not a whole number; 0 is used", w.Text)

@@ -38,9 +38,9 @@ func (b *binder) finishVRRP() {
 }
 
 // drop reports why an instance cannot run.
-func (b *binder) drop(d *instanceDraft, pos Pos, value, format string, args ...any) finding {
+func (b *binder) drop(d *instanceDraft, pos Pos, value, format string, args ...any) {
 	d.dropped = true
-	return b.diags.errorf(pos, value, "vrrp_instance "+d.Name+" "+format, args...)
+	b.diags.errorf(pos, value, "vrrp_instance "+d.Name+" "+format, args...)
 }
 
 // fault reports why an instance stays in FAULT.

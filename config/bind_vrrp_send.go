@@ -139,11 +139,11 @@ func (b *binder) announcing(d *instanceDraft, k *keyword, s *Statement, vs value
 	case "garp_master_delay":
 		a.Delay = time.Duration(vs[0].number) * time.Second
 	case "garp_master_repeat":
-		a.Repeat = b.atLeastOne(word, s, vs[0])
+		a.Repeat = b.atLeastOne(word, vs[0])
 	case "garp_master_refresh":
 		a.Refresh = time.Duration(vs[0].number) * time.Second
 	case "garp_master_refresh_repeat":
-		a.RefreshRepeat = b.atLeastOne(word, s, vs[0])
+		a.RefreshRepeat = b.atLeastOne(word, vs[0])
 	case "garp_lower_prio_delay":
 		delay := time.Duration(vs[0].number) * time.Second
 		d.lowerDelay = &delay
@@ -162,7 +162,7 @@ func (b *binder) announcing(d *instanceDraft, k *keyword, s *Statement, vs value
 }
 
 // atLeastOne raises a count of 0 to 1, which versions before 2.0.7 took.
-func (b *binder) atLeastOne(word string, s *Statement, v value) uint32 {
+func (b *binder) atLeastOne(word string, v value) uint32 {
 	if v.number == 0 {
 		b.diags.warnf(v.word.Pos, v.word.Text, "%s 0 is set to 1", word)
 		return 1

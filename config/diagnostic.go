@@ -185,3 +185,6 @@ func (f finding) note()            { f.d.Severity, f.d.Exit = Note, ExitOK }
 
 // silent marks what keepalived takes without a word, or tells without counting it.
 func (f finding) silent() finding { f.d.Exit = ExitOK; return f }
+
+// exit sets what `keepalived -t` makes of the finding.
+func (f finding) exit(e Exit) finding { f.d.Exit = e; return f }

@@ -9,7 +9,7 @@ const (
 	ExitMissing    Exit = 2 // a word lacks its parameter: keepalived stops reading
 	ExitUnreadable Exit = 4 // there is no configuration, or it cannot run
 	ExitFaults     Exit = 5 // something was reported, and keepalived would run
-	ExitInsecure   Exit = 6 // scripts are run without enable_script_security, whatever else was found
+	ExitInsecure   Exit = 6 // scripts are run without enable_script_security, or an include of a strict kind failed
 )
 
 // Exit returns the status that `keepalived -t` would leave with after these findings.

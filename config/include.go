@@ -24,6 +24,14 @@ func (k includeKind) strict(c includeKind) bool {
 	return k == c || c == 'r' || k != 'r' && c == 'm'
 }
 
+// exit returns what `keepalived -t` makes of the failure that kind c introduced.
+func (k includeKind) exit(c includeKind) Exit {
+	if k == 'b' && c == 'm' || !k.strict(c) {
+		return ExitOK
+	}
+	return ExitInsecure
+}
+
 // includeLine recognises an include and returns its pattern: all that stands after it on the line.
 func includeLine(t text) (kind includeKind, pattern text, ok bool) {
 	if !strings.HasPrefix(t.s, "include") {
@@ -68,15 +76,15 @@ func (r *reader) include(kind includeKind, t text) {
 	switch {
 	case len(missing) > 0 && found > 0:
 		if kind.strict('b') {
-			r.diags.errorf(t.pos(0), t.s, "include %s: no file %s", t.s, strings.Join(missing, ", "))
+			r.diags.errorf(t.pos(0), t.s, "include %s: no file %s", t.s, strings.Join(missing, ", ")).exit(ExitInsecure)
 		}
 	case len(missing) > 0:
-		d := r.diags.errorf(t.pos(0), t.s, "include %s: no such file", t.s)
+		d := r.diags.errorf(t.pos(0), t.s, "include %s: no such file", t.s).exit(kind.exit('m'))
 		if !kind.strict('r') {
 			d.warning()
 		}
-	case found == 0 && kind.strict('w'):
-		r.diags.errorf(t.pos(0), t.s, "include %s: no file matches", t.s)
+	case found == 0 && kind.exit('m') != ExitOK:
+		r.diags.errorf(t.pos(0), t.s, "include %s: no file matches", t.s).exit(ExitInsecure)
 	}
 }
 
@@ -144,7 +152,7 @@ func (r *reader) includeFile(kind includeKind, t text, name string, matched bool
 	}
 	data, err := r.load(name)
 	if err != nil {
-		d := r.diags.errorf(t.pos(0), t.s, "include: %v", err)
+		d := r.diags.errorf(t.pos(0), t.s, "include: %v", err).exit(kind.exit('r'))
 		if matched && !kind.strict('r') {
 			d.warning()
 		}

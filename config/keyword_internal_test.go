@@ -85,7 +85,7 @@ func TestEveryKeywordIsBound(t *testing.T) {
 		for _, k := range ks {
 			text, line := configurationWith(context, &k)
 			fsys := fstest.MapFS{"x.conf": {Data: []byte(text), Mode: fs.FileMode(0o644)}}
-			_, diags := Load(fsys, "x.conf", Options{}, Host{AnyInterface: true})
+			_, diags := Load(fsys, "x.conf", Options{}, func(*File) Host { return Host{AnyInterface: true} })
 			notes := 0
 			for _, d := range diags {
 				if d.Line != line {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"uvs/control"
 	"uvs/control/statusview"
@@ -22,8 +23,9 @@ type verdict struct {
 	services  []control.Service
 }
 
-func newCheck(check func(file string) (verdict, error), checkHost func(ctx context.Context, file string) ([]control.Finding, error)) *cobra.Command {
+func newCheck(check func(file, configID string) (verdict, error), checkHost func(ctx context.Context, file, configID string) ([]control.Finding, error)) *cobra.Command {
 	var host bool
+	var id string
 	cmd := &cobra.Command{
 		Use:   "check [--host] FILE",
 		Short: "Report every problem of a configuration and show what would run",
@@ -52,7 +54,7 @@ does not serve yet are notes and leave the exit status at 0. A problem found by
 			return atMost(1)(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := check(args[0])
+			v, err := check(args[0], id)
 			if err != nil {
 				return fmt.Errorf("check: %w", err)
 			}
@@ -62,7 +64,7 @@ does not serve yet are notes and leave the exit status at 0. A problem found by
 			fmt.Fprint(cmd.OutOrStdout(), v.summary(args[0]))
 			problems := v.errors > 0
 			if host {
-				findings, err := checkHost(cmd.Context(), args[0])
+				findings, err := checkHost(cmd.Context(), args[0], id)
 				if err != nil {
 					return fmt.Errorf("check --host: %w", err)
 				}
@@ -76,7 +78,13 @@ does not serve yet are notes and leave the exit status at 0. A problem found by
 		},
 	}
 	cmd.Flags().BoolVar(&host, "host", false, "look the machine and its neighbours over, too")
+	addConfigID(cmd.Flags(), &id)
 	return cmd
+}
+
+// addConfigID adds keepalived's flag of that name.
+func addConfigID(f *pflag.FlagSet, id *string) {
+	f.StringVarP(id, "config-id", "i", "", "take the lines that begin with @`ID`; the machine's name if it is not given")
 }
 
 // hostSummary says what was found on the machine.

@@ -1,6 +1,6 @@
 // Command uvs replaces the kernel's IPVS, keepalived's checks and ipvsadm with one
 // program: `uvs run` is the director, and the other commands ask it. Called by the
-// file name ipvsadm it answers ipvsadm's command line.
+// file names ipvsadm and keepalived it answers their command lines.
 //
 // Exit statuses are 0 for success, 1 for an error or a negative verdict, 2 for a
 // command line that is not understood, and ipvsadm's own where ipvsadm is spoken.
@@ -42,6 +42,9 @@ func start(p process, a actions) int {
 	args := p.args[1:]
 	if filepath.Base(p.args[0]) == "ipvsadm" {
 		return runIpvsadm(ctx, p, p.args[0], runDirOf(p), args)
+	}
+	if filepath.Base(p.args[0]) == "keepalived" {
+		args = append([]string{"keepalived"}, args...)
 	}
 	root := newRoot(p, a)
 	root.SetArgs(args)

@@ -15,6 +15,7 @@ const defaultConfig = "/etc/keepalived/keepalived.conf"
 type runOptions struct {
 	file           string // of the configuration; empty: there is none
 	optional       bool   // nobody asked for the file: it may be missing
+	configID       string // chooses lines with @; empty: the machine's name
 	runDir         string
 	steer          string // "auto" or a backend's name
 	workers        int    // 0: one for each CPU
@@ -32,6 +33,7 @@ func newRun(p process, run func(context.Context, runOptions) error) *cobra.Comma
 	workers, maxConnections := number{max: 1024}, number{max: 1 << 28}
 	input := choice{"auto", []string{"auto", "v2", "v3", "recvmmsg", "plain"}}
 	ringMemory := size{least: 4 << 20}
+	var id string
 	cmd := &cobra.Command{
 		Use:   "run [-f FILE]",
 		Short: "Run the director in the foreground",
@@ -72,6 +74,7 @@ What cannot be opened is replaced by the next best; "uvs status" says so.`,
 			err := run(cmd.Context(), runOptions{
 				file:           file,
 				optional:       !cmd.Flags().Changed("file"),
+				configID:       id,
 				runDir:         runDir(cmd),
 				steer:          steer.value,
 				workers:        workers.value,
@@ -90,6 +93,7 @@ What cannot be opened is replaced by the next best; "uvs status" says so.`,
 	}
 	f := cmd.Flags()
 	f.StringP("file", "f", defaultConfig, "`FILE` with the configuration, in keepalived's format")
+	addConfigID(f, &id)
 	f.Var(&steer, "steer", "how the kernel's stack is kept off forwarded packets")
 	f.Var(&workers, "workers", "forwarding threads, 0 for one per CPU")
 	f.Var(&maxConnections, "max-connections", "size of the flow table, 0 for an eighth of the memory")
@@ -98,6 +102,6 @@ What cannot be opened is replaced by the next best; "uvs status" says so.`,
 	f.StringSlice("vs", nil, "`NAME=VALUE` of IPVS's settings (net.ipv4.vs.*), may be repeated; \"uvs sysctl\" lists them")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "strict", "log-level")
+	twin(f, "file", "config-id", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "strict", "log-level")
 	return cmd
 }

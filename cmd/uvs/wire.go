@@ -17,9 +17,11 @@ import (
 // their own.
 type actions struct {
 	run   func(ctx context.Context, o runOptions) error
-	check func(file string) (verdict, error)
+	check func(file, configID string) (verdict, error)
+	// test gives keepalived's verdict about a file: lines to print and an exit status.
+	test func(file, configID string) (findings []string, exit int, err error)
 	// checkHost looks the machine over for a file.
-	checkHost func(ctx context.Context, file string) ([]control.Finding, error)
+	checkHost func(ctx context.Context, file, configID string) ([]control.Finding, error)
 	cleanup   func(ctx context.Context, runDir string) (removed []string, err error)
 	demo      demoActions
 }
@@ -35,6 +37,7 @@ func wired() actions {
 			defer stop()
 			return daemon.Run(ctx, daemon.Options{
 				ConfigFile:     o.file,
+				ConfigID:       o.configID,
 				RunDir:         o.runDir,
 				Steer:          o.steer,
 				Workers:        o.workers,
@@ -48,13 +51,14 @@ func wired() actions {
 				Log:            o.log,
 			})
 		},
-		check: func(file string) (verdict, error) {
-			r, err := daemon.Check(file)
+		check: func(file, configID string) (verdict, error) {
+			r, err := daemon.Check(file, configID)
 			return verdict{
 				diagnostics: r.Findings, errors: r.Errors, refused: r.Refused,
 				addresses: r.Addresses, services: r.Services,
 			}, err
 		},
+		test:      daemon.Test,
 		checkHost: daemon.CheckHost,
 		cleanup:   func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
 		demo:      demoActions{available: demo.Available, run: demo.Run},

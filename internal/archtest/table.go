@@ -41,8 +41,9 @@ func Packages() []Package {
 		{"internal/archtest", "this table", nil},
 		{"internal/daemon", "composition: the only one that knows several engines", []string{
 			"config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
-			"internal/announce", "internal/hostnet", "internal/mono", "internal/preflight", "internal/steer", "internal/table", "internal/wire"}},
+			"internal/announce", "internal/hostconf", "internal/hostnet", "internal/mono", "internal/preflight", "internal/steer", "internal/table", "internal/wire"}},
 		{"internal/demo", "a site at work, told and judged", []string{"control", "internal/netlab"}},
+		{"internal/hostconf", "keepalived.conf as this machine sees it", []string{"config", "internal/hostnet"}},
 		{"internal/hostnet", "links, addresses, neighbours and routes as snapshots", []string{"internal/mono"}},
 		{"internal/mono", "monotonic time in eight bytes", nil},
 		{"internal/netlab", "sites of network namespaces", nil},

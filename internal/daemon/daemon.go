@@ -44,6 +44,7 @@ import (
 // Options are the daemon-level settings of a run, from flags and environment.
 type Options struct {
 	ConfigFile     string   // path of keepalived.conf; empty: begin without services
+	ConfigID       string   // chooses lines with @; empty: the machine's name
 	RunDir         string   // where the control socket and the state for the next run live
 	Steer          string   // steering backend: "auto", "tcx" or "nft"
 	Workers        int      // forwarding threads; 0: one for each usable CPU

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"uvs/control"
+	"uvs/internal/hostconf"
 	"uvs/internal/hostnet"
 	"uvs/internal/preflight"
 	"uvs/internal/table"
@@ -123,14 +124,14 @@ func siteOf(services []table.Service, network *hostnet.Snapshot) preflight.Site 
 // does while it runs. It changes nothing but what its questions leave in neighbour tables,
 // takes a second or two, and needs CAP_NET_ADMIN and CAP_NET_RAW. The findings are in the
 // order to show them in; the error is that the file or the network cannot be read.
-func CheckHost(ctx context.Context, file string) (findings []control.Finding, err error) {
+func CheckHost(ctx context.Context, file, configID string) (findings []control.Finding, err error) {
 	network, err := hostnet.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, network.Close()) }()
 	now := network.Snapshot()
-	c, diagnostics, err := readConfig(file, linkNames(now))
+	c, diagnostics, err := hostconf.Read(file, now, hostconf.Options{ConfigID: configID})
 	if err != nil {
 		return nil, err
 	}
@@ -158,14 +159,6 @@ func largeReceive(s *hostnet.Snapshot) (names []string) {
 		if on, err := hostnet.OffloadsOn(l.Name); err == nil && slices.Contains(on, "rx-lro") {
 			names = append(names, l.Name)
 		}
-	}
-	return names
-}
-
-func linkNames(s *hostnet.Snapshot) []string {
-	names := make([]string, len(s.Links))
-	for i, l := range s.Links {
-		names[i] = l.Name
 	}
 	return names
 }

@@ -1,16 +1,14 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"uvs/config"
 	"uvs/control"
+	"uvs/internal/hostconf"
 	"uvs/internal/hostnet"
 )
 
@@ -54,7 +52,7 @@ func (d *director) load(s *hostnet.Snapshot) error {
 
 // read reads the configuration file. The error is that there is none to speak of.
 func (d *director) read(s *hostnet.Snapshot) (loaded, plan, error) {
-	c, findings, err := readConfig(d.opts.ConfigFile, linkNames(s))
+	c, findings, err := hostconf.Read(d.opts.ConfigFile, s, hostconf.Options{ConfigID: d.opts.ConfigID})
 	if err != nil {
 		return loaded{}, plan{}, err
 	}
@@ -123,23 +121,6 @@ func levelOf(s config.Severity) slog.Level {
 	return slog.LevelInfo
 }
 
-// readConfig parses and binds a file of this machine's file system.
-func readConfig(file string, interfaces []string) (*config.Config, config.Diagnostics, error) {
-	abs, err := filepath.Abs(file)
-	if err != nil {
-		return nil, nil, fmt.Errorf("configuration %s: %w", file, err)
-	}
-	name, _ := os.Hostname() // without one no @id line matches, as in keepalived
-	label, _, _ := strings.Cut(name, ".")
-	c, findings := config.Load(os.DirFS("/"), strings.TrimPrefix(abs, "/"), config.Options{
-		ConfigID:  label,
-		LookupEnv: os.LookupEnv,
-		Seed:      uint64(time.Now().UnixNano()),
-		Root:      "/",
-	}, config.Host{Interfaces: interfaces})
-	return c, findings, nil
-}
-
 // A CheckResult is what Check found out about a configuration.
 type CheckResult struct {
 	Findings []string // one line each, in the order of the file
@@ -151,18 +132,11 @@ type CheckResult struct {
 	Services  []control.Service
 }
 
-// Check reads a configuration as Run would, against this machine's interfaces, and changes
-// nothing. The error is that the file cannot be looked at, never one in the file.
-func Check(file string) (CheckResult, error) {
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		return CheckResult{}, fmt.Errorf("list interfaces: %w", err)
-	}
-	names := make([]string, len(interfaces))
-	for i, x := range interfaces {
-		names[i] = x.Name
-	}
-	c, findings, err := readConfig(file, names)
+// Check reads a configuration as Run would, against this machine's network, and changes
+// nothing. configID chooses the lines with @, "" is the machine's name. The error is that
+// the file or the network cannot be looked at, never one in the file.
+func Check(file, configID string) (CheckResult, error) {
+	c, findings, err := readHere(file, configID)
 	if err != nil {
 		return CheckResult{}, err
 	}
@@ -177,4 +151,29 @@ func Check(file string) (CheckResult, error) {
 		result.Addresses, result.Services = p.describe()
 	}
 	return result, nil
+}
+
+// readHere reads a configuration against this machine's network as it is.
+func readHere(file, configID string) (c *config.Config, findings config.Diagnostics, err error) {
+	network, err := hostnet.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, network.Close()) }()
+	return hostconf.Read(file, network.Snapshot(), hostconf.Options{ConfigID: configID})
+}
+
+// Test reads a configuration as `keepalived -t` would and returns its findings, one line
+// each, and keepalived's exit status.
+func Test(file, configID string) (findings []string, exit int, err error) {
+	_, list, err := readHere(file, configID)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range list {
+		if list[i].Severity != config.Note {
+			findings = append(findings, list[i].Error())
+		}
+	}
+	return findings, int(list.Exit()), nil
 }

@@ -25,7 +25,7 @@ func TestTranslate(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".conf"), func(t *testing.T) {
-			c, findings := config.Load(os.DirFS("testdata/translate"), filepath.Base(file), config.Options{}, config.Host{AnyInterface: true})
+			c, findings := config.Load(os.DirFS("testdata/translate"), filepath.Base(file), config.Options{}, func(*config.File) config.Host { return config.Host{AnyInterface: true} })
 			if findings.HasErrors() {
 				t.Fatalf("the configuration has errors: %v", findings)
 			}

@@ -174,4 +174,3 @@ func unsafePart(root fs.FS, file string) string {
 	}
 	return ""
 }
-

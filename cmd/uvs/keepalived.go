@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// keepalivedOptions is keepalived's command line (keepalived(8), 2.2.7) as far as it means
+// something here.
+type keepalivedOptions struct {
+	file, id  string
+	test      string // where findings go: "-" is standard error
+	detail    bool
+	version   bool
+	vrrpOnly  bool
+	checkOnly bool
+}
+
+// testToStderr is what -t means without a file.
+const testToStderr = "-"
+
+// newKeepalived answers keepalived's command line, for unit files and scripts.
+func newKeepalived(p process, a actions) *cobra.Command {
+	var o keepalivedOptions
+	cmd := &cobra.Command{
+		Use:   "keepalived [-t[FILE]] [-f FILE] [-i ID] [OPTION ...]",
+		Short: "Answer keepalived's command line: test a configuration, or run it",
+		Long: `Answer the command line of keepalived 2.2.7. A link to uvs with the name
+keepalived does the same.
+
+With -t test the configuration and leave with keepalived's own exit status: 0 if
+there is nothing to report, 5 if something was reported and keepalived would run
+nevertheless, 6 if scripts are run without enable_script_security, 2 if a keyword
+lacks its parameter, 4 if there is no configuration that can be run.
+
+Without -t run the configuration in the foreground, as "uvs run -f FILE" does.`,
+		Example: `  uvs keepalived -t -f /etc/keepalived/keepalived.conf
+  uvs keepalived --dont-fork --log-console`,
+		Args:                  cobra.ArbitraryArgs, // keepalived names them and goes on
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, arg := range args {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Unexpected argument: %s\n", arg)
+			}
+			switch {
+			case o.version:
+				fmt.Fprintf(cmd.OutOrStdout(), "uvs %s, in the place of keepalived 2.2.7\n", version())
+				return nil
+			case cmd.Flags().Changed("config-test"):
+				return testConfig(a, o, cmd.ErrOrStderr())
+			case o.vrrpOnly || o.checkOnly:
+				return usageError{errors.New("keepalived: --vrrp and --check run one half of keepalived alone; uvs runs both in one process, leave them out")}
+			}
+			return runAsKeepalived(cmd.Context(), p, a, o, runDir(cmd))
+		},
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+// addFlags adds keepalived's flags. Those that steer its processes, its log and its files
+// are taken and mean nothing: there is one process, which logs to standard error.
+func (o *keepalivedOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVarP(&o.file, "use-file", "f", defaultConfig, "configuration `FILE`")
+	addConfigID(f, &o.id)
+	f.StringVarP(&o.test, "config-test", "t", testToStderr, "test the configuration; findings go to standard error, or to `FILE`")
+	f.Lookup("config-test").NoOptDefVal = testToStderr
+	f.BoolVarP(&o.detail, "log-detail", "D", false, "detailed log messages")
+	f.BoolVarP(&o.version, "version", "v", false, "display the version")
+	f.BoolVarP(&o.vrrpOnly, "vrrp", "P", false, "refused: both halves run in one process")
+	f.BoolVarP(&o.checkOnly, "check", "C", false, "refused: both halves run in one process")
+	for _, x := range []struct{ name, short string }{
+		{"no_bfd", "B"}, {"all", ""}, {"log-console", "l"}, {"no-syslog", "G"}, {"release-vips", "X"},
+		{"dont-release-vrrp", "V"}, {"dont-release-ipvs", "I"}, {"dont-respawn", "R"}, {"dont-fork", "n"}, {"dump-conf", "d"},
+		{"address-monitoring", "a"}, {"snmp", "x"}, {"core-dump", "m"}, {"all-config", "e"},
+	} {
+		f.BoolP(x.name, x.short, false, "taken for keepalived's sake, without effect")
+	}
+	for _, x := range []struct{ name, short string }{
+		{"log-facility", "S"}, {"umask", "u"}, {"pid", "p"}, {"vrrp_pid", "r"}, {"checkers_pid", "c"}, {"bfd_pid", "b"},
+		{"snmp-agent-socket", "A"}, {"namespace", "s"}, {"core-dump-pattern", "M"},
+	} {
+		f.StringP(x.name, x.short, "", "taken for keepalived's sake, without effect")
+	}
+}
+
+// testConfig prints the findings about a configuration, one line each, and leaves with
+// keepalived's exit status.
+func testConfig(a actions, o keepalivedOptions, stderr io.Writer) (err error) {
+	findings, exit, err := a.test(o.file, o.id)
+	if err != nil {
+		return fmt.Errorf("keepalived: %w", err)
+	}
+	out := stderr
+	if o.test != testToStderr {
+		log, err := os.Create(o.test)
+		if err != nil {
+			return fmt.Errorf("keepalived --config-test: %w", err)
+		}
+		defer func() { err = errors.Join(err, log.Close()) }()
+		out = log
+	}
+	for _, line := range findings {
+		fmt.Fprintln(out, line)
+	}
+	if exit != 0 {
+		return exitStatus(exit)
+	}
+	return nil
+}
+
+// runAsKeepalived runs a director with keepalived's words.
+func runAsKeepalived(ctx context.Context, p process, a actions, o keepalivedOptions, dir string) error {
+	level := slog.LevelInfo
+	if o.detail {
+		level = slog.LevelDebug
+	}
+	return a.run(ctx, runOptions{
+		file: o.file, configID: o.id, runDir: dir, steer: "auto", io: "auto",
+		log: slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})),
+	})
+}
