@@ -24,6 +24,7 @@ type dest struct {
 	lastWeight atomic.Int32 // the latest weight that was not 0
 	removed    atomic.Bool
 	hop        atomic.Pointer[NextHop] // where packets for it go; nil: no route
+	local      atomic.Bool             // its address is this host's own
 
 	active       atomic.Int32  // flows in an active state (ip_vs_dest.activeconns)
 	inactive     atomic.Int32  // all other flows
@@ -51,8 +52,9 @@ func (d *dest) Active() int { return int(d.active.Load()) }
 // Inactive implements sched.Server.
 func (d *dest) Inactive() int { return int(d.inactive.Load()) }
 
-// Overloaded implements sched.Server.
-func (d *dest) Overloaded() bool { return d.overloaded.Load() }
+// Overloaded implements sched.Server. Servers that are this host itself take part in nothing,
+// as delivery to the host's own stack (Local) is not served: IPVS would choose them.
+func (d *dest) Overloaded() bool { return d.overloaded.Load() || d.local.Load() }
 
 // End implements sched.Server.
 func (d *dest) End() sched.End { return d.end }
@@ -144,7 +146,8 @@ func (d *dest) spec() ServerSpec {
 
 // resolve points the server at its next hop.
 func (d *dest) resolve(r *Routes) {
-	if hop, ok := r.Lookup(&d.target, d.v6, 0); ok {
+	d.local.Store(r.local(&d.target, d.v6))
+	if hop, ok := r.Lookup(&d.target, d.v6, 0); ok && !d.local.Load() {
 		d.hop.Store(&hop)
 	} else {
 		d.hop.Store(nil)

@@ -161,6 +161,7 @@ func (e *Engine) resolveServers(r *Routes) {
 		for _, d := range s.servers {
 			d.resolve(r)
 		}
+		s.notePeers()
 	}
 	for _, d := range e.trash {
 		d.resolve(r)

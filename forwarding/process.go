@@ -94,10 +94,17 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 		flow.Unlock()
 		return DropOffload
 	}
+	at := w.stationOf(f)
+	if direction == conntrack.Original && at.mac != flow.MAC() {
+		if reason := w.circles(p, w.table.lookup(&p.Tuple), &at); reason != Forwarded {
+			flow.Unlock()
+			return reason
+		}
+	}
 	d.moved(flow.Advance(conntrack.TCPFlags(p.TCPFlags), now))
 	if direction == conntrack.Original {
 		w.end = flow.Dest()
-		w.follow(f, flow)
+		follow(flow, &at)
 	} else {
 		w.end = flow.Virtual()
 	}
@@ -143,8 +150,7 @@ func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *stati
 }
 
 // follow notes where the client is now.
-func (w *Worker) follow(f *Frame, flow *conntrack.Flow) {
-	at := w.stationOf(f)
+func follow(flow *conntrack.Flow, at *station) {
 	if at.mac != flow.MAC() {
 		flow.SetMAC(at.mac)
 	}
@@ -166,7 +172,7 @@ func (w *Worker) findHop(addr *[16]byte, v6 bool, hash uint32, origin *station, 
 	// A neighbour that the kernel has not confirmed is where its last packet came from; so is
 	// one in a VLAN that the kernel does not look into.
 	doubtful := !hop.Resolved() || hop.stale
-	if doubtful && hop.Link == origin.link && (origin.vlan != 0 || hop.Addr == netAddr(*addr, v6)) {
+	if doubtful && !origin.mac.IsZero() && hop.Link == origin.link && (origin.vlan != 0 || hop.Addr == netAddr(*addr, v6)) {
 		hop.Dst = origin.mac
 	} else if origin.vlan == 0 && w.doubter.notice(hop, origin.mac, origin.link, now) {
 		w.engine.want(hop, true)

@@ -157,6 +157,10 @@ func (w *Worker) sendAnswer(a *answer, p *Packet, made Made, now mono.Time, out 
 // stack would answer for IPVS.
 func (w *Worker) refuseService(f *Frame, p *Packet, why Reason, now mono.Time, out *Batch) {
 	switch why {
+	case DropLoop:
+		// Its client is not where it came from.
+		wire.Ethernet(f.Data).SetAddresses(wire.Ethernet(f.Data).Destination(), wire.MAC{})
+		fallthrough
 	case DropNoServer:
 		w.refuse(f, p, errorUnreachable(), 0, now, out)
 	case DropNoFlow:

@@ -64,11 +64,14 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	if w.routes.local(&p.Tuple.Src, p.Tuple.V6) {
 		return DropMartian // our own address as a remote sender (fib_validate_source)
 	}
+	from := w.stationOf(f)
+	if reason := w.circles(p, svc, &from); reason != Forwarded {
+		return reason
+	}
 	d, control, reason := w.choose(p, svc, now)
 	if reason != Forwarded {
 		return reason
 	}
-	from := w.stationOf(f)
 	spec := conntrack.Spec{
 		Server:  d.id,
 		Dest:    conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()},
@@ -169,5 +172,5 @@ func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now 
 // slab, as the template counts there.
 func (w *Worker) templateUsable(id conntrack.ServerID) bool {
 	d := w.engine.dests.get(id)
-	return d != nil && !d.removed.Load() && (d.weight.Load() != 0 || !w.sysctls.ExpireQuiescentTemplate)
+	return d != nil && !d.removed.Load() && !d.local.Load() && (d.weight.Load() != 0 || !w.sysctls.ExpireQuiescentTemplate)
 }

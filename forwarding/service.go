@@ -147,7 +147,8 @@ type service struct {
 	flags     sched.Flags
 	list      []*dest // what scheduler.Pick indexes
 
-	persistence atomic.Pointer[persistence] // nil: connections do not persist
+	persistence atomic.Pointer[persistence]       // nil: connections do not persist
+	peers       atomic.Pointer[map[peer]struct{}] // direct-routing servers on our links; nil: none
 }
 
 // A persistence says for how long which clients stay with a server.

@@ -349,6 +349,7 @@ func (e *Engine) applyDraft(d *draft) {
 		x.dest.configure(x.spec, x.added)
 	}
 	s.servers = list
+	s.notePeers()
 	s.reschedule()
 }
 

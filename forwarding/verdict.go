@@ -21,6 +21,7 @@ const (
 	DropIPHeader        // version, length or checksum of the IP header is wrong
 	DropTransport       // TCP or UDP header is malformed
 	DropOffload         // the unfinished checksum is of a packet inside this one
+	DropLoop            // another director that is a server here, and has this one as its server, sent it
 	DropMartian         // a source address that no remote host can have
 	DropTTL             // time to live or hop limit ran out here
 	DropNoFlow          // TCP segment to a service, without SYN and without a flow
@@ -58,6 +59,7 @@ var reasonNames = [reasonCount]string{
 	DropIPHeader:        "drop_ip_header",
 	DropTransport:       "drop_transport",
 	DropOffload:         "drop_offload",
+	DropLoop:            "drop_loop",
 	DropMartian:         "drop_martian",
 	DropTTL:             "drop_ttl",
 	DropNoFlow:          "drop_no_flow",

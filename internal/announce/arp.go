@@ -71,9 +71,10 @@ func arpAnnouncement(mac wire.MAC, addr netip.Addr) arp {
 	return arp{operation: arpRequest, senderMAC: mac, senderIP: addr, targetMAC: broadcast, targetIP: addr}
 }
 
-// claim returns who the packet shows to have addr, or to probe for it at the same time as
-// we do (RFC 5227, Section 2.1.1).
-func (a arp) claim(addr netip.Addr) (wire.MAC, bool) {
-	probe := a.operation == arpRequest && a.senderIP.IsUnspecified() && a.targetIP == addr
-	return a.senderMAC, probe || a.senderIP == addr
+// claims reports whether the packet shows that its sender has addr (RFC 5227, Section 2.1.1).
+func (a arp) claims(addr netip.Addr) bool { return a.senderIP == addr }
+
+// probes reports whether its sender probes for addr at the same time as we do.
+func (a arp) probes(addr netip.Addr) bool {
+	return a.operation == arpRequest && a.senderIP.IsUnspecified() && a.targetIP == addr
 }

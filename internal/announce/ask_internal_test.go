@@ -63,7 +63,7 @@ func (c *fakeConn) ReadFrom(b []byte) (int, net.Addr, error) {
 func TestAskKeepsItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := newFakeConn()
-		q := newQuestion(Link{Index: 1, MAC: ourMAC}, vip4)
+		q := newQuestion(Link{Index: 1, MAC: ourMAC}, vip4, true)
 		// Chatter that says nothing must neither end nor prolong the probe.
 		go func() {
 			for range 14 {
@@ -88,7 +88,7 @@ func TestAskKeepsItsTime(t *testing.T) {
 func TestAskReturnsAtTheFirstAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := newFakeConn()
-		q := newQuestion(Link{Index: 1, MAC: ourMAC}, vip6)
+		q := newQuestion(Link{Index: 1, MAC: ourMAC}, vip6, true)
 		go func() {
 			time.Sleep(300 * time.Millisecond)
 			conn.incoming <- announcement(Link{Index: 1, MAC: otherMAC}, vip6, false)
@@ -108,7 +108,7 @@ func TestAskEndsWithItsContext(t *testing.T) {
 		conn := newFakeConn()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, found, err := ask(ctx, conn, newQuestion(Link{Index: 1, MAC: ourMAC}, vip4), ProbeOptions{}.withDefaults())
+		_, found, err := ask(ctx, conn, newQuestion(Link{Index: 1, MAC: ourMAC}, vip4, true), ProbeOptions{}.withDefaults())
 		if found || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, %v; want the context's error", found, err)
 		}
@@ -122,7 +122,7 @@ func TestAskReportsADeadDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := newFakeConn()
 		conn.writeErr = errors.New("network is down")
-		_, found, err := ask(t.Context(), conn, newQuestion(Link{Index: 1, MAC: ourMAC}, vip4), ProbeOptions{}.withDefaults())
+		_, found, err := ask(t.Context(), conn, newQuestion(Link{Index: 1, MAC: ourMAC}, vip4, true), ProbeOptions{}.withDefaults())
 		if found || !errors.Is(err, conn.writeErr) {
 			t.Errorf("got %v, %v; want the error of the device", found, err)
 		}

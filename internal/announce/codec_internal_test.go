@@ -154,7 +154,8 @@ func TestMulticastNames(t *testing.T) {
 // TestAnswer says which frames count as the voice of another owner.
 func TestAnswer(t *testing.T) {
 	link := Link{Index: 1, Name: "eth0", MAC: ourMAC}
-	q4, q6 := newQuestion(link, vip4), newQuestion(link, vip6)
+	q4, q6 := newQuestion(link, vip4, true), newQuestion(link, vip6, true)
+	owner4, owner6 := newQuestion(link, vip4, false), newQuestion(link, vip6, false)
 	ours, ok := parseND(q6.frame[wire.EthernetLen:])
 	if !ok {
 		t.Fatal("our own probe does not parse")
@@ -183,12 +184,16 @@ func TestAnswer(t *testing.T) {
 		{"ARP question for the address", q4, arpFrame(other, arp{arpRequest, otherMAC, peer4, wire.MAC{}, vip4}), nil, false},
 		{"ARP reply about another address", q4, arpFrame(other, arp{arpReply, otherMAC, peer4, ourMAC, vip4}), nil, false},
 		{"ARP reply of another device of ours", q4, arpFrame(other, arp{arpReply, otherMAC, vip4, ourMAC, peer4}), [][6]byte{otherMAC}, false},
+		{"ARP probe of another host, where owners count", owner4, arpFrame(other, arpProbe(otherMAC, vip4)), nil, false},
+		{"ARP reply of the owner, where owners count", owner4, arpFrame(other, arp{arpReply, otherMAC, vip4, ourMAC, netip.IPv4Unspecified()}), nil, true},
 		{"cut ARP packet", q4, arpFrame(other, arpAnnouncement(otherMAC, vip4))[:30], nil, false},
 
 		{"advertisement of the owner", q6, ndFrame(other, ndAnnouncement(otherMAC, vip6, false)), nil, true},
 		{"advertisement without a MAC", q6, ndFrame(other, nd{src: vip6, dst: peer6, kind: ndAdvertisement, target: vip6}), nil, true},
 		{"advertisement with another sender than owner", q6, ndFrame(viaSwitch, ndAnnouncement(otherMAC, vip6, false)), nil, true},
 		{"solicitation of another host that probes", q6, ndFrame(other, ndProbe(vip6, nonce{7})), nil, true},
+		{"solicitation of another host that probes, where owners count", owner6, ndFrame(other, ndProbe(vip6, nonce{7})), nil, false},
+		{"advertisement of the owner, where owners count", owner6, ndFrame(other, ndAnnouncement(otherMAC, vip6, false)), nil, true},
 		{"solicitation without a nonce", q6, ndFrame(other, ndProbe(vip6, nonce{})), nil, true},
 		{"our own solicitation, sent back by a device that hides our MAC", q6, ndFrame(other, ours), nil, false},
 		{"solicitation by someone who looks for the address", q6, ndFrame(other, nd{src: peer6, dst: solicitedNode(vip6), kind: ndSolicitation, target: vip6, mac: otherMAC}), nil, false},

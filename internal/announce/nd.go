@@ -159,14 +159,14 @@ func ndAnnouncement(mac wire.MAC, addr netip.Addr, router bool) nd {
 	return n
 }
 
-// claim reports whether the packet shows that someone has addr, or probes for it at the
-// same time as we do (RFC 4862, Sections 5.4.3 and 5.4.4). A solicitation with a source
-// comes from a host that looks for the owner; it says nothing of one.
-func (n nd) claim(addr netip.Addr, ours nonce) bool {
-	if n.target != addr {
-		return false
-	}
-	return n.kind == ndAdvertisement || n.src.IsUnspecified() && n.nonce != ours
+// claims reports whether the packet shows that someone has addr (RFC 4862, Section 5.4.4).
+func (n nd) claims(addr netip.Addr) bool { return n.target == addr && n.kind == ndAdvertisement }
+
+// probes reports whether someone probes for addr at the same time as we do (RFC 4862,
+// Section 5.4.3). A solicitation with a source comes from a host that looks for the owner;
+// it says nothing of one.
+func (n nd) probes(addr netip.Addr, ours nonce) bool {
+	return n.target == addr && n.kind == ndSolicitation && n.src.IsUnspecified() && n.nonce != ours
 }
 
 // solicitedNode is the multicast group in which addr's owner listens (RFC 4291, Section

@@ -28,6 +28,8 @@ type ProbeOptions struct {
 	// Own are further hardware addresses of this host. Another of our devices on the same
 	// link would answer for an address that the host has, and must not count.
 	Own [][6]byte
+	// OwnersOnly leaves out hosts that only probe for the address at the same time.
+	OwnersOnly bool
 }
 
 const (
@@ -58,7 +60,7 @@ func Probe(ctx context.Context, link Link, addr netip.Addr, o ProbeOptions) (own
 	if err := link.check(addr); err != nil {
 		return nil, false, fmt.Errorf("probe: %w", err)
 	}
-	q := newQuestion(link, addr)
+	q := newQuestion(link, addr, !o.OwnersOnly)
 	conn, err := open(link, q)
 	if err != nil {
 		return nil, false, fmt.Errorf("probe %s on %s: %w", addr, link.Name, err)
@@ -84,7 +86,8 @@ type question struct {
 	own   wire.MAC
 }
 
-func newQuestion(link Link, addr netip.Addr) question {
+// newQuestion asks for an address. With rivals, hosts that probe for it count too.
+func newQuestion(link Link, addr netip.Addr, rivals bool) question {
 	if addr.Is4() {
 		return question{
 			etherType: wire.EtherTypeARP,
@@ -95,7 +98,7 @@ func newQuestion(link Link, addr netip.Addr) question {
 				if !ok {
 					return wire.MAC{}, false
 				}
-				return a.claim(addr)
+				return a.senderMAC, a.claims(addr) || rivals && a.probes(addr)
 			},
 		}
 	}
@@ -108,7 +111,7 @@ func newQuestion(link Link, addr netip.Addr) question {
 		own:       link.MAC,
 		claim: func(packet []byte, ether wire.MAC) (wire.MAC, bool) {
 			n, ok := parseND(packet)
-			if !ok || !n.claim(addr, once) {
+			if has := n.claims(addr) || rivals && n.probes(addr, once); !ok || !has {
 				return wire.MAC{}, false
 			}
 			if n.mac.IsZero() {

@@ -220,6 +220,9 @@ func serverStatus(r table.Server, info *forwarding.ServerInfo, network *hostnet.
 	if r.Settings.Method == table.TUN {
 		s.Tunnel = &control.Tunnel{Type: r.Settings.Tunnel.Type, Port: r.Settings.Tunnel.Port, Checksum: r.Settings.Tunnel.Checksum}
 	}
+	if s.Local && len(s.Unserved) == 0 {
+		s.Unserved = []string{"its address is this machine's own, and delivery to the own stack is not served yet"}
+	}
 	if info == nil {
 		return s
 	}

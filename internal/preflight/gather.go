@@ -56,7 +56,7 @@ func Claims(ctx context.Context, s Site, network *hostnet.Snapshot) []Claim {
 	}
 	macOf := func(addr netip.Addr, l hostnet.Link) (net.HardwareAddr, bool) {
 		mac, found, err := announce.Probe(ctx, announce.Link{Index: l.Index, Name: l.Name, MAC: l.MAC}, addr,
-			announce.ProbeOptions{Count: 2, Interval: 250 * time.Millisecond, Own: own})
+			announce.ProbeOptions{Count: 2, Interval: 250 * time.Millisecond, Own: own, OwnersOnly: true})
 		return mac, err == nil && found
 	}
 	claims := ask(questions, func(q question) (Claim, bool) {
