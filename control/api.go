@@ -19,7 +19,7 @@ import (
 const (
 	maxHeaderBytes = 16 << 10
 	maxBodyBytes   = 64 << 10
-	// A list of edits may set up a whole site at once. One edit is about 1 KiB.
+	// A list of edits may set up a whole site at once. One edit has less than 1 KiB.
 	maxEditsBytes  = 16 << 20
 	requestTimeout = 5 * time.Second
 	writeTimeout   = 30 * time.Second

@@ -156,6 +156,10 @@ func (f fake) Status(context.Context) (control.Status, error) {
 	}, nil
 }
 
+func (f fake) Edit(context.Context, []control.Edit) error {
+	return &control.EditError{Code: control.CodeExists, Message: "the service is there"}
+}
+
 func (f fake) Services(context.Context) (control.ServiceList, error) {
 	return control.ServiceList{TableSize: 4096, Services: []control.Service{f.service()}}, nil
 }

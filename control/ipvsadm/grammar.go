@@ -64,7 +64,11 @@ const (
 	optTunNoCsum
 	optTunCsum
 	optTunRemCsum
-	lastChecked = optTunRemCsum
+
+	// These two are ours.
+	optAtomic
+	optSaveThresholds
+	lastChecked = optSaveThresholds
 
 	// No rule speaks of these two, and they may be repeated.
 	optSort optionID = iota
@@ -107,6 +111,8 @@ var optionNames = [lastChecked + 1]string{
 	optTunNoCsum:      "tun-nocsum",
 	optTunCsum:        "tun-csum",
 	optTunRemCsum:     "tun-remcsum",
+	optAtomic:         "atomic",
+	optSaveThresholds: "save-thresholds",
 }
 
 // grammar is every spelling that ipvsadm 1.31 knows.
@@ -170,43 +176,99 @@ var grammar = []option{
 	{long: "tun-nocsum", opt: optTunNoCsum},
 	{long: "tun-csum", opt: optTunCsum},
 	{long: "tun-remcsum", opt: optTunRemCsum},
+	{long: "atomic", opt: optAtomic},
+	{long: "save-thresholds", opt: optSaveThresholds},
 }
 
-// A rule says what a command makes of an option.
+// A rule says what a command, or a type of tunnel, makes of an option.
 type rule int
 
 const (
 	illegal   rule = iota
 	optional       // may stand
+	required       // must stand
 	exclusive      // may stand, but only one of these
 )
 
-// A command is a served command that takes options.
+// rules are those of all options; an option without one is illegal.
+type rules map[optionID]rule
+
+// A command is what there is to know of a command besides its spellings.
 type command struct {
-	name     string            // in messages
-	rules    map[optionID]rule // options without a rule are illegal
-	unserved []optionID        // legal, but uvs does not answer them yet
+	name  string // in messages
+	rules rules
 }
 
-// commands are the served commands besides -h and -v.
+// commands are those that have options.
 var commands = map[commandID]command{
-	cmdList: {
-		name: "list",
-		rules: map[optionID]rule{
-			optNumeric:        optional,
-			optConnection:     exclusive,
-			optService:        exclusive,
-			optTimeout:        exclusive,
-			optDaemon:         exclusive,
-			optStats:          optional,
-			optRate:           optional,
-			optThresholds:     optional,
-			optPersistentConn: optional,
-			optNoSort:         optional,
-			optSyncID:         optional, // ipvsadm takes and ignores it
-			optExact:          optional,
-			optTunInfo:        optional,
-		},
-		unserved: []optionID{optTimeout, optDaemon, optStats, optRate, optThresholds, optPersistentConn, optTunInfo},
-	},
+	cmdAddService:    {"add-service", serviceRules},
+	cmdEditService:   {"edit-service", serviceRules},
+	cmdDeleteService: {"delete-service", rules{optService: required}},
+	cmdClear:         {"flush", nil},
+	cmdList: {"list", rules{
+		optNumeric:        optional,
+		optConnection:     exclusive,
+		optService:        exclusive,
+		optTimeout:        exclusive,
+		optDaemon:         exclusive,
+		optStats:          optional,
+		optRate:           optional,
+		optThresholds:     optional,
+		optPersistentConn: optional,
+		optNoSort:         optional,
+		optSyncID:         optional, // and does nothing
+		optExact:          optional,
+		optTunInfo:        optional,
+	}},
+	cmdAddServer:    {"add-server", serverRules},
+	cmdEditServer:   {"edit-server", serverRules},
+	cmdDeleteServer: {"delete-server", rules{optService: required, optServer: required}},
+	cmdSet:          {"set", nil},
+	cmdStartDaemon: {"start-daemon", rules{
+		optMcastInterface: optional,
+		optSyncID:         optional,
+		optMcastGroup:     optional,
+		optMcastPort:      optional,
+		optMcastTTL:       optional,
+		optSyncMaxLen:     optional,
+	}},
+	cmdStopDaemon: {"stop-daemon", rules{optSyncID: optional}},
+	cmdRestore:    {"restore", rules{optAtomic: optional}},
+	cmdSave:       {"save", rules{optNumeric: optional, optSaveThresholds: optional}},
+	cmdZero:       {"zero", rules{optService: optional}},
 }
+
+var serviceRules = rules{
+	optService:    required,
+	optScheduler:  optional,
+	optPersistent: optional,
+	optNetmask:    optional,
+	optOPS:        optional,
+	optPE:         optional,
+	optSchedFlags: optional,
+}
+
+var serverRules = rules{
+	optService:    required,
+	optServer:     required,
+	optForward:    optional,
+	optWeight:     optional,
+	optUThreshold: optional,
+	optLThreshold: optional,
+	optTunType:    optional,
+	optTunPort:    optional,
+	optTunNoCsum:  optional,
+	optTunCsum:    optional,
+	optTunRemCsum: optional,
+}
+
+// tunnelOptions are those that only tunnels have, and tunnels the rules of each type.
+var (
+	tunnelOptions = []optionID{optTunType, optTunPort, optTunNoCsum, optTunCsum, optTunRemCsum}
+
+	tunnels = map[string]rules{
+		"ipip": {optTunType: optional},
+		"gue":  {optTunType: optional, optTunPort: required, optTunNoCsum: exclusive, optTunCsum: exclusive, optTunRemCsum: exclusive},
+		"gre":  {optTunType: optional, optTunNoCsum: exclusive, optTunCsum: exclusive},
+	}
+)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"uvs/control"
 )
 
 // How long a listing may wait for names: for one, and for all together. What is not
@@ -86,7 +88,7 @@ func (n *names) lookup(a netip.Addr) string {
 }
 
 // Port returns the name of port in services(5), or port in decimal.
-func (n *names) Port(port uint16, p Protocol) string {
+func (n *names) Port(port uint16, p control.Protocol) string {
 	if name, ok := n.ports[servicePort{p, port}]; ok {
 		return name
 	}
@@ -95,12 +97,12 @@ func (n *names) Port(port uint16, p Protocol) string {
 
 // servicePort is a port of one protocol.
 type servicePort struct {
-	protocol Protocol
+	protocol control.Protocol
 	port     uint16
 }
 
 // port returns the port that services(5) gives a name, which may be an alias.
-func (l Lookup) port(name string, p Protocol) (uint16, bool) {
+func (l Lookup) port(name string, p control.Protocol) (uint16, bool) {
 	for known, sp := range l.eachName {
 		if known == name && sp.protocol == p {
 			return sp.port, true
@@ -141,8 +143,8 @@ func (l Lookup) eachLine(yield func(fields []string, sp servicePort) bool) {
 		}
 		number, protocol, _ := strings.Cut(fields[1], "/")
 		port, err := strconv.ParseUint(number, 10, 16)
-		p := protocolNamed(strings.ToUpper(protocol))
-		if err != nil || p == 0 {
+		p := control.Protocol(protocol)
+		if err != nil || p != control.TCP && p != control.UDP && p != control.SCTP {
 			continue
 		}
 		if !yield(fields, servicePort{p, uint16(port)}) {

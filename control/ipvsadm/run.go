@@ -10,20 +10,23 @@ import (
 	"uvs/control"
 )
 
-// Lister is what listings are made of; control.Client is one.
-type Lister interface {
+// Table is the service table that commands list and change; control.Client is one.
+type Table interface {
 	Services(ctx context.Context) (control.ServiceList, error)
 	Connections(ctx context.Context, yield func(control.Connection) error) error
+	Edit(ctx context.Context, edits []control.Edit) error
 }
 
 // Env is what a command line runs in.
 type Env struct {
 	// Program is the name that messages call the program by.
 	Program string
+	// Stdin is what -R reads.
+	Stdin io.Reader
 	// Stdout and Stderr take the listing and the messages.
 	Stdout, Stderr io.Writer
 	// Table is the director. It is asked only if the command needs it.
-	Table Lister
+	Table Table
 	// Lookup is where names come from.
 	Lookup Lookup
 }
@@ -31,115 +34,65 @@ type Env struct {
 // Run does what a command line asks, given without the program's name, and returns
 // the exit status.
 func Run(ctx context.Context, e Env, args []string) int {
+	return e.report(func(out *bufio.Writer) error {
+		if len(args) == 0 {
+			return e.list(ctx, out, newRequest(cmdList))
+		}
+		r, err := e.parse(ctx, args)
+		if err != nil {
+			return err
+		}
+		if r.cmd == cmdRestore {
+			return e.restore(ctx, out, e.Stdin, r.given[optAtomic])
+		}
+		return e.do(ctx, out, r)
+	})
+}
+
+// report calls f, tells its error and returns the exit status.
+func (e *Env) report(f func(out *bufio.Writer) error) int {
 	out := bufio.NewWriterSize(e.Stdout, 64<<10)
-	err := e.run(ctx, out, args)
+	err := f(out)
 	if ferr := out.Flush(); err == nil && ferr != nil {
-		err = &failure{exitList, ferr.Error()}
+		err = &failure{status: exitList, text: ferr.Error()}
 	}
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(e.Stderr, err)
-	var f *failure
-	if errors.As(err, &f) {
-		return f.status
+	var f2 *failure
+	if !errors.As(err, &f2) {
+		f2 = fail("%v", err)
 	}
-	return exitFailure
+	if f2.text != "" {
+		fmt.Fprintln(e.Stderr, f2.text)
+	}
+	return f2.status
 }
 
-func (e *Env) run(ctx context.Context, out *bufio.Writer, args []string) error {
-	if len(args) == 0 {
-		return e.list(ctx, out, &request{})
-	}
-	r, err := e.parse(ctx, args)
-	if err != nil {
-		return err
-	}
+// do does what a command but -R asks.
+func (e *Env) do(ctx context.Context, out *bufio.Writer, r *request) error {
 	switch r.cmd {
 	case cmdHelp:
-		_, err = fmt.Fprintf(out, helpText, e.Program, Version)
+		_, err := fmt.Fprintf(out, helpText, e.Program, Version)
+		return err
 	case cmdVersion:
-		_, err = fmt.Fprintln(out, Version)
-	default:
-		err = e.list(ctx, out, r)
+		_, err := fmt.Fprintln(out, Version)
+		return err
+	case cmdList:
+		return e.list(ctx, out, r)
+	case cmdSave:
+		return e.save(ctx, out, r)
+	case cmdStartDaemon:
+		return &failure{status: exitRefused, text: "connection sync is not served by uvs yet", goesOn: true}
+	case cmdStopDaemon:
+		return &failure{status: exitRefused, text: "No daemon is running", goesOn: true}
 	}
-	return err
-}
-
-// list prints the table, one service or the connections.
-func (e *Env) list(ctx context.Context, out *bufio.Writer, r *request) error {
-	var n Names = Numeric{}
-	if !r.given[optNumeric] {
-		byName, cancel := e.Lookup.names(ctx)
-		defer cancel()
-		n = byName
+	edit, ok := r.edit()
+	if !ok {
+		return fail("%s: the command %s cannot stand here", e.Program, r.spelled)
 	}
-	if r.given[optConnection] {
-		return e.listConnections(ctx, out, n)
-	}
-	return e.listServices(ctx, out, r, n)
-}
-
-func (e *Env) listServices(ctx context.Context, out *bufio.Writer, r *request, n Names) error {
-	l, err := e.Table.Services(ctx)
-	if err != nil {
-		return fail("Can't initialize ipvs: %v", err)
-	}
-	services := servicesOf(l)
-	var b []byte
-	if r.given[optService] {
-		if services = only(services, r.service); services == nil {
-			return &failure{exitList, "No such service"}
-		}
-	} else {
-		b = AppendVersion(b, l.TableSize)
-	}
-	b = AppendTitle(b)
-	if !r.given[optNoSort] {
-		sortServices(services)
-	}
-	for i := range services {
-		if !r.given[optNoSort] {
-			sortServers(services[i].Servers)
-		}
-		b = services[i].Append(b, n)
-	}
-	_, err = out.Write(b)
-	return err
-}
-
-// only returns the service that key names, nil if there is none.
-func only(services []Service, key Key) []Service {
-	for i := range services {
-		if services[i].Key == key {
-			return services[i : i+1]
-		}
+	if err := e.Table.Edit(ctx, []control.Edit{edit}); err != nil {
+		return refusal(edit.Op, err)
 	}
 	return nil
-}
-
-// listConnections prints connections while they arrive, in the director's order.
-func (e *Env) listConnections(ctx context.Context, out *bufio.Writer, n Names) error {
-	b := AppendConnectionTitle(nil)
-	titled := false
-	err := e.Table.Connections(ctx, func(c control.Connection) error {
-		if titled {
-			b = b[:0]
-		}
-		titled = true
-		line := connectionOf(c)
-		b = line.Append(b, n)
-		_, err := out.Write(b)
-		return err
-	})
-	switch {
-	case err == nil && titled:
-		return nil
-	case err == nil:
-		_, err = out.Write(b)
-		return err
-	case titled:
-		return &failure{exitList, err.Error()}
-	}
-	return fail("Can't initialize ipvs: %v", err)
 }

@@ -93,6 +93,10 @@ func (s *scanner) short() (*option, string, bool, error) {
 		if o.short != letter {
 			continue
 		}
+		if o.arg == noArg && strings.HasPrefix(s.chars, "=") {
+			s.chars = ""
+			return nil, "", false, &scanError{s.whole, "option does not take an argument"}
+		}
 		if o.arg == noArg || s.chars == "" {
 			return s.argument(o, "", false)
 		}

@@ -1,6 +1,7 @@
 // Package statusview prints a director's Status for people: what `uvs status`
-// shows, and what `uvs check` shows of a director that does not run yet. The service table has the words and the order of columns that users of
-// ipvsadm know, with health and next hop beside them.
+// shows, and what `uvs check` shows of a director that does not run yet. The service table
+// has the words and the order of columns that users of ipvsadm know, with health and next
+// hop beside them.
 package statusview
 
 import (
@@ -43,8 +44,10 @@ func RenderPlan(addresses []control.Address, list []control.Service) string {
 	var b bytes.Buffer
 	section(&b, "Address\tInterface", addresses, func(a control.Address) []any { return []any{a.Address, a.Interface} })
 	serviceTable(&b, list, "Forward\tWeight\tChecks",
-		func(r control.Server) []any { return []any{method(r.Method), r.Weight, checkKinds(r.Checks)} },
-		func(control.Server) {})
+		func(_ *control.Service, r *control.Server) []any {
+			return []any{method(r.Method), r.Weight, checkKinds(r.Checks)}
+		},
+		func(*control.Server) {}, func(v *control.Service) { unservedRemarks(&b, v) })
 	return strings.TrimPrefix(b.String(), "\n")
 }
 
@@ -65,7 +68,11 @@ func head(b *bytes.Buffer, s *control.Status) {
 	fmt.Fprintf(b, "uvs %s is %s: pid %d, up %s, run directory %s\n",
 		s.Version, s.State, s.PID, span(s.Uptime.Duration()), s.RunDir)
 	w := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "Config\t%s (%s, %s)\n", s.Config.File, count(s.Config.Errors, "error"), count(s.Config.Notes, "note"))
+	if s.Config.File == "" {
+		fmt.Fprint(w, "Config\tnone: services come by ipvsadm\n")
+	} else {
+		fmt.Fprintf(w, "Config\t%s (%s, %s)\n", s.Config.File, count(s.Config.Errors, "error"), count(s.Config.Notes, "note"))
+	}
 	steering := s.Steering.Backend
 	if s.Steering.Reason != "" {
 		steering += " (" + oneLine(s.Steering.Reason) + ")"
@@ -176,20 +183,71 @@ func addressRow(a control.Address) []any {
 func services(b *bytes.Buffer, s *control.Status) {
 	now := s.Started.Add(s.Uptime.Duration())
 	serviceTable(b, s.Services, "Forward\tState\tWeight\tActiveConn\tInActConn\tConns\tNextHop",
-		func(r control.Server) []any {
-			return []any{method(r.Method), r.State, weight(r), r.Active, r.Inactive, r.Counters.Conns, nextHop(r.NextHop)}
+		func(v *control.Service, r *control.Server) []any {
+			hop := "-" // nothing asks for one
+			if len(v.Unserved)+len(r.Unserved) == 0 {
+				hop = nextHop(r.NextHop)
+			}
+			return []any{method(r.Method), r.State, weight(r), r.Active, r.Inactive, r.Counters.Conns, hop}
 		},
-		func(r control.Server) {
+		func(r *control.Server) {
+			serverRemarks(b, r, s.Config.File != "")
 			for _, c := range r.Checks {
 				checkRemark(b, c, now)
 			}
-		})
+		},
+		func(v *control.Service) { serviceRemarks(b, v, s.Config.File != "") })
+}
+
+// remark writes a line under the one it is about.
+func remark(b *bytes.Buffer, format string, args ...any) {
+	fmt.Fprintf(b, "       "+format+"\n", args...)
+}
+
+// serviceRemarks writes lines about a service that gets no packets, lacks its quorum, or is
+// not as the configuration says, if there is one.
+func serviceRemarks(b *bytes.Buffer, v *control.Service, configured bool) {
+	originRemark(b, v.Origin, v.Edited, configured)
+	unservedRemarks(b, v)
+	if q := v.Quorum; q != nil && !q.Up {
+		remark(b, "quorum lost: weight %d, want %d", q.Weight, q.Required)
+	}
+}
+
+func unservedRemarks(b *bytes.Buffer, v *control.Service) {
+	for _, reason := range v.Unserved {
+		remark(b, "takes no packets: %s", oneLine(reason))
+	}
+}
+
+// serverRemarks is serviceRemarks for a server.
+func serverRemarks(b *bytes.Buffer, r *control.Server, configured bool) {
+	originRemark(b, r.Origin, r.Edited, configured)
+	if r.Sorry {
+		remark(b, "sorry server")
+	}
+	for _, reason := range r.Unserved {
+		remark(b, "gets no packets: %s", oneLine(reason))
+	}
+	if r.Overloaded {
+		remark(b, "overloaded: the upper threshold of %d connections was reached", r.UpperThreshold)
+	}
+}
+
+func originRemark(b *bytes.Buffer, o control.Origin, edited, configured bool) {
+	switch {
+	case edited:
+		remark(b, "changed by an operator")
+	case o == control.FromOperator && configured:
+		remark(b, "added by an operator")
+	}
 }
 
 // serviceTable writes a line for each service and the servers under it, each
 // followed by its remarks. All servers share the columns, so that they stay
 // comparable across services.
-func serviceTable(b *bytes.Buffer, list []control.Service, title string, row func(control.Server) []any, remarks func(control.Server)) {
+func serviceTable(b *bytes.Buffer, list []control.Service, title string, row func(*control.Service, *control.Server) []any,
+	ofServer func(*control.Server), ofService func(*control.Service)) {
 	if len(list) == 0 {
 		return
 	}
@@ -197,9 +255,10 @@ func serviceTable(b *bytes.Buffer, list []control.Service, title string, row fun
 	var aligned bytes.Buffer
 	w := tabwriter.NewWriter(&aligned, 0, 8, 1, ' ', 0)
 	fmt.Fprintf(w, "  -> RemoteAddress:Port\t%s\n", title)
-	for _, v := range list {
-		for _, r := range v.Servers {
-			cells := append([]any{netip.AddrPortFrom(r.Address, r.Port)}, row(r)...)
+	for i := range list {
+		for j := range list[i].Servers {
+			r := &list[i].Servers[j]
+			cells := append([]any{netip.AddrPortFrom(r.Address, r.Port)}, row(&list[i], r)...)
 			fmt.Fprintf(w, "  -> "+strings.Repeat("%v\t", len(cells)-1)+"%v\n", cells...)
 		}
 	}
@@ -208,14 +267,27 @@ func serviceTable(b *bytes.Buffer, list []control.Service, title string, row fun
 
 	fmt.Fprint(b, "\nProt LocalAddress:Port Scheduler\n", lines[0])
 	lines = lines[1:]
-	for _, v := range list {
-		fmt.Fprintf(b, "%-4s %s %s\n", strings.ToUpper(string(v.Protocol)), netip.AddrPortFrom(v.Address, v.Port), v.Scheduler)
-		for _, r := range v.Servers {
+	for i := range list {
+		v := &list[i]
+		fmt.Fprintf(b, "%s %s\n", serviceName(v), v.Scheduler)
+		ofService(v)
+		for j := range v.Servers {
 			b.WriteString(lines[0])
 			lines = lines[1:]
-			remarks(r)
+			ofServer(&v.Servers[j])
 		}
 	}
+}
+
+// serviceName is the name of a service in ipvsadm's listings.
+func serviceName(v *control.Service) string {
+	switch {
+	case v.Fwmark != 0 && v.IPv6:
+		return fmt.Sprintf("FWM  %d IPv6", v.Fwmark)
+	case v.Fwmark != 0:
+		return fmt.Sprintf("FWM  %d", v.Fwmark)
+	}
+	return fmt.Sprintf("%-4s %s", strings.ToUpper(string(v.Protocol)), netip.AddrPortFrom(v.Address, v.Port))
 }
 
 // checkRemark writes a line about a check that deserves one: a healthy check does
@@ -241,13 +313,15 @@ func method(m control.Method) string {
 		return "Masq"
 	case control.DR:
 		return "Route"
+	case control.TUN:
+		return "Tunnel"
 	}
 	return string(m)
 }
 
 // weight is the weight that balances, with the configured one beside it if it is
 // another.
-func weight(r control.Server) string {
+func weight(r *control.Server) string {
 	if r.EffectiveWeight == r.Weight {
 		return strconv.Itoa(r.Weight)
 	}

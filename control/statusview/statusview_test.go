@@ -75,6 +75,22 @@ func busy() control.Status {
 				}},
 			},
 			{Protocol: control.TCP, Address: ip("192.0.2.10"), Port: 443, Scheduler: "rr"},
+			{
+				Protocol: control.TCP, Address: ip("192.0.2.12"), Port: 80, Scheduler: "sed", Origin: control.FromOperator,
+				Unserved: []string{"scheduler sed is not served yet"},
+			},
+			{
+				Fwmark: 7, Scheduler: "rr", Origin: control.FromFile, Edited: true, Unserved: []string{"firewall marks are not served yet"},
+				Quorum: &control.Quorum{Required: 2, Weight: 1},
+				Servers: []control.Server{
+					{
+						Address: ip("10.1.0.11"), Method: control.TUN, Weight: 1, EffectiveWeight: 1, State: control.ServerUp, Origin: control.FromOperator,
+						UpperThreshold: 5, Overloaded: true, Unserved: []string{"method TUN is not served yet"},
+					},
+					{Address: ip("10.1.0.13"), Method: control.DR, Weight: 1, EffectiveWeight: 1, State: control.ServerUp, Sorry: true, Edited: true},
+				},
+			},
+			{Fwmark: 8, IPv6: true, Scheduler: "rr", Unserved: []string{"firewall marks are not served yet"}},
 		},
 		Drops: map[string]uint64{"no_server": 12, "bad_checksum": 3, "unresolved": 12, "ttl_expired": 0},
 		Notes: []string{"keepalived.conf:14:5: sorry_server is not served yet"},
@@ -83,6 +99,10 @@ func busy() control.Status {
 
 func TestRender(t *testing.T) {
 	golden(t, "busy", statusview.Render(busy()))
+	golden(t, "unconfigured", statusview.Render(control.Status{
+		Version: "0.2.0", PID: 1, State: control.StateRunning, Started: started, RunDir: "/run/uvs", Steering: control.Steering{Backend: "tcx"},
+		Services: []control.Service{{Protocol: control.TCP, Address: ip("192.0.2.10"), Port: 80, Scheduler: "rr", Origin: control.FromOperator}},
+	}))
 	golden(t, "empty", statusview.Render(control.Status{
 		Version: "0.2.0", PID: 1, State: control.StateStarting, Started: started, RunDir: "/run/uvs",
 		Config: control.Config{File: "keepalived.conf"}, Steering: control.Steering{Backend: "tcx"}, Flows: control.Flows{Max: 1 << 20},

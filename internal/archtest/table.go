@@ -29,6 +29,7 @@ func Packages() []Package {
 		{"conntrack", "flow table, protocol states, timing wheel; knows no services", []string{"internal/mono"}},
 		{"control", "control API on a Unix socket, and its client", nil},
 		{"control/ipvsadm", "ipvsadm's command line and listings", []string{"control"}},
+		{"control/ipvsadm/ipvsadmtest", "transcripts of the real ipvsadm, for tests", []string{"control/ipvsadm"}},
 		{"control/statusview", "tables for people: status, connections", []string{"control"}},
 		{"e2e", "tests of whole sites with the real binary", nil},
 		{"forwarding", "data plane: decode, service table, process, rewrite, workers", []string{
@@ -85,7 +86,7 @@ func Restrictions() []Restriction {
 		{"os/exec", "", []string{"bench", "cmd/uvs", "internal/netlab", "internal/netlab/labtest", "internal/preflight", "internal/steer"}, "not in the data plane"},
 		{"log/slog", "", []string{"cmd/uvs", "internal/daemon"}, "libraries return errors or events"},
 		{"log", "", []string{"cmd/uvs", "control", "internal/daemon"}, "libraries return errors or events; net/http in control needs one to be silent"},
-		{"testing", "", []string{"internal/netlab/labtest"}, "not linked into the product"},
+		{"testing", "", []string{"control/ipvsadm/ipvsadmtest", "internal/netlab/labtest"}, "not linked into the product"},
 	}
 }
 

@@ -12,6 +12,22 @@ import (
 	"uvs/internal/table"
 )
 
+// edited returns a copy of a table after all edits, and what is to be done to the engine
+// once that is in force; or what is wrong with one of them, as an *control.EditError.
+func edited(t *table.Table, edits []control.Edit) (next *table.Table, after []func(*forwarding.Engine) error, err error) {
+	next = t.Clone()
+	for i, e := range edits {
+		do, err := applyEdit(next, e)
+		if err != nil {
+			return nil, nil, editError(i, err)
+		}
+		if do != nil {
+			after = append(after, do)
+		}
+	}
+	return next, after, nil
+}
+
 // applyEdit does an operator's edit to a table. What it returns is to be done to the engine
 // once the table is in force; nil if nothing is.
 func applyEdit(t *table.Table, e control.Edit) (after func(*forwarding.Engine) error, err error) {
@@ -142,7 +158,7 @@ func serviceSettings(s control.Service) (table.ServiceSettings, error) {
 		set.Flags |= bit
 	}
 	var err error
-	set.Netmask, err = parseNetmask(s.Netmask, s.IPv6 || s.Address.Is6())
+	set.Netmask, set.Together, err = parseNetmask(s.Netmask, s.IPv6 || s.Address.Is6())
 	return set, err
 }
 
@@ -171,38 +187,41 @@ func flagNames(scheduler string, f table.Flags) []string {
 }
 
 // parseNetmask reads a mask of clients: dotted for IPv4, a prefix length for IPv6. One that
-// keeps every client apart is the zero value.
-func parseNetmask(text string, v6 bool) (mask [16]byte, err error) {
+// keeps every client apart is the zero value, and so is one that keeps all together.
+func parseNetmask(text string, v6 bool) (mask [16]byte, together bool, err error) {
 	if text == "" {
-		return mask, nil
+		return mask, false, nil
 	}
 	if v6 {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > 128 {
-			return mask, invalid("netmask %q is not a prefix length from 1 to 128", text)
+			return mask, false, invalid("netmask %q is not a prefix length from 1 to 128", text)
 		}
 		if n == 128 {
-			return mask, nil
+			return mask, false, nil
 		}
 		for i := range n {
 			mask[i/8] |= 0x80 >> (i % 8)
 		}
-		return mask, nil
+		return mask, false, nil
 	}
 	a, err := netip.ParseAddr(text)
-	if err != nil || !a.Is4() || a.IsUnspecified() {
-		return mask, invalid("netmask %q is not a mask like 255.255.255.0", text)
+	if err != nil || !a.Is4() {
+		return mask, false, invalid("netmask %q is not a mask like 255.255.255.0", text)
 	}
 	four := a.As4()
 	if four != [4]byte{255, 255, 255, 255} {
 		copy(mask[:], four[:])
 	}
-	return mask, nil
+	return mask, a.IsUnspecified(), nil
 }
 
 // formatNetmask is the inverse of parseNetmask.
-func formatNetmask(mask [16]byte, v6 bool) string {
-	if mask == ([16]byte{}) {
+func formatNetmask(mask [16]byte, together, v6 bool) string {
+	switch {
+	case together:
+		return "0.0.0.0"
+	case mask == ([16]byte{}):
 		return ""
 	}
 	if !v6 {

@@ -93,8 +93,8 @@ type engineView struct {
 	services map[forwarding.ServiceKey]*forwarding.ServiceInfo
 }
 
-func (d *director) engineView() engineView {
-	list := d.engine.Services()
+func viewOf(e *forwarding.Engine) engineView {
+	list := e.Services()
 	v := engineView{make(map[forwarding.ServiceKey]*forwarding.ServiceInfo, len(list))}
 	for i := range list {
 		v.services[list[i].Key] = &list[i]
@@ -123,7 +123,7 @@ func serverOf(s *forwarding.ServiceInfo, a netip.AddrPort) *forwarding.ServerInf
 // configuredServices lists every service and server of the effective table, whether or not
 // the server is in IPVS's list now.
 func (d *director) configuredServices(p *plan, network *hostnet.Snapshot) []control.Service {
-	view := d.engineView()
+	view := viewOf(d.engine)
 	checks := make(map[health.Key]health.Status)
 	for _, s := range d.health.Snapshot() {
 		checks[s.Key] = s
@@ -156,8 +156,13 @@ func (d *director) configuredServices(p *plan, network *hostnet.Snapshot) []cont
 
 // Services implements control.Director: the table as IPVS would list it.
 func (d *director) Services(context.Context) (control.ServiceList, error) {
-	network, view, table := d.network.Snapshot(), d.engineView(), d.effective.Load().services
-	tcp, tcpFin, udp := d.engine.Timeouts()
+	return listed(d.effective.Load().services, d.engine, d.network.Snapshot()), nil
+}
+
+// listed lists a table with what the engine knows of it.
+func listed(table []table.Service, e *forwarding.Engine, network *hostnet.Snapshot) control.ServiceList {
+	view := viewOf(e)
+	tcp, tcpFin, udp := e.Timeouts()
 	list := control.ServiceList{
 		TableSize: tableSize,
 		Timeouts:  control.Timeouts{TCP: inSeconds(tcp), TCPFin: inSeconds(tcpFin), UDP: inSeconds(udp)},
@@ -173,7 +178,7 @@ func (d *director) Services(context.Context) (control.ServiceList, error) {
 		}
 		list.Services = append(list.Services, x)
 	}
-	return list, nil
+	return list
 }
 
 func inSeconds(d time.Duration) uint32 { return uint32(d / time.Second) }
@@ -184,7 +189,7 @@ func serviceStatus(s table.Service, info *forwarding.ServiceInfo) control.Servic
 	x := control.Service{
 		Fwmark: s.Key.Fwmark, IPv6: s.Key.IPv6, Address: s.Key.Addr, Port: s.Key.Port,
 		Scheduler: s.Settings.Scheduler, Flags: flagNames(s.Settings.Scheduler, s.Settings.Flags),
-		Persistence: inSeconds(s.Settings.Persistence), Netmask: formatNetmask(s.Settings.Netmask, s.Key.IPv6 || s.Key.Addr.Is6()),
+		Persistence: inSeconds(s.Settings.Persistence), Netmask: formatNetmask(s.Settings.Netmask, s.Settings.Together, s.Key.IPv6 || s.Key.Addr.Is6()),
 		PersistenceEngine: s.Settings.Engine, OnePacket: s.Settings.OnePacket,
 		Origin: originOf(s.FromFile), Edited: s.Edited, Unserved: s.Unserved,
 		Servers: []control.Server{},

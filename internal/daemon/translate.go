@@ -115,7 +115,7 @@ func translateService(v config.VirtualServer) table.FileService {
 			mask = [16]byte{}
 			copy(mask[:], four[:])
 		}
-		f.Settings.Netmask = normalMask(mask, g.Is6())
+		f.Settings.Netmask, f.Settings.Together = normalMask(mask, g.Is6()), g.Is4() && g.IsUnspecified()
 	}
 	if f.Group = v.Group; f.Group == "" {
 		f.Group = f.Key.String()

@@ -110,22 +110,15 @@ func (d *director) Edit(_ context.Context, edits []control.Edit) error {
 	if d.state.Load() != control.StateRunning {
 		return &control.EditError{Code: control.CodeFailed, Message: fmt.Sprintf("this uvs is %s", d.state.Load())}
 	}
-	next := d.table.Clone()
-	var after []func() error
-	for i, e := range edits {
-		do, err := applyEdit(next, e)
-		if err != nil {
-			return editError(i, err)
-		}
-		if do != nil {
-			after = append(after, func() error { return do(d.engine) })
-		}
+	next, after, err := edited(d.table, edits)
+	if err != nil {
+		return err
 	}
 	if err := d.commit(next); err != nil {
 		return &control.EditError{Code: control.CodeFailed, Message: err.Error()}
 	}
 	for _, do := range after {
-		if err := do(); err != nil && !errors.Is(err, forwarding.ErrNoService) { // not served: it has no counters
+		if err := do(d.engine); err != nil && !errors.Is(err, forwarding.ErrNoService) { // not served: it has no counters
 			return &control.EditError{Code: control.CodeInvalid, Message: err.Error()}
 		}
 	}

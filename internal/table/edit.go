@@ -177,7 +177,7 @@ func checkService(k Key, set ServiceSettings) error {
 		return refuse(NotFound, "there is no scheduler %q", set.Scheduler)
 	case set.Engine != "" && set.Engine != "sip":
 		return refuse(NotFound, "there is no persistence engine %q", set.Engine)
-	case k.Fwmark == 0 && (!k.Addr.IsValid() || k.Addr.Is4In6() || k.Addr.Zone() != ""):
+	case k.Fwmark == 0 && (!k.Addr.IsValid() || k.Addr.Zone() != ""):
 		return refuse(Invalid, "%s is no address of a service", k.Addr)
 	case k.Fwmark == 0 && k.Port == 0 && set.Persistence == 0:
 		return refuse(Invalid, "service %s of all ports needs persistence", k)
@@ -210,7 +210,7 @@ func unicast(a netip.Addr) bool {
 		return false
 	}
 	if a.Is4() {
-		return a != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && a.As4()[0] != 0 && a.As4()[0] < 224
+		return a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	}
 	return !a.IsLinkLocalUnicast()
 }

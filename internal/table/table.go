@@ -62,6 +62,7 @@ type ServiceSettings struct {
 	// Netmask is the mask of clients that persist together, for IPv4 in the first four
 	// bytes; the zero value is each client for itself.
 	Netmask   [16]byte
+	Together  bool   // the mask is 0.0.0.0: all clients persist together; Netmask is zero
 	Engine    string // of persistence: "sip" or ""
 	OnePacket bool
 }

@@ -92,11 +92,22 @@ func (t *Table) unserved(s *service) []string {
 	if s.key.Fwmark != 0 {
 		list = append(list, "firewall marks are not served yet")
 	}
+	if a := s.key.Addr; a.IsValid() {
+		switch {
+		case a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+			list = append(list, a.String()+" is no unicast address, which IPVS lists and gets no packets for")
+		case a.IsLoopback():
+			list = append(list, a.String()+" is a loopback address, for which no packets come from outside")
+		}
+	}
 	if s.key.Protocol == SCTP {
 		list = append(list, "protocol SCTP is not served yet")
 	}
 	if !t.serves(s.set.Scheduler) {
 		list = append(list, "scheduler "+s.set.Scheduler+" is not served yet")
+	}
+	if s.set.Together {
+		list = append(list, "persistence of all clients together (netmask 0.0.0.0) is not served yet")
 	}
 	if s.set.OnePacket {
 		list = append(list, "one-packet scheduling is not served yet")
