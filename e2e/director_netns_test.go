@@ -100,6 +100,17 @@ func (d *director) tryUVS(args ...string) (string, error) {
 	return d.host.Run(ctx, d.bin, args...)
 }
 
+// edit changes the service table over the control socket, as an operator's tools do.
+func (d *director) edit(edits ...control.Edit) {
+	d.t.Helper()
+	body, err := json.Marshal(map[string]any{"edits": edits})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	labtest.Run(d.t, d.host, "curl", "-sS", "--fail-with-body", "--unix-socket", "/run/uvs/control.sock",
+		"-H", "Content-Type: application/json", "-d", string(body), "http://uvs/v1/edits")
+}
+
 // status asks for the whole status.
 func (d *director) status() control.Status {
 	d.t.Helper()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -256,6 +257,41 @@ func TestRemovedServer(t *testing.T) {
 	if info.Active != 1 || info.Inactive != 0 || info.Total.Connections != 1 || info.Total.PacketsIn != 2 {
 		t.Errorf("after its return the server has %+v, want the counts it left with", info)
 	}
+}
+
+// TestLingering: removed NAT servers count as long as flows name them.
+func TestLingering(t *testing.T) {
+	s := newSite(t)
+	nat, routed := s.serve(vip4, 80, wire.ProtoTCP, Masq, 8080, 2), s.serve(vip6, 80, wire.ProtoTCP, Route, 80, 1)
+	for i := range 3 {
+		s.process(outside, segment{src: endpoint(client4, uint16(40000+i)), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil)
+		s.process(outside, segment{src: endpoint(client6, uint16(40000+i)), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil)
+	}
+	want := func(when string, list ...ServiceKey) {
+		t.Helper()
+		if got := s.engine.Lingering(); !slices.Equal(got, list) {
+			t.Errorf("%s: %v, want %v", when, got, list)
+		}
+	}
+	want("in the table")
+	first := endpoint(server4(0), 8080)
+	s.update(func(tx *Tx) error {
+		return errors.Join(tx.DeleteServer(nat, first), tx.DeleteServer(routed, endpoint(server6(0), 80)))
+	})
+	key := ServiceKey{server4(0), 8080, wire.ProtoTCP}
+	want("removed", key)
+	s.update(func(tx *Tx) error { return tx.AddServer(nat, first, ServerSpec{Method: Masq, Weight: 1}) })
+	want("added again")
+	s.update(func(tx *Tx) error { return tx.DeleteService(nat) })
+	if got := len(s.engine.Lingering()); got != 2 {
+		t.Errorf("its service deleted: %d servers, want 2", got)
+	}
+	s.now = s.now.Add(61 * time.Second)
+	for range 200 {
+		s.engine.flows.Expire(s.now, 100)
+		s.now = s.now.Add(time.Second)
+	}
+	want("after the flows have ended")
 }
 
 func TestUpdateIsAllOrNothing(t *testing.T) {

@@ -421,6 +421,22 @@ func (e *Engine) reap(uptime time.Duration) {
 	}
 }
 
+// Lingering returns the NAT servers that were removed and that flows still name, once for
+// each service that they were in: their answers are still translated (ip_vs_out does not ask
+// for the server), so the host's own stack must not get them. Safe for use by many
+// goroutines.
+func (e *Engine) Lingering() []ServiceKey {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []ServiceKey
+	for k, d := range e.trash {
+		if Method(d.method.Load()) == Masq && d.connections() > 0 {
+			list = append(list, ServiceKey{k.server.Addr(), k.server.Port(), k.service.Protocol})
+		}
+	}
+	return list
+}
+
 // Services returns the committed services in the order in which they were added. Safe for
 // use by many goroutines.
 func (e *Engine) Services() []ServiceInfo {

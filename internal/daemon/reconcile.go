@@ -42,6 +42,7 @@ func (d *director) keepInLine(ctx context.Context) error {
 			return nil
 		case <-d.moved:
 		case <-retry.C:
+			d.letGo()
 			if !d.behind() {
 				retry.Reset(retryEvery)
 				continue // nothing failed
@@ -113,6 +114,15 @@ func keepPoints(s *hostnet.Snapshot, old, derived []int) []int {
 		l, ok := s.LinkByIndex(link)
 		return !ok || !l.Ethernet || l.Master != 0 && l.MasterKind != "vrf"
 	})
+}
+
+// matches lists servers of the engine as steering has them.
+func matches(servers []forwarding.ServiceKey) []steer.Match {
+	list := make([]steer.Match, len(servers))
+	for i, k := range servers {
+		list[i] = steer.Match{Addr: k.Addr, Port: k.Port, Proto: k.Protocol}
+	}
+	return list
 }
 
 // answering lists servers as the engine has them.

@@ -18,30 +18,51 @@ import (
 // (steering, capture), then the engine's services; what nothing needs any more goes last.
 // If a step fails the steps before are taken back, and the table is as it was. d.mu is held.
 func (d *director) commit(next *table.Table) error {
-	old, e := d.effective.Load(), effectiveOf(next.Services())
-	moves := !e.goal.equal(old.goal)
-	if moves {
-		if err := d.aim(old.goal.with(e.goal)); err != nil {
-			return errors.Join(err, d.aim(old.goal))
+	old, e := *d.goal.Load(), effectiveOf(next.Services())
+	both := old.with(e.goal)
+	grows := !both.equal(old)
+	if grows {
+		if err := d.aim(both); err != nil {
+			return errors.Join(err, d.aim(old))
 		}
 	}
 	err := d.engine.Update(func(tx *forwarding.Tx) error { return e.sync(tx, d.engineServices) })
 	if err != nil {
-		if moves {
-			err = errors.Join(err, d.aim(old.goal))
+		if grows {
+			err = errors.Join(err, d.aim(old))
 		}
 		return err
 	}
 	d.engineServices = d.engine.Services()
 	d.table = next
 	d.effective.Store(e)
-	if moves {
-		if err := d.aim(e.goal); err != nil {
-			// More is steered than needed until the reconciler succeeds.
-			d.log.Error("the services changed and not all could be followed; trying again", "error", err)
-		}
+	if err := d.settle(); err != nil {
+		// More is steered than needed until the reconciler succeeds.
+		d.log.Error("the services changed and not all could be followed; trying again", "error", err)
 	}
 	return nil
+}
+
+// settle lets go of what neither the table nor a flow of a removed server needs. d.mu is
+// held.
+func (d *director) settle() error {
+	want := d.effective.Load().goal.with(goal{servers: matches(d.engine.Lingering())})
+	if want.equal(*d.goal.Load()) {
+		return nil
+	}
+	return d.aim(want)
+}
+
+// letGo settles now and then, as flows of removed servers end. Whoever changes the table
+// does so anyway.
+func (d *director) letGo() {
+	if !d.mu.TryLock() {
+		return
+	}
+	defer d.mu.Unlock()
+	if err := d.settle(); err != nil {
+		d.log.Error("steering could not be changed; trying again", "error", err)
+	}
 }
 
 // aim makes a goal that of the reconciler, and reconciles.
