@@ -15,6 +15,7 @@ programs=(
 	iperf3:iperf3
 	iptables:iptables
 	keepalived:keepalived
+	nc.openbsd:netcat-openbsd
 	nft:nftables
 	nginx:nginx-light
 	ping:iputils-ping
