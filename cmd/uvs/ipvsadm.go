@@ -55,6 +55,7 @@ func ownFlag(dir string, args []string) (string, []string) {
 func runIpvsadm(ctx context.Context, p process, program, runDir string, args []string) int {
 	return ipvsadm.Run(ctx, ipvsadm.Env{
 		Program: program,
+		Stdin:   p.stdin,
 		Stdout:  p.stdout,
 		Stderr:  p.stderr,
 		Table:   control.Dial(runDir),

@@ -24,12 +24,13 @@ const (
 )
 
 func main() {
-	os.Exit(start(process{args: os.Args, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}, wired()))
+	os.Exit(start(process{args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}, wired()))
 }
 
 // A process is what the operating system gives us.
 type process struct {
 	args           []string // with the program's name
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(name string) (string, bool)
 }
