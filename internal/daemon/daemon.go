@@ -15,7 +15,8 @@
 // Run owns all of them and waits for each: the engine's workers, the network watcher, the
 // reconciler (it alone changes steering, ports and routes once the director runs), the
 // keeper of the addresses, the health checks, whose events change the service table, the
-// neighbour keeper, the preflight, which looks and changes nothing, and the control API.
+// neighbour keeper, the preflight and the watch for own connections, which look and change
+// nothing, and the control API.
 package daemon
 
 import (
@@ -81,6 +82,7 @@ type director struct {
 	health    *health.Set
 	addresses *addresses
 	host      hostFindings
+	own       *ownConnections
 
 	// effective is the service table in force, and goal what packets it takes, or is about to.
 	effective atomic.Pointer[effective]
@@ -105,7 +107,7 @@ type director struct {
 // nil. An error means that it did not come up, or had to give up; nothing is left then
 // either.
 func Run(ctx context.Context, o Options) (err error) {
-	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1)}
+	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1), own: newOwnConnections()}
 	d.state.Store(control.StateStarting)
 	d.table = table.New(served)
 	d.effective.Store(effectiveOf(nil))
@@ -277,6 +279,7 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
 	undo.start(fail, "preflight", d.watchHost)
+	undo.start(fail, "own connections", d.watchOwn)
 	if d.opts.Reload != nil {
 		undo.start(fail, "reload", d.reloadOnSignal)
 	}

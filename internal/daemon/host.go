@@ -80,10 +80,12 @@ func (d *director) watchHost(ctx context.Context) error {
 			return nil // what was found then is not all
 		}
 		site = now
-		d.logFindings(d.host.update(preflight.Judge(site, facts), time.Now()))
+		found := slices.Concat(d.own.findings(time.Now()), preflight.Judge(site, facts))
+		d.logFindings(d.host.update(found, time.Now()))
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-d.own.news:
 		case <-tick.C:
 		}
 	}
