@@ -149,18 +149,23 @@ type result struct {
 // startLoad makes requests from two goroutines, some hundred a second, until stop or the
 // end of the test.
 func startLoad(t *testing.T, from *netlab.Host, url string) *load {
+	return startLoadOf(t, from, url, time.Second)
+}
+
+// startLoadOf is startLoad with another limit for a request.
+func startLoadOf(t *testing.T, from *netlab.Host, url string, limit time.Duration) *load {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	l := &load{t: t, cancel: cancel}
 	for range 2 {
-		l.done.Go(func() { l.run(ctx, from, url) })
+		l.done.Go(func() { l.run(ctx, from, url, limit) })
 	}
 	t.Cleanup(func() { l.stop() })
 	return l
 }
 
-func (l *load) run(ctx context.Context, from *netlab.Host, url string) {
+func (l *load) run(ctx context.Context, from *netlab.Host, url string, limit time.Duration) {
 	client := &http.Client{
-		Timeout: time.Second,
+		Timeout: limit,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {

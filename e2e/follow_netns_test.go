@@ -100,6 +100,42 @@ func (f *followed) sameConnections(when string) {
 	}
 }
 
+// underLoad makes requests by both families until unanswered.
+func (f *followed) underLoad() []*load {
+	f.t.Helper()
+	var loads []*load
+	for _, vip := range []netip.Addr{f.top.VIP4, f.top.VIP6} {
+		l := startLoadOf(f.t, f.client, url(vip, 80, "/"), 100*time.Millisecond)
+		l.waitFor("server1", 10)
+		loads = append(loads, l)
+	}
+	return loads
+}
+
+// unanswered ends loads and wants requests that nobody served to have met silence: the
+// director's stack must not answer for a service.
+func (f *followed) unanswered(loads []*load) {
+	f.t.Helper()
+	served, lost := 0, 0
+	for _, l := range loads {
+		l.waitFor("server1", 10)
+		for _, r := range l.stop() {
+			switch {
+			case r.err == nil:
+				served++
+			case strings.Contains(r.err.Error(), "refused") || strings.Contains(r.err.Error(), "reset"):
+				f.t.Errorf("the stack answered for a service: %v", r.err)
+			default:
+				lost++
+			}
+		}
+	}
+	if lost == 0 {
+		f.t.Errorf("%d requests were served and none lost: there was no load when nobody could serve", served)
+	}
+	f.t.Logf("under load %d requests were served and %d lost", served, lost)
+}
+
 // newMAC changes a host's hardware address; the host announces it, as machines do that are
 // set up for it.
 func newMAC(t *testing.T, h *netlab.Host, mac string) {
@@ -183,7 +219,7 @@ func TestLinkReplaced(t *testing.T) {
 				bridge = top.ServerNet
 			}
 			f := startFollowed(t, top, top.Clients[0], m.config(top))
-			loads := []*load{startLoad(t, f.client, url(top.VIP4, 80, "/")), startLoad(t, f.client, url(top.VIP6, 80, "/"))}
+			loads := f.underLoad()
 			labtest.Run(t, director, "ip", "link", "delete", ifname)
 			f.gone("no " + ifname)
 			if err := bridge.Attach(director, ifname); err != nil {
@@ -200,13 +236,7 @@ func TestLinkReplaced(t *testing.T) {
 			}
 			f.served("server1", "another "+ifname)
 			f.sameConnections("another " + ifname)
-			for _, l := range loads {
-				for _, r := range l.stop() {
-					if r.err != nil && (strings.Contains(r.err.Error(), "refused") || strings.Contains(r.err.Error(), "reset")) {
-						t.Errorf("the stack answered for a service: %v", r.err)
-					}
-				}
-			}
+			f.unanswered(loads)
 		})
 	}
 }
@@ -220,9 +250,11 @@ func keepIPv6(t *testing.T, h *netlab.Host) {
 }
 
 // flap takes a link away from a director, by its own hand and by the switch's, and brings
-// it back.
+// it back, all under load.
 func flap(f *followed, ifname string, far *netlab.Bridge) {
 	f.t.Helper()
+	loads := f.underLoad()
+	defer func() { f.unanswered(loads) }()
 	for _, x := range []struct {
 		name   string
 		host   *netlab.Host
