@@ -157,7 +157,8 @@ func TestParseIgnores(t *testing.T) {
 			t.Errorf("%s: %+v (%v), want %+v (%v)", tc.name, got, rej, want, rejWant)
 		}
 	}
-	if a, rej := vrrp.Parse(unhex(t, "3107640000640000"), true); rej != nil || a.Addresses != nil || a.VRID != 7 || a.Interval != time.Second {
+	a, rej := vrrp.Parse(unhex(t, "3107640000640000"), true)
+	if rej != nil || a.Addresses != nil || a.VRID != 7 || a.Interval != time.Second {
 		t.Errorf("no addresses: %+v, %v", a, rej)
 	}
 }

@@ -26,7 +26,8 @@ func TestMessageAH(t *testing.T) {
 func TestNoAllocs(t *testing.T) {
 	src4, dst4 := netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("224.0.0.18")
 	src6, dst6 := netip.MustParseAddr("fe80::1"), netip.MustParseAddr("ff02::12")
-	v2 := vrrp.Message{Advert: vrrp.Advert{Version: 2, VRID: 1, Auth: vrrp.AuthPass, Interval: time.Second, Addresses: addrs("10.0.0.1 10.0.0.2")}}
+	v2 := vrrp.Message{Advert: vrrp.Advert{Version: 2, VRID: 1, Auth: vrrp.AuthPass, Interval: time.Second,
+		Addresses: addrs("10.0.0.1 10.0.0.2")}}
 	ah := v2
 	ah.Auth = vrrp.AuthAH
 	v3 := vrrp.Message{Advert: vrrp.Advert{Version: 3, VRID: 1, Interval: time.Second, Addresses: addrs("10.0.0.1 10.0.0.2")}}

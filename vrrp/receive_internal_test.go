@@ -2,7 +2,6 @@ package vrrp
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -13,10 +12,11 @@ import (
 )
 
 var (
-	mcast4 = netip.MustParseAddr("224.0.0.18")
-	ours   = netip.MustParseAddr("10.9.0.1")
-	peer   = netip.MustParseAddr("10.9.0.2")
-	other  = netip.MustParseAddr("10.9.0.3")
+	mcast4    = netip.MustParseAddr("224.0.0.18")
+	mcast6    = netip.MustParseAddr("ff02::12")
+	ourAddr   = netip.MustParseAddr("10.9.0.1")
+	theirAddr = netip.MustParseAddr("10.9.0.2")
+	thirdAddr = netip.MustParseAddr("10.9.0.3")
 )
 
 func addrList(s string) []netip.Addr {
@@ -27,30 +27,33 @@ func addrList(s string) []netip.Addr {
 	return list
 }
 
-// v2 and v3 are instances, and sent is what a peer configured as they are sends.
-func v2() *Instance {
-	return &Instance{Name: "VI", Version: 2, VRID: 51, Priority: 100, AdvertInterval: time.Second, Addresses: addrList("10.9.0.100 10.9.0.101")}
+func version2() *Instance {
+	return &Instance{Name: "VI", Version: 2, VRID: 51, Priority: 100, AdvertInterval: time.Second,
+		Addresses: addrList("10.9.0.100 10.9.0.101")}
 }
 
-func v3() *Instance {
-	i := v2()
+func version3() *Instance {
+	i := version2()
 	i.Version = 3
 	return i
 }
 
-func v6() *Instance {
-	i := v3()
+func overIPv6() *Instance {
+	i := version3()
 	i.IPv6, i.Addresses = true, addrList("fe80::51 2001:db8::51")
 	return i
 }
 
-func unicast(i *Instance) *Instance {
-	i.Peers = []Peer{{Addr: peer, MaxTTL: 255}}
+func withPeer(i *Instance) *Instance {
+	i.Peers = []Peer{{Addr: theirAddr, MaxTTL: 255}}
+	if i.IPv6 {
+		i.Peers[0].Addr = netip.MustParseAddr("fe80::2")
+	}
 	return i
 }
 
 func withAuth(a Auth, password string) *Instance {
-	i := v2()
+	i := version2()
 	i.Auth = a
 	copy(i.Password[:], password)
 	return i
@@ -62,15 +65,18 @@ func sending(i *Instance) *Message {
 		Interval: i.AdvertInterval, Password: i.Password, Addresses: i.Addresses}}
 }
 
-// packet is a message as it is received: from peer, to our address if the instance has
+// deliver gives a message as it is received: from peer, to our address if the instance has
 // peers, otherwise to the group.
-func packet(i *Instance, m *Message) *Packet {
-	p := &Packet{Source: peer, Destination: mcast4, TTL: 255}
+func deliver(i *Instance, m *Message) *Packet {
+	p := &Packet{Source: theirAddr, Destination: mcast4, TTL: 255}
 	if i.Unicast() {
-		p.Destination = ours
+		p.Destination = ourAddr
 	}
 	if i.IPv6 {
-		p.Source, p.Destination = netip.MustParseAddr("fe80::2%eth0"), netip.MustParseAddr("ff02::12")
+		p.Source, p.Destination = netip.MustParseAddr("fe80::2%eth0"), mcast6
+		if i.Unicast() {
+			p.Destination = netip.MustParseAddr("fe80::1%eth0")
+		}
 		p.Payload = m.AppendIPv6(nil, p.Source, p.Destination)
 		return p
 	}
@@ -94,14 +100,14 @@ func resum(p *Packet) {
 
 func TestAccept(t *testing.T) {
 	for name, i := range map[string]*Instance{
-		"version 2": v2(), "password": withAuth(AuthPass, "secret"), "AH": withAuth(AuthAH, "secret"),
-		"version 3": v3(), "IPv6": v6(), "unicast": unicast(v2()), "version 3, unicast": unicast(v3()),
-		"AH, unicast": unicast(withAuth(AuthAH, "secret")),
+		"version 2": version2(), "password": withAuth(AuthPass, "secret"), "AH": withAuth(AuthAH, "secret"),
+		"version 3": version3(), "IPv6": overIPv6(), "unicast": withPeer(version2()), "version 3, unicast": withPeer(version3()),
+		"IPv6, unicast": withPeer(overIPv6()), "AH, unicast": withPeer(withAuth(AuthAH, "secret")),
 	} {
 		m := sending(i)
 		m.Sequence = 1
 		var r receiver
-		a, rej := r.accept(i, packet(i, m))
+		a, rej := r.accept(i, deliver(i, m))
 		if rej != nil {
 			t.Errorf("%s: %v", name, rej)
 			continue
@@ -116,101 +122,6 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-// A flaw is one thing that is wrong with a packet, or with us as the receiver.
-type flaw struct {
-	cause     Cause
-	instance  func() *Instance
-	spoil     func(*Instance, *Message)
-	damage    func(*Packet)
-	want      string
-	keepalive string
-}
-
-// flaws has each cause but CauseOwn, in the order of the checks.
-var flaws = []flaw{
-	{CauseFamily, v6, nil, func(p *Packet) { *p = *packet(v3(), sending(v3())) },
-		"packet is IPv4, ours IPv6", ""},
-	{CauseTruncated, v2, nil, func(p *Packet) { p.Payload = p.Payload[:7] },
-		"packet has 27 bytes, headers alone 28 bytes", "IPv4 VRRP packet too short - 27 bytes"},
-	{CauseTruncated, func() *Instance { return withAuth(AuthAH, "x") }, nil, func(p *Packet) { p.Payload = p.Payload[:20] },
-		"packet has 40 bytes, headers alone 52 bytes", "IPv4 VRRP packet with AH too short - 40 bytes"},
-	{CauseTruncated, v6, nil, func(p *Packet) { p.Payload = p.Payload[:3] },
-		"packet has 3 bytes, headers alone 8 bytes", "IPv6 VRRP packet too short - 3 bytes"},
-	{CauseVRID, v2, func(_ *Instance, m *Message) { m.VRID = 52 }, nil, "VRID 52, ours 51", ""},
-	{CauseAH, func() *Instance { return withAuth(AuthAH, "x") }, func(_ *Instance, m *Message) { m.Auth = AuthPass }, nil,
-		"packet has no AH, ours has AH", "(VI) No AH header but auth type is AH"},
-	{CauseAH, v2, func(_ *Instance, m *Message) { m.Auth = AuthAH }, nil,
-		"packet has AH, ours has no AH", "(VI) Received AH header but auth type not AH"},
-	{CauseShort, v2, nil, func(p *Packet) { p.Payload = p.Payload[:len(p.Payload)-1] },
-		"packet has 43 bytes, its address count says 44 bytes", "(VI) vrrp packet too short, length 43 and expect 44"},
-	{CauseLong, v6, nil, func(p *Packet) { p.Payload = append(p.Payload, 0) },
-		"packet has 41 bytes, its address count says 40 bytes", "(VI) vrrp packet too long, length 41 and expect 40"},
-	{CauseTTL, v2, nil, func(p *Packet) { p.TTL = 254 },
-		"TTL 254, multicast of the same link has 255", "(VI) invalid TTL/HL. Received 254 and expect 255"},
-	{CauseVersion, v3, func(_ *Instance, m *Message) { m.Version = 2 }, nil,
-		"version 2, ours 3", "(VI) wrong version. Received 2 and expect 3"},
-	{CauseAuthUnknown, v2, func(_ *Instance, m *Message) { m.Auth = 7 }, nil,
-		"authentication type 7 does not exist, ours none", "(VI) Invalid auth type: 7"},
-	{CauseAuth, v2, func(_ *Instance, m *Message) { m.Auth = AuthPass }, nil,
-		"authentication PASS, ours none", "(VI) received a 1 auth, expecting 0!"},
-	{CausePassword, func() *Instance { return withAuth(AuthPass, "secret") }, func(_ *Instance, m *Message) { m.Password[0]++ }, nil,
-		"password differs from ours", "(VI) received an invalid passwd!"},
-	{CauseAHNext, func() *Instance { return withAuth(AuthAH, "secret") }, nil, func(p *Packet) { p.Payload[0] = 50 },
-		"authentication header of protocol 50, not 112", ""},
-	{CauseAHDigest, func() *Instance { return withAuth(AuthAH, "secret") }, func(_ *Instance, m *Message) { m.Password[0]++ }, nil,
-		"AH digest differs: another password, or changed on its way",
-		"(VI) IPSEC-AH : invalid IPSEC HMAC-MD5 value. Due to fields mutation or bad password !"},
-	{CauseAHSPI, func() *Instance { return withAuth(AuthAH, "secret") }, nil, func(p *Packet) {
-		p.Payload[7]++
-		redigest(p)
-	}, "AH SPI 10.9.0.3 is not the source address 10.9.0.2", spiPhrase(peer, other)},
-	{CauseAHReplay, func() *Instance { return withAuth(AuthAH, "secret") }, func(_ *Instance, m *Message) { m.Sequence = 0 }, nil,
-		"AH sequence number 0, already had 0", "(VI) IPSEC-AH : sequence number 0 already processed. Packet dropped. Local(0)"},
-	{CauseInterval, v2, func(_ *Instance, m *Message) { m.Interval = 2 * time.Second }, nil,
-		"advert interval 2s, ours 1s", "(VI) advertisement interval mismatch mine=1 sec rcv'd=2 sec"},
-	{CauseInterval, v3, func(_ *Instance, m *Message) { m.Interval = 0 }, nil, "advert interval 0s, ours 1s", ""},
-	{CauseType, v2, nil, func(p *Packet) { p.Payload[0] = 0x22 },
-		"message type 2, an advert is 1", "(VI) Invalid packet type. 2 and expect 1"},
-	{CauseCount, v2, func(i *Instance, m *Message) { m.Addresses = i.Addresses[:1] }, nil,
-		"1 addresses, ours 2", "(VI) received an unexpected ip number count 1, expected 2!"},
-	{CauseChecksum, v2, nil, func(p *Packet) { p.Payload[2]++ },
-		"checksum 0x33ee should be 0x32ee", "(VI) Invalid VRRPv2 checksum"},
-	{CauseChecksum, v3, func(_ *Instance, m *Message) { m.Checksum = ChecksumAsV2 }, nil,
-		"checksum 0x238b (without pseudo header) should be 0x38ed", "(VI) Invalid VRRPv3 checksum"},
-	{CauseDestination, v3, nil, func(p *Packet) { p.Destination = ours; resum(p) },
-		"sent by unicast, ours multicast", "(VI) Expected multicast packet but received unicast packet"},
-	{CauseDestination, func() *Instance { return unicast(v3()) }, nil, func(p *Packet) { p.Destination = mcast4; resum(p) },
-		"sent by multicast, ours unicast", "(VI) Expected unicast packet but received multicast packet"},
-	{CauseAddresses, v3, func(_ *Instance, m *Message) { m.Addresses = addrList("10.9.0.101 10.9.0.109") }, nil,
-		"addresses differ: only theirs 10.9.0.109, only ours 10.9.0.100",
-		"(VI) ip address associated with VRID 51 not present in MASTER advert: 10.9.0.100"},
-	{CauseAddresses, v6, func(_ *Instance, m *Message) { m.Addresses = addrList("fe80::51 2001:db8::52") }, nil,
-		"addresses differ: only theirs 2001:db8::52, only ours 2001:db8::51",
-		"(VI) ip address associated with VRID 51 not present in MASTER advert: 2001:db8::51"},
-	{CausePeer, func() *Instance {
-		i := unicast(v2())
-		i.CheckPeers, i.Peers[0].Addr = true, other
-		return i
-	}, nil, nil, "source 10.9.0.2 is not a unicast peer; have 10.9.0.3", "(VI) unicast source address 10.9.0.2 not a unicast peer"},
-	{CausePeerTTL, func() *Instance {
-		i := unicast(v2())
-		i.CheckPeers, i.Peers[0].MinTTL, i.Peers[0].MaxTTL = true, 200, 250
-		return i
-	}, nil, nil, "TTL 255, this peer may have 200 to 250", "(VI) TTL/HL 255 not in range 200 - 250"},
-}
-
-// redigest makes the digest of a packet from peers of withAuth(AuthAH, "secret") right again.
-func redigest(p *Packet) {
-	digest := ahDigest(withAuth(AuthAH, "secret").Password, p.Header, p.Payload, !p.Destination.IsMulticast())
-	copy(p.Payload[ahDigestAt:], digest[:])
-}
-
-func spiPhrase(source, spi netip.Addr) string {
-	have, want := source.As4(), spi.As4()
-	return fmt.Sprintf("IPSEC AH : invalid IPSEC SPI value. %d and expect %d",
-		binary.NativeEndian.Uint32(have[:]), binary.NativeEndian.Uint32(want[:]))
-}
-
 func TestAcceptRefuses(t *testing.T) {
 	seen := make([]bool, causes)
 	last := CauseOwn
@@ -222,7 +133,7 @@ func TestAcceptRefuses(t *testing.T) {
 		if f.spoil != nil {
 			f.spoil(i, m)
 		}
-		p := packet(i, m)
+		p := deliver(i, m)
 		if f.damage != nil {
 			f.damage(p)
 		}
@@ -249,64 +160,19 @@ func TestAcceptRefuses(t *testing.T) {
 	}
 }
 
-// Of two flaws in a packet the first in keepalived's order is told.
+// Of two flaws the first in keepalived's order is told.
 func TestAcceptFirstFlaw(t *testing.T) {
-	base := func() *Instance { // lets as many flaws as possible meet
-		i := unicast(withAuth(AuthPass, "secret"))
-		i.CheckPeers = true
-		return i
-	}
-	steps := []struct {
-		cause  Cause
-		spoil  func(*Message)
-		damage func(*Packet)
-	}{
-		{CauseVRID, func(m *Message) { m.VRID++ }, nil},
-		{CauseLong, nil, func(p *Packet) { p.Payload = append(p.Payload, 0) }},
-		{CauseVersion, nil, func(p *Packet) { p.Payload[0] |= 0x40 }}, // 6, which has no tail
-		{CauseAuthUnknown, nil, func(p *Packet) { p.Payload[4] |= 0x80 }},
-		{CauseAuth, nil, func(p *Packet) { p.Payload[4] ^= 1 }},
-		{CausePassword, func(m *Message) { m.Password[7]++ }, nil},
-		{CauseInterval, func(m *Message) { m.Interval += time.Second }, nil},
-		{CauseType, nil, func(p *Packet) { p.Payload[0] ^= 2 }},
-		{CauseCount, func(m *Message) { m.Addresses = append(m.Addresses, other) }, nil},
-		{CauseChecksum, nil, func(p *Packet) { p.Payload[6]++ }},
-		{CauseDestination, nil, func(p *Packet) { p.Destination = mcast4 }},
-		{CauseAddresses, func(m *Message) { m.Addresses = append([]netip.Addr{other}, m.Addresses[1:]...) }, nil},
-		{CausePeer, nil, func(p *Packet) { p.Source = other }},
-	}
-	for n, first := range steps {
-		for _, second := range steps[n+1:] {
-			i := base()
-			m := sending(i)
-			for _, f := range []func(*Message){second.spoil, first.spoil} {
-				if f != nil {
-					f(m)
-				}
-			}
-			p := packet(i, m)
-			for _, f := range []func(*Packet){second.damage, first.damage} {
-				if f != nil {
-					f(p)
-				}
-			}
-			want := first.cause
-			// A version without tail makes the packet too long, and that is told first.
-			if second.cause == CauseVersion || first.cause == CauseVersion {
-				if want != CauseVRID {
-					want = CauseLong
-				}
-			}
-			var r receiver
-			if _, rej := r.accept(i, p); rej == nil || rej.Cause != want {
-				t.Errorf("%v and %v: told %v, want %v", first.cause, second.cause, rej, want)
-			}
+	i, packets := doubleFlawed()
+	for _, d := range packets {
+		var r receiver
+		if _, rej := r.accept(i, d.packet); rej == nil || rej.Cause != d.want {
+			t.Errorf("%s: told %v, want %v", d.name, rej, d.want)
 		}
 	}
 }
 
 func TestAcceptTTL(t *testing.T) {
-	bounded := unicast(v2())
+	bounded := withPeer(version2())
 	bounded.CheckPeers, bounded.Peers[0].MinTTL, bounded.Peers[0].MaxTTL = true, 64, 65
 	for _, tc := range []struct {
 		name string
@@ -314,18 +180,18 @@ func TestAcceptTTL(t *testing.T) {
 		ttl  int
 		ok   bool
 	}{
-		{"multicast, unknown", v2(), -1, true},
-		{"multicast, 255", v2(), 255, true},
-		{"multicast, 254", v2(), 254, false},
-		{"multicast of IPv6, 64", v6(), 64, false},
-		{"unicast, any", unicast(v2()), 3, true},
+		{"multicast, unknown", version2(), -1, true},
+		{"multicast, 255", version2(), 255, true},
+		{"multicast, 254", version2(), 254, false},
+		{"multicast of IPv6, 64", overIPv6(), 64, false},
+		{"unicast, any", withPeer(version2()), 3, true},
 		{"bounds, below", bounded, 63, false},
 		{"bounds, lowest", bounded, 64, true},
 		{"bounds, highest", bounded, 65, true},
 		{"bounds, above", bounded, 66, false},
 		{"bounds, unknown", bounded, -1, true},
 	} {
-		p := packet(tc.i, sending(tc.i))
+		p := deliver(tc.i, sending(tc.i))
 		p.TTL = tc.ttl
 		var r receiver
 		if _, rej := r.accept(tc.i, p); (rej == nil) != tc.ok {
@@ -336,7 +202,7 @@ func TestAcceptTTL(t *testing.T) {
 
 // With skip_check_adv_addr a source's addresses are compared until they agree once.
 func TestAcceptSkipsAddresses(t *testing.T) {
-	i := v3()
+	i := version3()
 	i.SkipAddressCheck = true
 	good, bad := sending(i), sending(i)
 	bad.Addresses = addrList("10.9.0.1")
@@ -348,13 +214,13 @@ func TestAcceptSkipsAddresses(t *testing.T) {
 		p    *Packet
 		want string
 	}{
-		{from(bad, peer), "1 addresses, ours 2"},
-		{from(good, peer), ""},
-		{from(bad, peer), ""},
-		{from(bad, other), "1 addresses, ours 2"},
-		{from(bad, peer), ""},
-		{from(good, other), ""},
-		{from(bad, peer), "1 addresses, ours 2"},
+		{from(bad, theirAddr), "1 addresses, ours 2"},
+		{from(good, theirAddr), ""},
+		{from(bad, theirAddr), ""},
+		{from(bad, thirdAddr), "1 addresses, ours 2"},
+		{from(bad, theirAddr), ""},
+		{from(good, thirdAddr), ""},
+		{from(bad, theirAddr), "1 addresses, ours 2"},
 	} {
 		_, rej := r.accept(i, tc.p)
 		if got := told(rej); got != tc.want {
@@ -380,13 +246,13 @@ func TestAcceptSequence(t *testing.T) {
 		want     string
 		highest  uint32
 	}{
-		{peer, 5, time.Second, "", 5},
-		{peer, 5, time.Second, "AH sequence number 5, already had 5", 5},
-		{peer, 4, time.Second, "AH sequence number 4, already had 5", 5},
-		{other, 3, time.Second, "", 5}, // each source has its own count
-		{peer, 0xffffffff, time.Second, "", 0xffffffff},
-		{other, 9, 2 * time.Second, "advert interval 2s, ours 1s", 0xffffffff},
-		{other, 9, time.Second, "AH sequence number 9, already had 9", 0xffffffff},
+		{theirAddr, 5, time.Second, "", 5},
+		{theirAddr, 5, time.Second, "AH sequence number 5, already had 5", 5},
+		{theirAddr, 4, time.Second, "AH sequence number 4, already had 5", 5},
+		{thirdAddr, 3, time.Second, "", 5}, // each source has its own count
+		{theirAddr, 0xffffffff, time.Second, "", 0xffffffff},
+		{thirdAddr, 9, 2 * time.Second, "advert interval 2s, ours 1s", 0xffffffff},
+		{thirdAddr, 9, time.Second, "AH sequence number 9, already had 9", 0xffffffff},
 	} {
 		m := sending(i)
 		m.Sequence, m.Interval = tc.sequence, tc.interval
@@ -398,19 +264,19 @@ func TestAcceptSequence(t *testing.T) {
 	// A forgery counts for nothing.
 	forged := sending(withAuth(AuthAH, "guess"))
 	forged.Sequence = 0xffffffff
-	if _, rej := r.accept(i, received(forged.AppendIPv4(nil, other, mcast4, 255, 1))); rej == nil || rej.Cause != CauseAHDigest {
+	if _, rej := r.accept(i, received(forged.AppendIPv4(nil, thirdAddr, mcast4, 255, 1))); rej == nil || rej.Cause != CauseAHDigest {
 		t.Errorf("forged: %v", rej)
 	}
 	good := sending(i)
 	good.Sequence = 10
-	if _, rej := r.accept(i, received(good.AppendIPv4(nil, other, mcast4, 255, 1))); rej != nil {
+	if _, rej := r.accept(i, received(good.AppendIPv4(nil, thirdAddr, mcast4, 255, 1))); rej != nil {
 		t.Errorf("after the forgery: %v", rej)
 	}
 }
 
 // What routers change does not spoil the digest, the rest does. A header may have options.
 func TestAcceptAHMutation(t *testing.T) {
-	mc, uc := withAuth(AuthAH, "secret"), unicast(withAuth(AuthAH, "secret"))
+	mc, uc := withAuth(AuthAH, "secret"), withPeer(withAuth(AuthAH, "secret"))
 	for _, tc := range []struct {
 		name   string
 		i      *Instance
@@ -427,7 +293,7 @@ func TestAcceptAHMutation(t *testing.T) {
 	} {
 		m := sending(tc.i)
 		m.Sequence = 1
-		p := packet(tc.i, m)
+		p := deliver(tc.i, m)
 		tc.change(p.Header)
 		var r receiver
 		if _, rej := r.accept(tc.i, p); (rej == nil) != tc.ok || rej != nil && rej.Cause != CauseAHDigest {
@@ -436,7 +302,7 @@ func TestAcceptAHMutation(t *testing.T) {
 	}
 	m := sending(mc)
 	m.Sequence = 1
-	p := packet(mc, m)
+	p := deliver(mc, m)
 	p.Header = append(p.Header[:20:20], 148, 4, 0, 0) // router alert
 	p.Header[0]++
 	redigest(p)
@@ -469,9 +335,9 @@ func TestAcceptChecksum(t *testing.T) {
 		{"as version 2", ChecksumAsV2, true, yes, no, yes, yes, ChecksumAsV2},
 		{"as version 2, multicast", ChecksumAsV2, false, yes, yes, yes, yes, ChecksumAsV2},
 	} {
-		i := v3()
+		i := version3()
 		if tc.unicast {
-			unicast(i)
+			withPeer(i)
 		}
 		i.Checksum = tc.ours
 		var r receiver
@@ -485,7 +351,7 @@ func TestAcceptChecksum(t *testing.T) {
 			m := sending(i)
 			m.Checksum = step.form
 			got := yes
-			_, rej := r.accept(i, packet(i, m))
+			_, rej := r.accept(i, deliver(i, m))
 			if rej != nil {
 				got = no
 			}
@@ -499,63 +365,25 @@ func TestAcceptChecksum(t *testing.T) {
 	}
 }
 
-// No word of a rejection holds a password.
-func TestRejectionKeepsPasswords(t *testing.T) {
-	for _, auth := range []Auth{AuthPass, AuthAH} {
-		i := withAuth(auth, "0urPassw")
-		m := sending(i)
-		copy(m.Password[:], "the1rPwd")
-		var r receiver
-		_, rej := r.accept(i, packet(i, m))
-		if rej == nil {
-			t.Fatal("taken")
-		}
-		words := strings.Join([]string{rej.Theirs, rej.Ours, rej.String(), rej.Keepalived("VI"), rej.Cause.String()}, " ")
-		if strings.Contains(words, "0urPassw") || strings.Contains(words, "the1rPwd") {
-			t.Errorf("%v: %s", auth, words)
-		}
-	}
-}
-
-func TestCauseLabels(t *testing.T) {
-	labels := make(map[string]Cause)
-	for c := range causes {
-		label := c.String()
-		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz_") != "" {
-			t.Errorf("cause %d: label %q", c, label)
-		}
-		if before, twice := labels[label]; twice {
-			t.Errorf("causes %d and %d: label %q", before, c, label)
-		}
-		labels[label] = c
-		if causeWords[c].phrase == "" {
-			t.Errorf("%v: no phrase", c)
-		}
-	}
-	if got := (&Rejection{Cause: CauseOwn, Theirs: "10.9.0.1"}).String(); got != "own packet from 10.9.0.1 came back" {
-		t.Errorf("own packet: %q", got)
-	}
-}
-
 // Whatever arrives, accept does not panic; what it takes is what was sent.
 func FuzzAccept(f *testing.F) {
-	instances := []func() *Instance{v2, v3, v6, func() *Instance { return withAuth(AuthPass, "secret") },
-		func() *Instance { return withAuth(AuthAH, "secret") }, func() *Instance { return unicast(v3()) }}
+	instances := []func() *Instance{version2, version3, overIPv6, func() *Instance { return withAuth(AuthPass, "secret") },
+		func() *Instance { return withAuth(AuthAH, "secret") }, func() *Instance { return withPeer(version3()) }}
 	for n, instance := range instances {
 		i := instance()
 		m := sending(i)
 		m.Sequence = 1
-		p := packet(i, m)
+		p := deliver(i, m)
 		f.Add(uint8(n), p.Header, p.AH, p.Payload, p.TTL, !i.Unicast())
 	}
 	f.Fuzz(func(t *testing.T, n uint8, header []byte, ah bool, payload []byte, ttl int, toGroup bool) {
 		i := instances[int(n)%len(instances)]()
-		p := &Packet{Source: peer, Destination: ours, TTL: ttl, Header: header, AH: ah, Payload: payload}
+		p := &Packet{Source: theirAddr, Destination: ourAddr, TTL: ttl, Header: header, AH: ah, Payload: payload}
 		if toGroup {
 			p.Destination = mcast4
 		}
 		if i.IPv6 {
-			p.Source, p.Destination = netip.MustParseAddr("fe80::2%eth0"), netip.MustParseAddr("ff02::12")
+			p.Source, p.Destination = netip.MustParseAddr("fe80::2%eth0"), mcast6
 		}
 		before := string(header) + string(payload)
 		var r receiver
@@ -580,4 +408,44 @@ func FuzzAccept(f *testing.F) {
 			t.Fatalf("accepted %+v for %+v", a, i)
 		}
 	})
+}
+
+// A reload may forbid the form that was followed.
+func TestChecksumAfterReload(t *testing.T) {
+	i := withPeer(version3())
+	m := sending(i)
+	m.Checksum = ChecksumOld
+	var r receiver
+	if _, rej := r.accept(i, deliver(i, m)); rej != nil || r.checksum(i) != ChecksumOld {
+		t.Fatalf("%v; sends form %d", rej, r.checksum(i))
+	}
+	i.Checksum = ChecksumNever
+	if got := r.checksum(i); got != ChecksumNever {
+		t.Errorf("sends form %d", got)
+	}
+}
+
+func TestAcceptMixedFamilies(t *testing.T) {
+	for _, i := range []*Instance{version3(), overIPv6()} {
+		p := deliver(i, sending(i))
+		if p.Destination = mcast6; i.IPv6 {
+			p.Destination = mcast4
+		}
+		var r receiver
+		if _, rej := r.accept(i, p); rej == nil || rej.Cause != CauseFamily {
+			t.Errorf("IPv6 %v: %v", i.IPv6, rej)
+		}
+	}
+}
+
+// A peer is known by its address, with or without the interface that a link-local one has.
+func TestAcceptPeerOverIPv6(t *testing.T) {
+	for _, addr := range []string{"fe80::2", "fe80::2%eth0"} {
+		i := withPeer(overIPv6())
+		i.CheckPeers, i.Peers[0].Addr = true, netip.MustParseAddr(addr)
+		var r receiver
+		if _, rej := r.accept(i, deliver(i, sending(i))); rej != nil {
+			t.Errorf("%s: %v", addr, rej)
+		}
+	}
 }

@@ -98,8 +98,10 @@ func (r *Rejection) String() string {
 	return fmt.Sprintf(causeWords[r.Cause].phrase, r.Theirs, r.Ours)
 }
 
-// Keepalived returns what keepalived 2.2.7 logs for the packet, for filters that match it:
-// "(VI_1) received an invalid passwd!". It is empty where keepalived is silent.
+// Keepalived returns what keepalived 2.2.7 logs for the cause, for filters that match it:
+// "(VI_1) received an invalid passwd!". It is empty where keepalived is silent. CauseAH and
+// CauseDestination have words that are seldom seen, as such packets rarely meet keepalived's
+// sockets, one for each protocol and for multicast and unicast.
 func (r *Rejection) Keepalived(instance string) string {
 	switch {
 	case r.phrase == "", r.Cause == CauseTruncated, r.Cause == CauseAHSPI:
