@@ -24,6 +24,8 @@ type Instance struct {
 	// Version is 2 or 3; IPv6 only with 3.
 	Version uint8
 	IPv6    bool
+	// Interface is where its adverts go, "" for unicast without one. It is part of its identity.
+	Interface string
 	// VRID is 1 to 255.
 	VRID uint8
 	// Priority is 1 to 255; 255 owns the addresses: it is MASTER at once and its priority

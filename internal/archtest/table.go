@@ -56,7 +56,8 @@ func Packages() []Package {
 		{"internal/steer", "keeps the kernel's stack off our packets", nil},
 		{"internal/table", "the effective service table: file, operators, health", nil},
 		{"internal/wire", "header views and checksums", nil},
-		{"vrrp", "virtual routers: adverts, and what they decide; knows no clock or socket", []string{"internal/wire"}},
+		{"vrrp", "virtual routers: adverts, and what they decide; knows no clock or socket", []string{"internal/mono", "internal/wire"}},
+		{"vrrp/router", "sockets and timers of virtual routers", []string{"internal/mono", "vrrp"}},
 	}
 }
 

@@ -1,0 +1,89 @@
+package vrrp
+
+// An Effect is something to be done: one of the types below.
+type Effect interface{ effect() }
+
+// Send sends an advert from the instance's source, to the multicast group or to each peer.
+type Send struct {
+	Instance string
+	Message  Message
+}
+
+// Own puts the addresses, routes and rules of an instance onto the host, whatever of them is
+// there already. Disown takes them away.
+type Own struct{ Instance string }
+
+// Disown is the opposite of Own.
+type Disown struct{ Instance string }
+
+// Tell sends gratuitous ARP or neighbour adverts for all addresses of an instance, in turn,
+// Repeat times.
+type Tell struct {
+	Instance string
+	Repeat   int
+}
+
+// Changed reports a new state of an instance.
+type Changed struct {
+	Instance string
+	From, To State
+	Priority uint8 // the effective one
+	Reason   string
+}
+
+// Deleted reports that a reload left an instance out.
+type Deleted struct {
+	Instance string
+	Priority uint8
+}
+
+// GroupChanged reports a new state of a sync group.
+type GroupChanged struct {
+	Group    string
+	From, To State
+}
+
+// PriorityChanged reports a new effective priority of an instance with NotifyPriority.
+type PriorityChanged struct {
+	Instance string
+	State    State
+	Priority uint8
+}
+
+// LowerHeard reports that a master heard an advert of lower priority
+// (MASTER_RX_LOWER_PRI).
+type LowerHeard struct {
+	Instance string
+	Priority uint8 // ours
+}
+
+// Log is a line for the log, in keepalived's words where it has some.
+type Log struct {
+	Level Level
+	Text  string
+}
+
+// Done follows Stop when no instance owns anything any more.
+type Done struct{}
+
+func (Send) effect()            {}
+func (Own) effect()             {}
+func (Disown) effect()          {}
+func (Tell) effect()            {}
+func (Changed) effect()         {}
+func (Deleted) effect()         {}
+func (GroupChanged) effect()    {}
+func (PriorityChanged) effect() {}
+func (LowerHeard) effect()      {}
+func (Log) effect()             {}
+func (Done) effect()            {}
+
+// A Level is how much a line matters.
+type Level uint8
+
+// The levels.
+const (
+	Debug Level = iota // keepalived's -D
+	Info
+	Warn
+)

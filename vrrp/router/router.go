@@ -1,0 +1,205 @@
+package router
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"uvs/internal/mono"
+	"uvs/vrrp"
+)
+
+// Options say what a Router runs.
+type Options struct {
+	Spec      vrrp.Spec
+	Endpoints []Endpoint
+	// OnEffect is called for each effect but Send, in order, on one goroutine. It may block.
+	OnEffect func(vrrp.Effect)
+	// Realtime is the priority of the timer thread under SCHED_RR, 1 to 99; 0 leaves the
+	// scheduler alone.
+	Realtime int
+}
+
+// An Endpoint says how the packets of an instance come and go, as it is configured.
+type Endpoint struct {
+	Instance string
+	VRID     uint8
+	IPv6     bool
+	AH       bool // IP protocol 51 instead of 112
+	// Group is the multicast group; Peers are the routers of unicast, which has no Group.
+	Group netip.Addr
+	Peers []netip.Addr
+	// TTL of unicast packets, −1 for the kernel's own; multicast has 255.
+	TTL int
+}
+
+// A Place is where an instance is on the host at the moment.
+type Place struct {
+	// Listen is the device that adverts are taken from and Send the one that they leave by,
+	// by index and name. They differ for a virtual MAC. An index of 0 is any device, which is
+	// for unicast only.
+	Listen, Send Device
+	// Source is the address that adverts come from, the zero Addr while there is none.
+	Source netip.Addr
+}
+
+// A Device is a network device.
+type Device struct {
+	Index int
+	Name  string
+}
+
+// A Router is one run of a Machine. Its methods are safe for use by many goroutines.
+type Router struct {
+	opts  Options
+	loop  *loop
+	hands *queue[vrrp.Effect]
+	jobs  *queue[func()] // for the opener of sockets
+	done  chan struct{}  // closed by the effect Done
+	once  sync.Once
+
+	mu     sync.Mutex // guards what follows
+	ends   map[string]Endpoint
+	places map[string]Place
+}
+
+// New makes a Router, which begins with Run.
+func New(o Options) (*Router, error) {
+	r := &Router{
+		opts: o, hands: newQueue[vrrp.Effect](), jobs: newQueue[func()](), done: make(chan struct{}),
+		ends: make(map[string]Endpoint), places: make(map[string]Place),
+	}
+	for _, e := range o.Endpoints {
+		r.ends[e.Instance] = e
+	}
+	l, err := newLoop(vrrp.New(o.Spec), o.Realtime, r.effect)
+	if err != nil {
+		return nil, err
+	}
+	r.loop = l
+	return r, nil
+}
+
+// Close frees what a Router that never ran holds. Run does so itself.
+func (r *Router) Close() error { return r.loop.close() }
+
+// Run works until ctx is cancelled; who wants masters to say good-bye calls Stop before. It
+// waits for all that it started, and returns an error only if the thread cannot go on.
+func (r *Router) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { r.hands.run(r.opts.OnEffect) })
+	wg.Go(func() { r.jobs.run(func(job func()) { job() }) })
+	err := r.loop.run(ctx)
+	r.jobs.close()
+	r.hands.close()
+	wg.Wait()
+	return err
+}
+
+// effect passes an effect on. It is called by the thread and does not wait.
+func (r *Router) effect(e vrrp.Effect) {
+	r.hands.add(e)
+	if _, ok := e.(vrrp.Done); ok {
+		r.once.Do(func() { close(r.done) })
+	}
+}
+
+// Tell hands an event to the Machine. It does not wait.
+func (r *Router) Tell(ev vrrp.Event) {
+	r.loop.do(func(l *loop, now mono.Time) { l.step(now, ev) })
+}
+
+// Stop lets masters leave and waits until none owns anything, or ctx ends.
+func (r *Router) Stop(ctx context.Context) {
+	r.Tell(vrrp.Stop{})
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+	}
+}
+
+// Reload replaces what runs. Places of instances that stay are kept; new ones are given
+// theirs by SetPlace before or after.
+func (r *Router) Reload(spec vrrp.Spec, ends []Endpoint) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := make(map[string]Endpoint, len(ends))
+	for _, e := range ends {
+		next[e.Instance] = e
+	}
+	for name := range r.places {
+		if _, ok := next[name]; !ok {
+			delete(r.places, name)
+		}
+	}
+	r.ends = next
+	r.loop.do(func(l *loop, now mono.Time) { l.effects(now, l.machine.Reload(now, spec)) })
+	r.reopen()
+}
+
+// SetPlace says where an instance is now. Its sockets are opened on another goroutine;
+// the Machine hears of a new source when they are there, so that it does not begin before it
+// can speak.
+func (r *Router) SetPlace(instance string, p Place) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, known := r.places[instance]
+	if known && old == p {
+		return
+	}
+	r.places[instance] = p
+	r.reopen()
+}
+
+// reopen has sockets opened and closed as ends and places ask. r.mu is held.
+func (r *Router) reopen() {
+	var ways []way
+	for name, e := range r.ends {
+		if p, ok := r.places[name]; ok {
+			ways = append(ways, way{e, p})
+		}
+	}
+	r.jobs.add(func() { r.loop.setWays(ways) })
+}
+
+// Status returns the state of all instances. It waits for the thread, some microseconds.
+func (r *Router) Status(ctx context.Context) []vrrp.Status {
+	answer := make(chan []vrrp.Status, 1)
+	r.loop.do(func(l *loop, _ mono.Time) { answer <- l.machine.Status() })
+	select {
+	case s := <-answer:
+		return s
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// Lateness returns how late deadlines were served.
+func (r *Router) Lateness() Lateness { return r.loop.late.get() }
+
+// A way is that of an instance to its peers.
+type way struct {
+	Endpoint
+	Place
+}
+
+// ready reports whether adverts can be sent.
+func (w way) ready() bool { return w.Source.IsValid() && (w.Group.IsValid() || len(w.Peers) > 0) }
+
+// A Lateness is how late deadlines were served since the start. Status and metrics show it:
+// as long as it is far below an advert interval, no takeover is our own fault.
+type Lateness struct {
+	Deadlines uint64
+	Sum       time.Duration
+	Worst     time.Duration
+	WorstAt   mono.Time
+	// Recent is the worst of the last minute.
+	Recent time.Duration
+	// Buckets count deadlines that were late by less than 2^n × 16 µs; the last one holds all
+	// others.
+	Buckets [LatenessBuckets]uint64
+}
+
+// LatenessBuckets is how many buckets a Lateness has: the last bound is 0.5 s.
+const LatenessBuckets = 17
