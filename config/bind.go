@@ -20,6 +20,8 @@ type Host struct {
 	RouteNames RouteNames
 	// Users are the names of the users that scripts can run as; nil: nothing is known of them.
 	Users []string
+	// Groups are the names of the groups that scripts can run with; nil: nothing is known of them.
+	Groups []string
 	// Programs tells about files that commands begin with, by the name that Programs returns. Of those that are
 	// missing here nothing is known.
 	Programs map[string]Program
@@ -38,7 +40,7 @@ func Load(fsys fs.FS, name string, opts Options, host func(*File) Host) (*Config
 // say where that differs from what is written. Bind is pure.
 func Bind(f *File, host Host) (*Config, Diagnostics) {
 	b := &binder{
-		host: host, config: &Config{},
+		host: host, config: &Config{Global: standardGlobal()},
 		noted: make(map[noteKey]*note), answers: make(map[noteKey]answer),
 		groups: make(map[string]*vsGroup), vrrpBinder: newVRRPBinder(f),
 	}
@@ -97,6 +99,7 @@ func (b *binder) each(context string, ss []*Statement, fn func(*keyword, *Statem
 	for _, s := range ss {
 		b.context = context
 		if s.Broken {
+			b.broken(s)
 			continue
 		}
 		k := lookup(context, s.Keyword)
@@ -119,6 +122,18 @@ func (b *binder) each(context string, ss []*Statement, fn func(*keyword, *Statem
 		default:
 			b.inner(k, s)
 		}
+	}
+}
+
+// broken reports a statement whose unclosed quote took the words that its keyword must have, on which keepalived exits;
+// of a command, which it splits itself, it says only that.
+func (b *binder) broken(s *Statement) {
+	k := lookup(b.context, s.Keyword)
+	if k == nil {
+		return
+	}
+	if least, _ := k.arity(); len(s.Args) < least && !k.lax && !k.shell {
+		b.missing(k, s, least)
 	}
 }
 
@@ -300,22 +315,10 @@ func (b *binder) globals(f *File) {
 			case "vrrp_strict":
 				b.defaults.strict = true
 			case "vrrp_version":
-				if len(g.Args) == 1 && g.Args[0].Text == "3" {
+				if len(g.Args) > 0 && g.Args[0].Text == "3" {
 					b.defaults.version = 3
 				}
 			}
 		}
 	}
-}
-
-// globalDefs binds one global_defs block; later words win.
-func (b *binder) globalDefs(s *Statement) {
-	b.each("global_defs", s.Block.Statements, func(k *keyword, s *Statement, vs values) {
-		switch k.canonical() {
-		case "router_id":
-			b.config.RouterID = vs[0].word.Text
-		default:
-			panic(unbound("global_defs", k))
-		}
-	})
 }

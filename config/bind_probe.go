@@ -242,6 +242,10 @@ func (b *binder) miscWords(d *checkDraft) ownWords {
 		case "misc_dynamic":
 			c.Dynamic = true
 		case "user":
+			if !b.account(s, "the check is ignored") {
+				d.dropped = true
+				return true
+			}
 			user = s.Args[0].Text
 			if len(s.Args) > 1 {
 				group = s.Args[1].Text

@@ -78,6 +78,10 @@ func (b *binder) scriptGlobals(g *Statement) {
 			b.diags.errorf(w.Pos, w.Text, "script_user %s does not exist on this host; it is ignored", w.Text)
 			return
 		}
+		if len(g.Args) > 1 && !b.hasGroup(g.Args[1].Text) {
+			b.diags.errorf(g.Args[1].Pos, g.Args[1].Text, "script_user names the group %s, which does not exist on this host; it is ignored", g.Args[1].Text)
+			return
+		}
 		b.scriptUser = w.Text
 	}
 }
@@ -85,6 +89,25 @@ func (b *binder) scriptGlobals(g *Statement) {
 // hasUser reports whether a user exists, or nothing is known about users.
 func (b *binder) hasUser(name string) bool {
 	return b.host.Users == nil || slices.Contains(b.host.Users, name)
+}
+
+// hasGroup reports whether a group exists, or nothing is known about groups.
+func (b *binder) hasGroup(name string) bool {
+	return b.host.Groups == nil || slices.Contains(b.host.Groups, name)
+}
+
+// account reports whether user and group of a statement "user USER [GROUP]" exist; it says what does not, and what
+// becomes of it.
+func (b *binder) account(s *Statement, what string) bool {
+	switch {
+	case !b.hasUser(s.Args[0].Text):
+		b.diags.errorf(s.Args[0].Pos, s.Args[0].Text, "there is no user %s on this host; %s", s.Args[0].Text, what)
+	case len(s.Args) > 1 && !b.hasGroup(s.Args[1].Text):
+		b.diags.errorf(s.Args[1].Pos, s.Args[1].Text, "there is no group %s on this host; %s", s.Args[1].Text, what)
+	default:
+		return true
+	}
+	return false
 }
 
 // runnable reports whether somebody can run the command of a statement. user is whom the statement names.

@@ -27,6 +27,7 @@ func (b *binder) scriptBlock(s *Statement, vs values) {
 	c := VRRPScript{Pos: s.Pos, Name: vs[0].word.Text, Interval: time.Second, Rise: 1, Fall: 1}
 	var command *Command
 	var user, group string
+	homeless := false // the account to run it does not exist
 	b.each("vrrp_script", s.Block.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.canonical() {
 		case "script":
@@ -45,6 +46,7 @@ func (b *binder) scriptBlock(s *Statement, vs values) {
 		case "fall":
 			c.Fall = max(1, int(vs[0].number))
 		case "user":
+			homeless = !b.account(s, "the script is ignored") || homeless
 			user, group = vs[0].word.Text, vs[1].word.Text
 		case "init_fail":
 			c.InitFail = true
@@ -57,6 +59,9 @@ func (b *binder) scriptBlock(s *Statement, vs values) {
 	}
 	if command == nil {
 		b.diags.errorf(s.Pos, c.Name, "vrrp_script %s has no script and is ignored", c.Name)
+		return
+	}
+	if homeless {
 		return
 	}
 	c.Command = *command

@@ -64,6 +64,8 @@ func (b *binder) minimum(d *instanceDraft) {
 		b.drop(d, d.Pos, d.Name, "has neither an interface nor a unicast_src_ip and is not run")
 	case d.family == ipv6 && d.Send.Source.IsLinkLocalUnicast():
 		b.drop(d, d.pos("unicast_src_ip"), d.Send.Source.String(), "has no interface and a link-local unicast_src_ip and is not run: write another address, or an interface")
+	default:
+		b.diags.warnf(d.Pos, d.Name, "vrrp_instance %s has no interface, without which keepalived 2.2.7 does not run it", d.Name)
 	}
 }
 

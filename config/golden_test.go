@@ -21,6 +21,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 var site = config.Host{
 	Interfaces: []string{"lo", "eth0", "eth1", "eth2", "bond0.2", "bond0.10", "ens3"},
 	Users:      []string{"root", "nobody"},
+	Groups:     []string{"root", "nogroup"},
 	Programs:   map[string]config.Program{"/bin/true": {}, "/usr/local/bin/does-not-exist.sh": {Missing: true}},
 }
 
@@ -103,11 +104,42 @@ func describe(c *config.Config, diags config.Diagnostics) string {
 		fmt.Fprintf(&b, "%s%s\n", diags[i].Error(), fatal)
 	}
 	fmt.Fprintf(&b, "---\nrouter_id %q\n", c.RouterID)
+	describeGlobal(&b, &c.Global)
 	describeVRRP(&b, c)
 	for i := range c.VirtualServers {
 		describeService(&b, &c.VirtualServers[i])
 	}
 	return b.String()
+}
+
+// describeGlobal writes what global_defs says; what is unset or usual is left out.
+func describeGlobal(b *strings.Builder, g *config.Global) {
+	if m := g.Mail; m.Server != "" || len(m.To) > 0 {
+		fmt.Fprintf(b, "mail to %q from %q by %s port %d within %s", m.To, m.From, m.Server, m.Port, m.Timeout)
+		item(b, "helo", m.Helo, m.Helo != "")
+		item(b, "without faults", "", m.NoFaults)
+		item(b, "without checkers", "", m.NoCheckers)
+		b.WriteString("\n")
+	}
+	if g.Timeouts != (config.Timeouts{}) {
+		fmt.Fprintf(b, "timeouts %v\n", g.Timeouts)
+	}
+	if s := g.Sync; s != nil {
+		fmt.Fprintf(b, "sync line %d: dev %s instance %q id %d %t maxlen %d port %d ttl %d group %s\n",
+			s.Pos.Line, s.Interface, s.Instance, s.ID, s.HasID, s.MaxLen, s.Port, s.TTL, s.Group)
+	}
+	if g.Flush || g.FlushOnStop {
+		fmt.Fprintf(b, "flush %t, on stop %t, services alone %t\n", g.Flush, g.FlushOnStop, g.FlushServices)
+	}
+	if c := g.Startup; c != nil {
+		fmt.Fprintf(b, "startup %q within %s\n", c.Args, g.StartupTimeout)
+	}
+	if c := g.Shutdown; c != nil {
+		fmt.Fprintf(b, "shutdown %q within %s\n", c.Args, g.ShutdownTimeout)
+	}
+	if g.LogAllFailures {
+		b.WriteString("log all failures\n")
+	}
 }
 
 // describeService writes a service; what is unset is left out.

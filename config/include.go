@@ -56,7 +56,7 @@ func (r *reader) include(kind includeKind, t text) {
 		return
 	}
 	if strings.HasPrefix(t.s, `"`) {
-		r.diags.errorf(t.pos(0), t.s, "include takes a bare name, without quotes").suggest(strings.Trim(t.s, `"`))
+		r.diags.errorf(t.pos(0), t.s, "include takes a bare name, without quotes").exit(kind.exit('m')).suggest(strings.Trim(t.s, `"`))
 		return
 	}
 	const maxAlternatives = 1024

@@ -39,7 +39,7 @@ var virtualServerKeywords = []keyword{
 	{name: "quorum_up", tier: 'B', use: later, args: some(), shell: true},
 	{name: "quorum_down", tier: 'B', use: later, args: some(), shell: true},
 	{name: "alpha", tier: 'B', use: served},
-	{name: "omega", tier: 'B', use: served},
+	{name: "omega", tier: 'B', use: partly, why: "at the end it has quorum_down and notify_down run, and no script is run yet"},
 	{name: "inhibit_on_failure", tier: 'B', use: served},
 	{name: "ha_suspend", tier: 'C', use: later},
 	{name: "connect_timeout", tier: 'A', use: served, args: connectTimeout()},

@@ -5,6 +5,8 @@ package config
 type Config struct {
 	// RouterID names this director; "" means the host name.
 	RouterID string
+	// Global is the rest of global_defs.
+	Global Global
 	// Instances are the vrrp_instance blocks, in the order of the file.
 	Instances []Instance
 	// SyncGroups are the vrrp_sync_group blocks.

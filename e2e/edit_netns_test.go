@@ -36,7 +36,7 @@ func TestIpvsadmSite(t *testing.T) {
 	for _, h := range top.Servers {
 		startWeb(t, h)
 	}
-	d := startEmpty(t, director)
+	d := startEmpty(t, director, "--steer", "nft") // whose rules nft lists
 	ipvsadm := ipvsadmName(t)
 	run := func(command string) string {
 		t.Helper()
@@ -77,8 +77,14 @@ func TestIpvsadmSite(t *testing.T) {
 		t.Errorf("timeouts %q, want %q", got, want)
 	}
 
+	if got := run("-L --daemon"); got != "" {
+		t.Errorf("daemons, of which none runs: %q", got)
+	}
+
 	// What is not forwarded yet.
 	run("-A -f 7 -s wlc")
+	run("-A --sctp-service 192.0.2.76:80 -s rr")
+	run("-A -t 192.0.2.75:80 -s lblcr")
 	run("-A -u 192.0.2.77:53 -s twos -o")
 	run("-a -u 192.0.2.77:53 -r 192.0.2.78:53 -i --tun-type gre")
 	saved := run("-S -n")
@@ -91,8 +97,16 @@ func TestIpvsadmSite(t *testing.T) {
 			t.Errorf("-S -n lacks\n%s\n%s", want, saved)
 		}
 	}
+	listings(t, run, fmt.Sprintf("%s:80", top.VIP4))
+	steered := labtest.Run(t, director, "nft", "list", "ruleset")
+	if !strings.Contains(steered, top.VIP4.String()) || strings.Contains(steered, "192.0.2.7") {
+		t.Errorf("packets are taken of services that are not forwarded, or not of the one that is:\n%s", steered)
+	}
 	status := d.uvs("status")
-	for _, want := range []string{"FWM  7 wlc\n       takes no packets: ", "takes no packets: scheduler twos", "gets no packets: method TUN"} {
+	for _, want := range []string{
+		"FWM  7 wlc\n       takes no packets: firewall marks", "takes no packets: scheduler twos", "takes no packets: scheduler lblcr",
+		"takes no packets: protocol SCTP", "one-packet scheduling is not served yet", "gets no packets: method TUN",
+	} {
 		if !strings.Contains(status, want) {
 			t.Errorf("the status lacks %q:\n%s", want, status)
 		}
@@ -115,6 +129,41 @@ func TestIpvsadmSite(t *testing.T) {
 	}
 	wantAnswers("restored", "server1")
 	d.stop()
+}
+
+// listings asks for each form of a list of the services that TestIpvsadmSite has then.
+func listings(t *testing.T, run func(string) string, web string) {
+	t.Helper()
+	services := func(command string) (list []string) {
+		for line := range strings.Lines(run(command)) {
+			switch f := strings.Fields(line); f[0] {
+			case "TCP", "UDP", "SCTP", "FWM":
+				list = append(list, f[1])
+			}
+		}
+		return list
+	}
+	sorted := []string{"192.0.2.75:80", web, "192.0.2.77:53", "192.0.2.76:80", "7"}
+	for _, command := range []string{
+		"-L -n", "-L -n --sort", "-L -n --stats", "-L -n --rate", "-L -n --stats --exact", "-L -n --thresholds", "-L -n --persistent-conn", "-L -n --tun-info",
+	} {
+		if got := services(command); !slices.Equal(got, sorted) {
+			t.Errorf("%s: services %v, want %v", command, got, sorted)
+		}
+	}
+	unsorted := services("-L -n --nosort")
+	if slices.Sort(unsorted); !slices.Equal(unsorted, slices.Sorted(slices.Values(sorted))) {
+		t.Errorf("unsorted there are %v", unsorted)
+	}
+	names := run("-L") // nobody here knows names of the addresses; ports have them
+	for _, want := range []string{"192.0.2.75:http ", "192.0.2.77:domain twos ops", "Masq "} {
+		if !strings.Contains(names, want) {
+			t.Errorf("-L lacks %q:\n%s", want, names)
+		}
+	}
+	if one := run("-L -n -t " + web); strings.Contains(one, "version") || strings.Count(one, "\n") != 4 {
+		t.Errorf("one service:\n%s", one)
+	}
 }
 
 // TestReload: SIGHUP takes a good file over without a connection lost, and of one with

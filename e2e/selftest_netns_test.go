@@ -20,7 +20,11 @@ import (
 func startEmpty(t *testing.T, h *netlab.Host, args ...string) *director {
 	t.Helper()
 	d := &director{t: t, host: h, bin: labtest.Binary(t)}
-	d.proc = labtest.Start(t, h, d.bin, append([]string{"run", "-f", ""}, args...)...)
+	// Plain `uvs run`: nobody has /etc/keepalived/keepalived.conf here.
+	if _, err := os.Stat("/etc/keepalived/keepalived.conf"); err == nil {
+		args = append([]string{"-f", ""}, args...)
+	}
+	d.proc = labtest.Start(t, h, d.bin, append([]string{"run"}, args...)...)
 	d.waitReady()
 	return d
 }

@@ -235,6 +235,9 @@ func (d *director) open(undo *undoList) error {
 		return err
 	}
 	d.engine.SetSysctls(sysctls)
+	if err := d.setTimeouts(d.plan.timeouts.since(timeouts{})); err != nil {
+		return err
+	}
 	d.health = health.NewSet(health.Options{OnEvent: d.onHealth})
 	return nil
 }

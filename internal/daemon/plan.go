@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"net/netip"
+	"time"
 
+	"uvs/conntrack"
 	"uvs/health"
 	"uvs/internal/table"
 )
@@ -13,6 +15,7 @@ type plan struct {
 	services  []table.FileService
 	checked   []checked
 	addresses []addressPlan
+	timeouts  timeouts
 	notes     []string // what is in the configuration and is not run, a line each
 }
 
@@ -33,6 +36,29 @@ type addressPlan struct {
 	label     string
 	scope     int
 	position  string // file:line:column
+}
+
+// timeouts are those of idle connections that the configuration sets, 0 where it does not.
+type timeouts struct {
+	tcp, tcpFin, udp time.Duration
+}
+
+// since returns what is to be set where old was in force before: 0 for what stays, so that
+// an operator's --set outlives a reload that says the same as before.
+func (t timeouts) since(old timeouts) timeouts {
+	usual := conntrack.DefaultTimeouts()
+	pick := func(now, before time.Duration, state conntrack.State) time.Duration {
+		switch now {
+		case before:
+			return 0
+		case 0:
+			return usual[state]
+		}
+		return now
+	}
+	return timeouts{
+		tcp: pick(t.tcp, old.tcp, conntrack.Established), tcpFin: pick(t.tcpFin, old.tcpFin, conntrack.FinWait), udp: pick(t.udp, old.udp, conntrack.UDP),
+	}
 }
 
 // checks lists the servers for the health set.

@@ -17,6 +17,7 @@ import (
 // translate puts a configuration into the engines' terms. It is pure.
 func translate(c *config.Config) plan {
 	var p plan
+	p.timeouts = timeouts{tcp: c.Global.Timeouts.TCP, tcpFin: c.Global.Timeouts.TCPFin, udp: c.Global.Timeouts.UDP}
 	for _, i := range c.Instances {
 		for _, list := range [][]config.Address{i.Addresses, i.Excluded} {
 			for _, a := range list {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -50,6 +51,9 @@ func TestTranslate(t *testing.T) {
 // dump writes all of a plan, a line for each thing.
 func dump(p plan) string {
 	var b strings.Builder
+	if p.timeouts != (timeouts{}) {
+		fmt.Fprintf(&b, "timeouts tcp %s, tcpfin %s, udp %s\n", p.timeouts.tcp, p.timeouts.tcpFin, p.timeouts.udp)
+	}
 	for _, a := range p.addresses {
 		fmt.Fprintf(&b, "address %s on %s of %s, broadcast %s, label %q, scope %d, from %s\n",
 			a.prefix, a.device, a.instance, a.broadcast, a.label, a.scope, a.position)
@@ -74,4 +78,23 @@ func dump(p plan) string {
 	goal := effectiveOf(t.Services()).goal
 	fmt.Fprintf(&b, "steer services %v\nsteer servers %v\nvips %v\nservers by NAT %v\n", goal.services, goal.servers, goal.vips(), goal.natServerAddrs())
 	return b.String()
+}
+
+// TestTimeoutsOfAReload: what a changed file says about timeouts is set, and what it says no
+// longer goes back to the kernel's; what it says as before leaves an operator's --set alone.
+func TestTimeoutsOfAReload(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		old, now, want timeouts
+	}{
+		{"at the start", timeouts{}, timeouts{tcp: time.Hour, udp: time.Minute}, timeouts{tcp: time.Hour, udp: time.Minute}},
+		{"nothing is said", timeouts{}, timeouts{}, timeouts{}},
+		{"the same is said", timeouts{tcp: time.Hour}, timeouts{tcp: time.Hour}, timeouts{}},
+		{"one changes", timeouts{tcp: time.Hour, udp: time.Minute}, timeouts{tcp: time.Hour, udp: time.Second}, timeouts{udp: time.Second}},
+		{"all go", timeouts{tcp: time.Hour, tcpFin: time.Hour, udp: time.Hour}, timeouts{}, timeouts{tcp: 15 * time.Minute, tcpFin: 2 * time.Minute, udp: 5 * time.Minute}},
+	} {
+		if got := tt.now.since(tt.old); got != tt.want {
+			t.Errorf("%s: set %v, want %v", tt.name, got, tt.want)
+		}
+	}
 }

@@ -181,6 +181,9 @@ func (d *director) Reload(ctx context.Context) (control.Reloaded, error) {
 	for _, a := range gone {
 		changes = append(changes, "removed address "+a)
 	}
+	if err := d.setTimeouts(next.timeouts.since(d.plan.timeouts)); err != nil {
+		return control.Reloaded{}, fmt.Errorf("reload: the services are changed, the timeouts not: %w", err)
+	}
 	had := d.plan.addresses
 	d.plan, d.config = next, config
 	for _, line := range lines {
@@ -201,6 +204,9 @@ func (d *director) Reload(ctx context.Context) (control.Reloaded, error) {
 	d.log.Info("configuration reloaded", "file", d.opts.ConfigFile, "changes", len(changes))
 	return control.Reloaded{Changes: changes, Notes: config.notes}, nil
 }
+
+// setTimeouts sets the timeouts of idle connections that are not 0.
+func (d *director) setTimeouts(t timeouts) error { return d.engine.SetTimeouts(t.tcp, t.tcpFin, t.udp) }
 
 func hasAddress(list []addressPlan, a addressPlan) bool {
 	for _, x := range list {

@@ -45,7 +45,8 @@ func Read(file string, network *hostnet.Snapshot, o Options) (*config.Config, co
 			Interfaces: names(network),
 			Links:      links(network),
 			RouteNames: routeNames(root),
-			Users:      users(root),
+			Users:      accounts(root, "etc/passwd"),
+			Groups:     accounts(root, "etc/group"),
 			Programs:   programs(root, filepath.SplitList(os.Getenv("PATH")), config.Programs(f)),
 		}
 	})
@@ -79,9 +80,9 @@ func links(s *hostnet.Snapshot) []config.Link {
 	return list
 }
 
-// users reads the names of passwd(5).
-func users(root fs.FS) []string {
-	b, err := fs.ReadFile(root, "etc/passwd")
+// accounts reads the names of passwd(5) or group(5).
+func accounts(root fs.FS, file string) []string {
+	b, err := fs.ReadFile(root, file)
 	if err != nil {
 		return nil
 	}

@@ -59,10 +59,10 @@ func TestNames(t *testing.T) {
 		"etc/iproute2/rt_tables.d/a.conf": {Data: []byte("12 more\n")},
 		"etc/iproute2/rt_tables.d/b.txt":  {Data: []byte("13 not\n")},
 	}
-	if got, want := users(root), []string{"root", "nobody"}; !slices.Equal(got, want) {
+	if got, want := accounts(root, "etc/passwd"), []string{"root", "nobody"}; !slices.Equal(got, want) {
 		t.Errorf("users %v, want %v", got, want)
 	}
-	if got := users(fstest.MapFS{}); got != nil {
+	if got := accounts(fstest.MapFS{}, "etc/passwd"); got != nil {
 		t.Errorf("users without passwd: %v, want nil, for nothing is known", got)
 	}
 	want := map[string]uint32{"main": 254, "ours": 11, "hex": 32, "more": 12}
