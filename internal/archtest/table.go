@@ -45,7 +45,7 @@ func Packages() []Package {
 			"internal/announce", "internal/hostconf", "internal/hostnet", "internal/mono", "internal/ownwatch", "internal/preflight", "internal/steer", "internal/table", "internal/wire"}},
 		{"internal/demo", "a site at work, told and judged", []string{"control", "internal/netlab"}},
 		{"internal/hostconf", "keepalived.conf as this machine sees it", []string{"config", "internal/hostnet"}},
-		{"internal/hostnet", "links, addresses, neighbours and routes as snapshots", []string{"internal/mono"}},
+		{"internal/hostnet", "the host's network as snapshots, and what is changed in it", []string{"internal/mono"}},
 		{"internal/mono", "monotonic time in eight bytes", nil},
 		{"internal/netlab", "sites of network namespaces", nil},
 		{"internal/netlab/capture", "packet captures in a site, for tests and benchmarks", []string{"internal/netlab"}},

@@ -67,12 +67,12 @@ func links(s *hostnet.Snapshot) []config.Link {
 	for i, l := range s.Links {
 		x := config.Link{
 			Name: l.Name, MTU: l.MTU, Loopback: l.Loopback, NotEthernet: !l.Ethernet, Kind: l.Kind,
-			Table: uint32(max(l.Table, 0)),
+			Private: l.Private, Table: uint32(max(l.Table, 0)),
 		}
 		if base, ok := s.LinkByIndex(l.Parent); ok && l.Parent != 0 && (l.Kind == "macvlan" || l.Kind == "ipvlan") {
 			x.Base = base.Name
 		}
-		for _, a := range s.AddressesOf(l.Index) {
+		for a := range s.OrderedAddressesOf(l.Index) {
 			x.Addrs = append(x.Addrs, a.Prefix.Addr())
 		}
 		list[i] = x

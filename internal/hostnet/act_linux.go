@@ -2,7 +2,6 @@ package hostnet
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -10,50 +9,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AddAddress gives a device an address. Of a.Flags, FlagNoDAD, FlagNoPrefixRoute and
-// FlagDeprecated count.
-// IPv6 addresses never run duplicate address detection, as they would not serve meanwhile:
-// who wants it probes first. An IPv6 address with a length of 128 is added as deprecated
-// (preferred lifetime 0), as keepalived does, so that the host's own connections do not
-// start from a VIP. IPv4 addresses get a broadcast address and a label only if a has them.
+// AddAddress gives a device an address. Of a.Flags, those that say something about an
+// address count: FlagHome, FlagNoDAD, FlagManageTemp, FlagNoPrefixRoute, FlagAutoJoin and
+// FlagDeprecated.
+// IPv6 addresses do not run duplicate address detection, as they would not serve meanwhile,
+// unless a.DAD is set: who wants it probes first. An IPv6 address with a length of 128 is
+// added as deprecated (preferred lifetime 0), as keepalived does, so that the host's own
+// connections do not start from a VIP; a.PreferredLifetime overrides that. IPv4 addresses
+// get a broadcast address and a label only if a has them.
 //
 // The error is ErrExists if the device has the address already, else the kernel's.
 func (w *Watcher) AddAddress(a Address) error {
-	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
-	flags := a.Flags & (FlagNoDAD | FlagNoPrefixRoute)
-	if a.Prefix.Addr().Is6() {
-		flags |= FlagNoDAD
-	}
-	addressMessage(req, a, flags)
-	if a.Prefix.Addr().Is6() && (a.Prefix.IsSingleIP() || a.Flags&FlagDeprecated != 0) {
-		// struct ifa_cacheinfo: preferred and valid lifetime, two time stamps.
-		lifetimes := make([]byte, 16)
-		binary.NativeEndian.PutUint32(lifetimes[4:], forever)
-		req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, lifetimes))
-	}
-	if a.Broadcast.IsValid() {
-		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, a.Broadcast.AsSlice()))
-	}
-	if a.Label != "" {
-		req.AddData(nl.NewRtAttr(unix.IFA_LABEL, nl.ZeroTerminated(a.Label)))
-	}
-	_, err := w.acts.execute(req, 0)
-	if errors.Is(err, unix.EEXIST) {
-		err = ErrExists
-	}
-	return w.actError("add address", a, err)
+	return w.actError("add address", a, w.acts.change(AddAddress{a}))
 }
 
-// DeleteAddress takes an address from a device. Link and Prefix say which. The error is
-// ErrNoAddress if the device does not have it, else the kernel's.
+// DeleteAddress takes an address from a device. Link, Prefix and Peer say which. The error
+// is ErrNoAddress if the device does not have it, else the kernel's.
 func (w *Watcher) DeleteAddress(a Address) error {
-	req := nl.NewNetlinkRequest(unix.RTM_DELADDR, unix.NLM_F_ACK)
-	addressMessage(req, a, 0)
-	_, err := w.acts.execute(req, 0)
-	if errors.Is(err, unix.EADDRNOTAVAIL) {
-		err = ErrNoAddress
+	return w.actError("delete address", a, w.acts.change(DeleteAddress{a}))
+}
+
+// change carries out a change.
+func (s *requestSocket) change(c Change) error {
+	r, err := encode(c)
+	if err != nil {
+		return err
 	}
-	return w.actError("delete address", a, err)
+	req := nl.NewNetlinkRequest(int(r.kind), int(r.flags)|unix.NLM_F_ACK)
+	req.AddRawData(r.payload)
+	_, err = s.execute(req, 0)
+	return r.named(err)
 }
 
 func (w *Watcher) actError(act string, a Address, err error) error {
@@ -65,31 +50,6 @@ func (w *Watcher) actError(act string, a Address, err error) error {
 		name = l.Name
 	}
 	return fmt.Errorf("%s %s on %s: %w", act, a.Prefix, name, err)
-}
-
-// forever is the lifetime of an address that stays (INFINITY_LIFE_TIME).
-const forever = 0xffffffff
-
-// addressMessage fills in what adding and deleting have in common.
-func addressMessage(req *nl.NetlinkRequest, a Address, flags AddressFlags) {
-	header := nl.NewIfAddrmsg(familyOf(a.Prefix.Addr()))
-	header.Prefixlen = uint8(a.Prefix.Bits())
-	header.Scope = uint8(a.Scope)
-	header.Index = uint32(a.Link)
-	req.AddData(header)
-	raw := a.Prefix.Addr().AsSlice()
-	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, raw))
-	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, raw))
-	if flags != 0 {
-		req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(uint32(flags))))
-	}
-}
-
-func familyOf(a netip.Addr) int {
-	if a.Is4() {
-		return unix.AF_INET
-	}
-	return unix.AF_INET6
 }
 
 // Resolve asks the kernel to find out or to confirm the MAC of a neighbour, as if it had a

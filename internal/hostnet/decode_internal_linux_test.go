@@ -107,7 +107,7 @@ func TestDecode(t *testing.T) {
 		{
 			"point-to-point address: the length is the peer's", unix.RTM_DELADDR, 0,
 			message(addrHeader(unix.AF_INET, 24, 0, 0, 2), attrAddr(unix.IFA_ADDRESS, "192.0.2.9"), attrAddr(unix.IFA_LOCAL, "198.51.100.1")),
-			addressGone{addressKey{2, netip.MustParsePrefix("198.51.100.1/32")}},
+			addressGone{addressKey{2, netip.MustParsePrefix("198.51.100.1/32"), netip.MustParsePrefix("192.0.2.9/24")}},
 		},
 		{"address of a wrong length", unix.RTM_NEWADDR, 0, message(addrHeader(unix.AF_INET, 33, 0, 0, 2), attrAddr(unix.IFA_LOCAL, "192.0.2.7")), nil},
 
@@ -187,6 +187,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint16(unix.RTM_NEWNETCONF), message([]byte{unix.AF_INET, 0, 0, 0}, attr32(netconfIfindex, netconfAll), attr32(netconfForwarding, 1)))
 	f.Fuzz(func(t *testing.T, kind uint16, payload []byte) {
 		_, _ = decodeRule(payload)
+		_, _ = decodeOwnRoute(payload)
+		_, _ = decodeDevice(payload)
 		ev := decode(unix.RTM_NEWLINK+kind%100, 0, payload)
 		if ev == nil {
 			return

@@ -101,6 +101,7 @@ func decodeLink(kind uint16, b []byte) event {
 	}
 	flags := binary.NativeEndian.Uint32(b[8:])
 	l.Admin = flags&unix.IFF_UP != 0
+	l.Running, l.LowerUp = flags&unix.IFF_RUNNING != 0, flags&unix.IFF_LOWER_UP != 0
 	l.Loopback = flags&unix.IFF_LOOPBACK != 0
 	l.NoARP = flags&unix.IFF_NOARP != 0
 	l.Ethernet = binary.NativeEndian.Uint16(b[2:]) == unix.ARPHRD_ETHER
@@ -156,6 +157,8 @@ func (l *Link) decodeInfo(b []byte) {
 		switch {
 		case l.Kind == "vlan" && kind == vlanID && len(v) >= 2:
 			l.VLAN = binary.NativeEndian.Uint16(v)
+		case l.Kind == "macvlan" && kind == macvlanMode:
+			l.Private = number(v) == macvlanPrivate
 		case l.Kind == "vrf" && kind == vrfTable:
 			l.Table = int(number(v))
 		}
@@ -188,7 +191,10 @@ func decodeAddress(kind uint16, b []byte) event {
 	case !own.IsValid():
 		own = other
 	case other.IsValid() && own != other:
-		length = own.BitLen()
+		if own.BitLen() != other.BitLen() || length > other.BitLen() {
+			return nil
+		}
+		a.Peer, length = netip.PrefixFrom(other, length), own.BitLen()
 	}
 	if !own.IsValid() || length > own.BitLen() {
 		return nil
@@ -329,42 +335,6 @@ func decodeHops(b []byte) []Hop {
 		b = b[min(align(length), len(b)):]
 	}
 	return hops
-}
-
-// decodeRule reads a message of a rule dump. It reports false for a malformed one.
-func decodeRule(b []byte) (Rule, bool) {
-	if len(b) < unix.SizeofRtMsg || !isIP(b[0]) { // struct fib_rule_hdr has the same size
-		return Rule{}, false
-	}
-	r := Rule{
-		IPv6:     b[0] == unix.AF_INET6,
-		Table:    int(b[4]),
-		Action:   b[7],
-		Inverted: binary.NativeEndian.Uint32(b[8:])&ruleInvert != 0,
-	}
-	for kind, v := range attributes(b[unix.SizeofRtMsg:]) {
-		switch kind {
-		case unix.FRA_DST:
-			r.Dst, _ = address(v).Prefix(int(b[1]))
-		case unix.FRA_SRC:
-			r.Src, _ = address(v).Prefix(int(b[2]))
-		case unix.FRA_IIFNAME:
-			r.In = text(v)
-		case unix.FRA_OIFNAME:
-			r.Out = text(v)
-		case unix.FRA_PRIORITY:
-			r.Priority = number(v)
-		case unix.FRA_FWMARK:
-			r.Mark = number(v)
-		case unix.FRA_FWMASK:
-			r.Mask = number(v)
-		case unix.FRA_TABLE:
-			r.Table = int(number(v))
-		case unix.FRA_L3MDEV:
-			r.L3MDev = len(v) > 0 && v[0] != 0
-		}
-	}
-	return r, true
 }
 
 func decodeForwarding(b []byte) event {

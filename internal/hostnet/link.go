@@ -12,12 +12,17 @@ type Link struct {
 	// Admin says that the device is set up (IFF_UP), Up that it can also carry frames:
 	// carrier is present and the operational state (RFC 2863) is up, unknown or dormant.
 	Admin, Up bool
+	// Running and LowerUp are the kernel's IFF_RUNNING and IFF_LOWER_UP: the device is
+	// operational (RFC 2863), its driver has carrier. keepalived goes by Running.
+	Running, LowerUp bool
 	// Loopback, Ethernet and NoARP: the device is the loopback device, has Ethernet
 	// framing (ARPHRD_ETHER), resolves no neighbours (IFF_NOARP).
 	Loopback, Ethernet, NoARP bool
 	// Kind is the kernel's name for a virtual device ("veth", "bridge", "bond", "vlan",
 	// "macvlan", "vrf" …), empty for a physical one.
 	Kind string
+	// Private says that a macvlan talks to none beside it.
+	Private bool
 	// Master is the index of the bridge, bond, team or VRF that owns the device, or 0.
 	// MasterKind is that owner's kind.
 	Master     int

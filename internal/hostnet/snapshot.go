@@ -20,6 +20,7 @@ const (
 	PartRoutes6
 	PartRules
 	PartForwarding
+	PartOwnRoutes
 
 	partCount = iota
 )
@@ -61,12 +62,16 @@ type Snapshot struct {
 	Addresses  []Address   // by device, address and length
 	Neighbours []Neighbour // by device and address
 	Rules      []Rule      // only those that are not served, by family and priority
+	// OwnRoutes are the routes of VRRP (ProtocolKeepalived) in all tables, with what it
+	// takes to know them again and to delete them, in the kernel's order.
+	OwnRoutes []RouteSpec
 	// Forwarding4 and Forwarding6 are the namespace's sysctls net.ipv4.ip_forward and
 	// net.ipv6.conf.all.forwarding.
 	Forwarding4, Forwarding6 bool
 
 	routes4, routes6 tableSet
 	holders          map[netip.Addr]int // address → first device that has it
+	order            []Address          // Addresses in the kernel's order
 	versions         [partCount]uint64
 }
 

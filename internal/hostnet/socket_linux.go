@@ -145,4 +145,14 @@ func (s *requestSocket) execute(req *nl.NetlinkRequest, kind uint16) ([][]byte, 
 	return req.Execute(unix.NETLINK_ROUTE, kind)
 }
 
+// strict turns the kernel's strict check of dump requests on and off
+// (NETLINK_GET_STRICT_CHK), where it has one: Linux 4.20.
+func (s *requestSocket) strict(on bool) {
+	value := 0
+	if on {
+		value = 1
+	}
+	_ = unix.SetsockoptInt(s.handle.Socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, value)
+}
+
 func (s *requestSocket) close() { s.handle.Socket.Close() }

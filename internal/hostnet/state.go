@@ -22,8 +22,11 @@ type (
 		replace bool
 	}
 	routeGone struct{ route Route }
-	// rulesTouched says only that some rule came or went.
+	// rulesTouched says only that some rule came or went, ownRoutesTouched that a route of
+	// VRRP did.
 	rulesTouched      struct{}
+	ownRoutesTouched  struct{}
+	ownRoute          struct{ route RouteSpec } // in dumps only
 	forwardingChanged struct{ ipv6, on bool }
 )
 
@@ -35,6 +38,8 @@ func (neighbourUpdated) isEvent()  {}
 func (routeAdded) isEvent()        {}
 func (routeGone) isEvent()         {}
 func (rulesTouched) isEvent()      {}
+func (ownRoutesTouched) isEvent()  {}
+func (ownRoute) isEvent()          {}
 func (forwardingChanged) isEvent() {}
 
 // A state is the network as far as events have told it, in a form that is cheap to
@@ -48,11 +53,13 @@ type state struct {
 	links      map[int]Link
 	vrfs       map[int]bool // routing tables of VRFs among the links
 	addresses  map[addressKey]Address
+	order      []addressKey                     // of addresses, as the kernel has them
 	neighbours map[neighbourKey]neighbourChange // since the last snapshot
 	routes4    tableSet
 	routes6    tableSet
 	rules      []Rule
-	forwarding [2]bool // IPv4, IPv6
+	own        []RouteSpec // routes of VRRP
+	forwarding [2]bool     // IPv4, IPv6
 
 	dirty Parts // differs from last
 	stale Parts // wants a dump
@@ -92,6 +99,10 @@ func (st *state) apply(ev event) {
 		st.dropRoute(ev.route)
 	case rulesTouched:
 		st.stale |= PartRules
+	case ownRoutesTouched:
+		st.stale |= PartOwnRoutes
+	case ownRoute:
+		st.own = append(st.own, ev.route)
 	case forwardingChanged:
 		i := 0
 		if ev.ipv6 {
@@ -132,7 +143,7 @@ func (st *state) setVRFs() {
 
 // routesVanish notes that the kernel drops or revives routes without telling.
 func (st *state) routesVanish() {
-	st.stale |= PartRoutes4 | PartRoutes6
+	st.stale |= PartRoutes4 | PartRoutes6 | PartOwnRoutes
 	st.silent = true
 }
 
@@ -149,8 +160,7 @@ func (st *state) dropLink(index int) {
 	st.routesVanish()
 	for k := range st.addresses {
 		if k.link == index {
-			delete(st.addresses, k)
-			st.dirty |= PartAddresses
+			st.forget(k)
 		}
 	}
 	for _, n := range st.last.Neighbours {
@@ -166,10 +176,24 @@ func (st *state) dropLink(index int) {
 }
 
 func (st *state) setAddress(a Address) {
-	if old, known := st.addresses[a.key()]; known && old == a {
+	old, known := st.addresses[a.key()]
+	if known && old == a {
 		return
 	}
 	st.addresses[a.key()] = a
+	st.dirty |= PartAddresses
+	if !known {
+		st.order = append(st.order, a.key())
+	}
+	// Where among the others the kernel puts a new address, or one that became primary,
+	// it does not tell.
+	st.stale |= PartAddresses
+}
+
+// forget takes an address out.
+func (st *state) forget(k addressKey) {
+	delete(st.addresses, k)
+	st.order = slices.DeleteFunc(st.order, func(o addressKey) bool { return o == k })
 	st.dirty |= PartAddresses
 }
 
@@ -177,8 +201,7 @@ func (st *state) dropAddress(k addressKey) {
 	if _, known := st.addresses[k]; !known {
 		return
 	}
-	delete(st.addresses, k)
-	st.dirty |= PartAddresses
+	st.forget(k)
 	st.routesVanish() // those that preferred it as their source
 }
 
@@ -269,8 +292,8 @@ func (st *state) replace(parts Parts, dump []event, rules []Rule) {
 		st.links, st.dirty = fresh.links, st.dirty|PartLinks
 		st.setVRFs()
 	}
-	if parts&PartAddresses != 0 && !maps.Equal(st.addresses, fresh.addresses) {
-		st.addresses, st.dirty = fresh.addresses, st.dirty|PartAddresses
+	if parts&PartAddresses != 0 && (!maps.Equal(st.addresses, fresh.addresses) || !slices.Equal(st.order, fresh.order)) {
+		st.addresses, st.order, st.dirty = fresh.addresses, fresh.order, st.dirty|PartAddresses
 	}
 	if parts&PartNeighbours != 0 {
 		st.replaceNeighbours(fresh.neighbours)
@@ -283,6 +306,9 @@ func (st *state) replace(parts Parts, dump []event, rules []Rule) {
 	}
 	if parts&PartRules != 0 && !slices.Equal(st.rules, rules) {
 		st.rules, st.dirty = rules, st.dirty|PartRules
+	}
+	if parts&PartOwnRoutes != 0 && !slices.EqualFunc(st.own, fresh.own, RouteSpec.equal) {
+		st.own, st.dirty = fresh.own, st.dirty|PartOwnRoutes
 	}
 	if parts&PartForwarding != 0 && st.forwarding != fresh.forwarding {
 		st.forwarding, st.dirty = fresh.forwarding, st.dirty|PartForwarding
@@ -331,13 +357,17 @@ func (st *state) snapshot() *Snapshot {
 	if st.dirty&PartAddresses != 0 {
 		s.Addresses = slices.SortedFunc(maps.Values(st.addresses), compareAddresses)
 		s.holders = holdersOf(s.Addresses)
+		s.order = make([]Address, len(st.order))
+		for i, k := range st.order {
+			s.order[i] = st.addresses[k]
+		}
 	}
 	if st.dirty&PartNeighbours != 0 {
 		s.Neighbours = neighbours(s.Neighbours).merged(st.neighbours)
 		clear(st.neighbours)
 	}
 	s.routes4, s.routes6 = st.routes4, st.routes6
-	s.Rules = st.rules
+	s.Rules, s.OwnRoutes = st.rules, st.own
 	s.Forwarding4, s.Forwarding6 = st.forwarding[0], st.forwarding[1]
 	for i := range s.versions {
 		if st.dirty&(1<<i) != 0 {

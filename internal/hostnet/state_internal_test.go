@@ -50,6 +50,7 @@ func started(t *testing.T) *state {
 		st.apply(ev)
 	}
 	st.snapshot()
+	st.stale &^= PartAddresses // a new address wants its place among the others dumped
 	if st.dirty != 0 || st.stale != 0 {
 		t.Fatalf("dirty %b, stale %b after the start", st.dirty, st.stale)
 	}
@@ -68,7 +69,7 @@ func TestApply(t *testing.T) {
 	longer.MTU = 1400
 	foreign := testRoute("10.0.0.0/8", 7, 3)
 	foreign.Table = 100
-	const routes = PartRoutes4 | PartRoutes6
+	const routes = PartRoutes4 | PartRoutes6 | PartOwnRoutes
 
 	for _, tc := range []struct {
 		name         string
@@ -84,8 +85,8 @@ func TestApply(t *testing.T) {
 		{"unknown link gone", linkGone{9}, 0, 0, false},
 
 		{"same address again", addressChanged{testAddress(2, "198.51.100.1/24")}, 0, 0, false},
-		{"address with another length", addressChanged{testAddress(2, "198.51.100.1/32")}, PartAddresses, 0, false},
-		{"address deprecated", addressChanged{deprecated}, PartAddresses, 0, false},
+		{"address with another length: its place is not told", addressChanged{testAddress(2, "198.51.100.1/32")}, PartAddresses, PartAddresses, false},
+		{"address deprecated", addressChanged{deprecated}, PartAddresses, PartAddresses, false},
 		{"address gone", addressGone{testAddress(2, "198.51.100.1/24").key()}, PartAddresses, routes, true},
 		{"unknown address gone", addressGone{testAddress(3, "198.51.100.1/24").key()}, 0, 0, false},
 
@@ -108,6 +109,7 @@ func TestApply(t *testing.T) {
 		{"gone from a table that is not followed", routeGone{foreign}, 0, 0, false},
 
 		{"rule", rulesTouched{}, 0, PartRules, false},
+		{"route of VRRP", ownRoutesTouched{}, 0, PartOwnRoutes, false},
 		{"forwarding as before", forwardingChanged{false, true}, 0, 0, false},
 		{"forwarding off", forwardingChanged{false, false}, PartForwarding, 0, false},
 		{"forwarding on, IPv6", forwardingChanged{true, true}, PartForwarding, 0, false},
@@ -209,6 +211,50 @@ func TestReplace(t *testing.T) {
 	s := st.snapshot()
 	if len(s.Links)+len(s.Addresses)+len(s.Neighbours)+len(slices.Collect(s.Routes())) != 0 || s.Forwarding4 || len(s.Rules) != 1 {
 		t.Errorf("an empty dump leaves %+v", s)
+	}
+}
+
+// TestReplaceKeepsTheKernelsOrder puts the same addresses in another order.
+func TestReplaceKeepsTheKernelsOrder(t *testing.T) {
+	st := started(t)
+	first, second := testAddress(2, "198.51.100.1/24"), testAddress(2, "192.0.2.1/24")
+	st.apply(addressChanged{second})
+	source := func() netip.Addr { a, _ := st.snapshot().SourceOf(2, false, nil); return a }
+	if got := source(); got != first.Prefix.Addr() {
+		t.Errorf("source %s, want %s: the new one is behind the others until a dump says otherwise", got, first.Prefix.Addr())
+	}
+	st.replace(PartAddresses, []event{addressChanged{second}, addressChanged{first}}, nil)
+	if st.dirty != PartAddresses || st.stale&PartAddresses != 0 {
+		t.Errorf("dirty %b, stale %b after a dump in another order", st.dirty, st.stale)
+	}
+	if got := source(); got != second.Prefix.Addr() {
+		t.Errorf("source %s, want %s, the first of the dump", got, second.Prefix.Addr())
+	}
+	st.apply(addressGone{second.key()})
+	if got := source(); got != first.Prefix.Addr() {
+		t.Errorf("source %s, want %s, which is left", got, first.Prefix.Addr())
+	}
+	st.apply(linkGone{2})
+	if got := source(); got.IsValid() {
+		t.Errorf("source %s of a device that is gone", got)
+	}
+}
+
+// TestReplaceOwnRoutes tells routes of VRRP by what makes them what they are.
+func TestReplaceOwnRoutes(t *testing.T) {
+	st := started(t)
+	a := RouteSpec{Kind: Unicast, Protocol: ProtocolKeepalived, Table: 100, Dst: netip.MustParsePrefix("10.1.0.0/16"), Hops: []HopSpec{{Link: 2}}}
+	st.replace(PartOwnRoutes, []event{ownRoute{a}}, nil)
+	if s := st.snapshot(); !s.HasRoute(a) || s.Changed(&Snapshot{})&PartOwnRoutes == 0 {
+		t.Errorf("%v is not there", a)
+	}
+	st.replace(PartOwnRoutes, []event{ownRoute{a}}, nil)
+	if st.dirty != 0 {
+		t.Errorf("the same again: dirty %b", st.dirty)
+	}
+	st.replace(PartOwnRoutes, nil, nil)
+	if s := st.snapshot(); s.HasRoute(a) {
+		t.Errorf("%v is still there", a)
 	}
 }
 

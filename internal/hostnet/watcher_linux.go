@@ -132,6 +132,9 @@ func (r *run) wait(ctx context.Context) error {
 		if ev := decode(kind, flags, payload); ev != nil {
 			st.apply(ev)
 		}
+		if isOwnRoute(kind, payload) {
+			st.apply(ownRoutesTouched{})
+		}
 	})
 	switch {
 	case errors.Is(err, errOverrun):
@@ -151,7 +154,7 @@ func (r *run) act(now mono.Time) error {
 		r.pace.unsettled(now)
 	}
 	if r.pace.rechecking(now) {
-		st.stale |= PartRoutes4 | PartRoutes6
+		st.stale |= PartRoutes4 | PartRoutes6 | PartOwnRoutes
 	}
 	if st.dirty|st.stale != 0 {
 		r.pace.touch(now)
