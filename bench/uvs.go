@@ -92,6 +92,7 @@ func (u *uvs) config() string {
 	return fmt.Sprintf(`vrrp_instance bench {
 	interface eth0
 	virtual_router_id 1
+	priority 255
 	virtual_ipaddress {
 		%s/24
 	}

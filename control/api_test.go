@@ -96,7 +96,7 @@ func fullStatus() control.Status {
 		Workers:    []control.Worker{{ID: 0, CPU: 1, Packets: 77}},
 		Interfaces: []control.Interface{{Name: "eth0", Index: 2, Up: true, Mode: "tpacket_v2/sendmmsg", RingSlots: 4096, RxFrames: 5, TxFrames: 4, RingDrops: 1, TxErrors: 2}},
 		Addresses: []control.Address{
-			{Address: netip.MustParsePrefix("192.0.2.10/32"), Interface: "eth0", State: control.AddressForeign, ConflictMAC: "02:00:00:00:00:01"},
+			{Address: netip.MustParsePrefix("192.0.2.10/32"), Interface: "eth0", State: control.AddressAdded, ConflictMAC: "02:00:00:00:00:01"},
 		},
 		Services: []control.Service{{
 			Protocol: control.UDP, Address: netip.MustParseAddr("2001:db8::10"), Port: 53, Scheduler: "wrr",

@@ -39,6 +39,8 @@ type Status struct {
 	Workers    []Worker    `json:"workers"`
 	Interfaces []Interface `json:"interfaces"`
 	Addresses  []Address   `json:"addresses"`
+	// VRRP is nil if the configuration has no vrrp_instance.
+	VRRP *VRRP `json:"vrrp,omitempty"`
 
 	// Services holds every configured service with every configured server, whether
 	// or not the server is in the table now. ServiceList holds the table.
@@ -162,10 +164,9 @@ type AddressState string
 
 // The states of a virtual address.
 const (
-	AddressPending AddressState = "pending" // being probed for, not yet on the interface
+	AddressStandby AddressState = "standby" // the instance that it belongs to is not MASTER
 	AddressAdded   AddressState = "added"   // put on the interface by us, removed at exit
 	AddressPresent AddressState = "present" // was there before us, stays at exit
-	AddressForeign AddressState = "foreign" // another host answers for it: left alone
 	AddressFailed  AddressState = "failed"  // could not be added: see Detail
 )
 
@@ -174,9 +175,11 @@ type Address struct {
 	// Address is the address with the length it has on the interface.
 	Address   netip.Prefix `json:"address"`
 	Interface string       `json:"interface"`
-	State     AddressState `json:"state"`
-	// ConflictMAC is the hardware address, in lower-case colon form, of the host that
-	// answers for a foreign address.
+	// Instance is the vrrp_instance that it belongs to, empty for static ones.
+	Instance string       `json:"instance,omitempty"`
+	State    AddressState `json:"state"`
+	// ConflictMAC is the hardware address, in lower-case colon form, of another host that
+	// answers for an address of ours.
 	ConflictMAC string `json:"conflict_mac,omitempty"`
 	// Detail is the error behind AddressFailed.
 	Detail string `json:"detail,omitempty"`

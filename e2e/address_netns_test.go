@@ -39,7 +39,7 @@ func wantAddresses(t *testing.T, d *director, want control.AddressState, mac str
 		if a.State != want || a.ConflictMAC != mac {
 			t.Errorf("%s: status has %s as %s of %q, want %s of %q", d.host.Name(), a.Address, a.State, a.ConflictMAC, want, mac)
 		}
-		mine := want != control.AddressForeign
+		mine := want != control.AddressStandby
 		if has := hasAddress(t, d.host, a.Address.Addr()); has != mine {
 			t.Errorf("%s has %s: %t, want %t", d.host.Name(), a.Address, has, mine)
 		}
@@ -65,8 +65,8 @@ func addVIPs(t *testing.T, top *netlab.Topology, h *netlab.Host) {
 	}
 }
 
-// TestAddressOfAnotherHost: another machine has the VIPs. uvs leaves them there, tells who
-// has them, and runs the rest of its configuration.
+// TestAddressOfAnotherHost: another machine, which knows nothing of VRRP, has the VIPs. Log and
+// status name it; everything else goes on.
 func TestAddressOfAnotherHost(t *testing.T) {
 	m := modes()[0]
 	top := m.site(t, netlab.Plan{Clients: 2, Servers: 1, NoVIP: true})
@@ -81,12 +81,12 @@ func TestAddressOfAnotherHost(t *testing.T) {
 		own, top.Servers[0].Addr4("eth0"))
 	before := dump(t, director)
 	d := startDirector(t, director, config)
-	wantAddresses(t, d, control.AddressForeign, mac)
 	for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
 		waitLog(t, d, fmt.Sprintf("address=%s", vip))
 	}
+	wantAddresses(t, d, control.AddressAdded, mac)
 	if n := strings.Count(d.proc.Output(), "mac="+mac); n != 2 {
-		t.Errorf("the log names the owner %d times, want 2", n)
+		t.Errorf("the log names the other host %d times, want 2", n)
 	}
 	if out := d.uvs("status"); !strings.Contains(out, mac) {
 		t.Errorf("status for people does not name %s:\n%s", mac, out)
@@ -98,30 +98,48 @@ func TestAddressOfAnotherHost(t *testing.T) {
 	wantDump(t, director, before, "after SIGTERM")
 }
 
-// TestTwoDirectors: of two directors with one configuration the second leaves the
-// addresses alone until the first has stopped and it is started again.
+// TestTwoDirectors: of two directors one has the addresses; the other takes them when it
+// stops, and gives them back when it returns.
 func TestTwoDirectors(t *testing.T) {
 	m := modes()[1]
 	top := m.site(t, netlab.Plan{Directors: 2, Servers: 1, NoVIP: true})
 	startWeb(t, top.Servers[0])
-	first := startDirector(t, top.Directors[0], m.config(top))
+	config := func(priority int) string {
+		return strings.Replace(m.config(top), "priority 255", fmt.Sprintf("priority %d", priority), 1)
+	}
+	served := func() {
+		t.Helper()
+		for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+			if got := curl(t, top.Clients[0], url(vip, 80, "/")); got != "server1\n" {
+				t.Errorf("%s serves %q", vip, got)
+			}
+		}
+	}
+	first := startDirector(t, top.Directors[0], config(150))
+	waitLog(t, first, "Entering MASTER STATE")
+	second := startDirector(t, top.Directors[1], config(100))
+	waitLog(t, second, "sees master")
 	wantAddresses(t, first, control.AddressAdded, "")
-	second := startDirector(t, top.Directors[1], m.config(top))
-	wantAddresses(t, second, control.AddressForeign, macOf(t, first.host))
-	wantAddresses(t, first, control.AddressAdded, "")
+	wantAddresses(t, second, control.AddressStandby, "")
+	served()
 
+	first.stop()
+	wantAddresses(t, second, control.AddressAdded, "")
+	if hasAddress(t, first.host, top.VIP4) || hasAddress(t, first.host, top.VIP6) {
+		t.Error("a director that stopped has a virtual address")
+	}
+	served()
+	first = startDirector(t, top.Directors[0], config(150))
+	waitLog(t, first, "Entering MASTER STATE")
+	waitLog(t, second, "higher priority 150, ours 100")
+	wantAddresses(t, second, control.AddressStandby, "")
+	wantAddresses(t, first, control.AddressAdded, "")
+	served()
 	first.stop()
 	second.stop()
 	for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
 		if hasAddress(t, first.host, vip) || hasAddress(t, second.host, vip) {
 			t.Errorf("a stopped director has %s", vip)
-		}
-	}
-	second = startDirector(t, top.Directors[1], m.config(top))
-	wantAddresses(t, second, control.AddressAdded, "")
-	for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
-		if got := curl(t, top.Clients[0], url(vip, 80, "/")); got != "server1\n" {
-			t.Errorf("the second director serves %q", got)
 		}
 	}
 }

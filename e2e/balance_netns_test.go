@@ -31,7 +31,7 @@ func modes() []mode {
 // config is a keepalived.conf for both families of a site.
 func (m mode) config(top *netlab.Topology) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "vrrp_instance VIPS {\n interface eth0\n virtual_router_id 5\n virtual_ipaddress {\n %s/24\n }\n virtual_ipaddress_excluded {\n %s/64\n }\n}\n", top.VIP4, top.VIP6)
+	fmt.Fprintf(&b, "vrrp_instance VIPS {\n interface eth0\n virtual_router_id 5\n version 3\n advert_int 0.1\n priority 255\n virtual_ipaddress {\n %s/24\n }\n virtual_ipaddress_excluded {\n %s/64\n }\n}\n", top.VIP4, top.VIP6)
 	for _, family := range []struct {
 		vip    netip.Addr
 		server func(*netlab.Host) netip.Addr

@@ -43,6 +43,9 @@ func TestDownServerIsReachableDirectly(t *testing.T) {
 vrrp_instance VIPS {
 	interface eth0
 	virtual_router_id 5
+	version 3
+	advert_int 0.1
+	priority 255
 	virtual_ipaddress {
 		%[1]s/24
 	}

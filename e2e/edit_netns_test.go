@@ -178,7 +178,7 @@ func TestReload(t *testing.T) {
 	}
 	config := func(scheduler string, weights ...int) string {
 		var b strings.Builder
-		fmt.Fprintf(&b, "vrrp_instance VIPS {\n interface eth0\n virtual_router_id 5\n virtual_ipaddress {\n %s/24\n }\n}\n"+
+		fmt.Fprintf(&b, "vrrp_instance VIPS {\n interface eth0\n virtual_router_id 5\n version 3\n advert_int 0.1\n priority 255\n virtual_ipaddress {\n %s/24\n }\n}\n"+
 			"virtual_server %s 80 {\n delay_loop 1\n lb_algo %s\n lb_kind NAT\n protocol TCP\n", top.VIP4, top.VIP4, scheduler)
 		for i, w := range weights {
 			fmt.Fprintf(&b, " real_server %s 8080 {\n  weight %d\n  TCP_CHECK {\n   connect_timeout 1\n   retry 1\n   delay_before_retry 1\n  }\n }\n",

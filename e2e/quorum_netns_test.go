@@ -18,7 +18,7 @@ import (
 // lines for the virtual_server.
 func quorumConfig(top *netlab.Topology, words string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "vrrp_instance VIPS {\n interface eth0\n virtual_router_id 5\n virtual_ipaddress {\n %s/24\n }\n}\n"+
+	fmt.Fprintf(&b, "vrrp_instance VIPS {\n interface eth0\n virtual_router_id 5\n version 3\n advert_int 0.1\n priority 255\n virtual_ipaddress {\n %s/24\n }\n}\n"+
 		"virtual_server %s 80 {\n delay_loop 1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n retry 1\n delay_before_retry 1\n warmup 0\n%s"+
 		" sorry_server %s 8080\n", top.VIP4, top.VIP4, words, top.Servers[3].Addr4("eth0"))
 	for _, s := range top.Servers[:3] {
@@ -126,7 +126,7 @@ func TestServerGroup(t *testing.T) {
 		startWeb(t, h)
 	}
 	var b strings.Builder
-	b.WriteString("vrrp_instance VIPS {\n interface eth0\n virtual_router_id 5\n virtual_ipaddress {\n")
+	b.WriteString("vrrp_instance VIPS {\n interface eth0\n virtual_router_id 5\n version 3\n advert_int 0.1\n priority 255\n virtual_ipaddress {\n")
 	served := []string{"198.51.100.80", "198.51.100.81", "198.51.100.82", "198.51.100.83"}
 	for i := range 8 {
 		served = append(served, fmt.Sprintf("198.51.100.%d", 88+i))

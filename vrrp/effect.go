@@ -1,5 +1,7 @@
 package vrrp
 
+import "net/netip"
+
 // An Effect is something to be done: one of the types below.
 type Effect interface{ effect() }
 
@@ -29,6 +31,13 @@ type Changed struct {
 	From, To State
 	Priority uint8 // the effective one
 	Reason   string
+}
+
+// MasterSeen reports that a backup hears a master, the first time since it is a backup or
+// since it heard another one.
+type MasterSeen struct {
+	Instance string
+	Master   netip.Addr
 }
 
 // Deleted reports that a reload left an instance out.
@@ -71,6 +80,7 @@ func (Own) effect()             {}
 func (Disown) effect()          {}
 func (Tell) effect()            {}
 func (Changed) effect()         {}
+func (MasterSeen) effect()      {}
 func (Deleted) effect()         {}
 func (GroupChanged) effect()    {}
 func (PriorityChanged) effect() {}

@@ -48,6 +48,10 @@ func (m *Machine) hearOneself(i *instance, p *Packet) {
 
 // hearAsBackup is RFC 9568, Section 6.4.2, with keepalived's preempt delay.
 func (m *Machine) hearAsBackup(i *instance, p *Packet, a *Advert) {
+	if i.seen != p.Source {
+		i.seen = p.Source
+		m.emit(MasterSeen{i.Name, p.Source})
+	}
 	i.master, i.masterPriority, i.heard = p.Source, a.Priority, m.now
 	if a.Priority == stopPriority {
 		m.log(Debug, "(%s) Backup received priority 0 advertisement", i.Name)

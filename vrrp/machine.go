@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -215,7 +216,7 @@ func (m *Machine) send(i *instance, priority uint8) {
 // to moves an instance to a state.
 func (m *Machine) to(i *instance, s State, why string) {
 	from := i.state
-	i.state, i.since, i.why, i.wants = s, m.now, why, false
+	i.state, i.since, i.why, i.wants, i.seen = s, m.now, why, false, netip.Addr{}
 	i.down, i.advert, i.leave, i.again, i.lowerAgain, i.refresh, i.preempt = 0, 0, 0, 0, 0, 0, 0
 	if from == Master {
 		i.conflict = Conflict{}

@@ -35,6 +35,7 @@ type instance struct {
 	master         netip.Addr
 	masterPriority uint8
 	heard          mono.Time
+	seen           netip.Addr // that MasterSeen was reported of, since it is a backup
 	// advert is when a master sends its next one, leave when one that leaves has waited enough.
 	advert, leave mono.Time
 	// again, lowerAgain and refresh are when the addresses are told of once more.

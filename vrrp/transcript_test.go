@@ -304,6 +304,8 @@ func (p *player) print(effects []vrrp.Effect) {
 			fmt.Fprintf(&p.out, "%s: tell %d times\n", e.Instance, e.Repeat)
 		case vrrp.Changed:
 			fmt.Fprintf(&p.out, "%s: %s -> %s, priority %d: %s\n", e.Instance, e.From, e.To, e.Priority, e.Reason)
+		case vrrp.MasterSeen:
+			fmt.Fprintf(&p.out, "%s: sees master %s\n", e.Instance, e.Master)
 		case vrrp.Deleted:
 			fmt.Fprintf(&p.out, "%s: deleted\n", e.Instance)
 		case vrrp.GroupChanged:

@@ -25,6 +25,7 @@ func Render(s control.Status) string {
 	head(&b, &s)
 	section(&b, "Interface\tLink\tRxFrames\tTxFrames\tRingDrops\tTxErrors\tRings\tMode", s.Interfaces, interfaceRow)
 	section(&b, "Worker\tCPU\tPackets", s.Workers, workerRow)
+	redundancy(&b, &s)
 	section(&b, "Address\tInterface\tState", s.Addresses, addressRow)
 	services(&b, &s)
 	drops(&b, s.Drops)
@@ -171,8 +172,8 @@ func workerRow(w control.Worker) []any {
 func addressRow(a control.Address) []any {
 	state := string(a.State)
 	switch {
-	case a.State == control.AddressForeign:
-		state += ": " + a.ConflictMAC + " answers for it"
+	case a.ConflictMAC != "":
+		state += ", and " + a.ConflictMAC + " answers for it, too"
 	case a.Detail != "":
 		state += ": " + oneLine(a.Detail)
 	}

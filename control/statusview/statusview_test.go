@@ -38,9 +38,23 @@ func busy() control.Status {
 				RingSlots: 30, RingBytes: 5 << 19, TxErrors: 3, TxError: "message too long",
 			},
 		},
+		VRRP: &control.VRRP{
+			Instances: []control.VRRPInstance{
+				{
+					Name: "OUT", Interface: "eth0", VRID: 51, Version: 2, Group: "G", State: "MASTER", Since: ago(time.Hour), Reason: "master 192.0.2.2 fell silent",
+					Priority: 150, Effective: 130, Source: ip("192.0.2.1"), Master: ip("192.0.2.2"), MasterPriority: 200,
+					Conflict: &control.VRRPConflict{Peer: ip("192.0.2.3"), Since: ago(time.Minute), Reason: "password differs from ours", Adverts: 60},
+					Rejected: map[string]uint64{"password": 60, "ttl": 1},
+				},
+				{Name: "IN", Interface: "eth1", VRID: 52, Version: 3, Group: "G", State: "BACKUP", Since: ago(time.Minute), Reason: "start", Priority: 100, Effective: 100, Master: ip("10.1.0.2"), MasterPriority: 200},
+				{Name: "CLOUD", VRID: 53, Version: 3, State: "INIT", Priority: 100, Effective: 100},
+			},
+			Groups: []control.VRRPGroup{{Name: "G", Members: []string{"OUT", "IN"}, State: "BACKUP"}},
+			Timers: control.VRRPTimers{Deadlines: 10000, Mean: control.Seconds(110 * time.Microsecond), Worst: control.Seconds(12 * time.Millisecond), Recent: control.Seconds(2 * time.Millisecond)},
+		},
 		Addresses: []control.Address{
 			{Address: netip.MustParsePrefix("192.0.2.10/32"), Interface: "eth0", State: control.AddressAdded},
-			{Address: netip.MustParsePrefix("192.0.2.11/32"), Interface: "eth0", State: control.AddressForeign, ConflictMAC: "02:00:00:00:00:63"},
+			{Address: netip.MustParsePrefix("192.0.2.11/32"), Interface: "eth0", State: control.AddressAdded, ConflictMAC: "02:00:00:00:00:63"},
 			{Address: netip.MustParsePrefix("2001:db8::10/128"), Interface: "eth0", State: control.AddressFailed, Detail: "permission denied"},
 		},
 		Services: []control.Service{

@@ -42,7 +42,7 @@ func Packages() []Package {
 		{"internal/archtest", "this table", nil},
 		{"internal/daemon", "composition: the only one that knows several engines", []string{
 			"config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
-			"internal/announce", "internal/hostconf", "internal/hostnet", "internal/mono", "internal/ownwatch", "internal/preflight", "internal/steer", "internal/table", "internal/wire"}},
+			"internal/announce", "internal/hostconf", "internal/hostnet", "internal/mono", "internal/ownwatch", "internal/preflight", "internal/steer", "internal/table", "internal/wire", "vrrp", "vrrp/router"}},
 		{"internal/demo", "a site at work, told and judged", []string{"control", "internal/netlab"}},
 		{"internal/hostconf", "keepalived.conf as this machine sees it", []string{"config", "internal/hostnet"}},
 		{"internal/hostnet", "the host's network as snapshots, and what is changed in it", []string{"internal/mono"}},

@@ -36,18 +36,19 @@ func Cleanup(runDirectory string) (removed []string, err error) {
 		return nil, err
 	}
 	defer network.Close() //nolint:errcheck // a netlink socket
-	var errs []error
-	var left []ownedAddress
-	for _, o := range slices.Backward(owned) {
-		if err := deleteOwned(network, network.Snapshot(), o); err != nil {
-			errs = append(errs, err)
-			left = append(left, o)
-			continue
-		}
-		removed = append(removed, fmt.Sprintf("address %s on %s", o.Prefix, o.Interface))
+	actor, err := hostnet.OpenActor()
+	if err != nil {
+		return nil, err
 	}
-	slices.Reverse(left)
-	errs = append(errs, dir.writeOwnedAddresses(left), dir.removePID())
+	defer actor.Close() //nolint:errcheck // a netlink socket
+	var errs []error
+	removed, err = removeOwned(actor, network.Snapshot(), dir, owned)
+	errs = append(errs, err)
+	if dir.crashed() {
+		lines, err := removeOwnRoutes(actor, network.Snapshot())
+		removed, errs = append(removed, lines...), append(errs, err)
+	}
+	errs = append(errs, dir.removePID())
 	switches := offloads{dir: dir, switches: realSwitches()}
 	errs = append(errs, switches.recall())
 	restored, err := switches.restore(network.Snapshot(), func(int) bool { return false })
@@ -57,4 +58,39 @@ func Cleanup(runDirectory string) (removed []string, err error) {
 	removed = append(removed, steering...)
 	errs = append(errs, err)
 	return removed, errors.Join(errs...)
+}
+
+// removeOwned takes the addresses away that a killed run left, the last first. What cannot be
+// removed stays on the list.
+func removeOwned(actor changer, s *hostnet.Snapshot, dir runDir, owned []ownedAddress) (removed []string, err error) {
+	list := slices.Clone(owned)
+	slices.Reverse(list)
+	changes, of := deletions(s, list)
+	var left []ownedAddress
+	var errs []error
+	for n, err := range actor.Do(changes...) {
+		switch {
+		case err == nil:
+			removed = append(removed, fmt.Sprintf("address %s on %s", of[n].Prefix, of[n].Interface))
+		case !errors.Is(err, hostnet.ErrNoAddress):
+			errs, left = append(errs, fmt.Errorf("remove %s from %s: %w", of[n].Prefix, of[n].Interface, err)), append(left, of[n])
+		}
+	}
+	slices.Reverse(left)
+	return removed, errors.Join(append(errs, dir.writeOwnedAddresses(left))...)
+}
+
+// removeOwnRoutes takes away the routes and rules that bear the mark of VRRP.
+func removeOwnRoutes(actor changer, s *hostnet.Snapshot) (removed []string, err error) {
+	var changes []hostnet.Change
+	for r := range s.OwnRules() {
+		changes, removed = append(changes, hostnet.DeleteRule{Rule: r}), append(removed, "rule "+r.String())
+	}
+	for _, r := range s.OwnRoutes {
+		changes, removed = append(changes, hostnet.DeleteRoute{RouteSpec: r}), append(removed, "route "+r.String())
+	}
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	return removed, errors.Join(actor.Do(changes...)...)
 }

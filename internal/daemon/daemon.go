@@ -80,7 +80,9 @@ type director struct {
 	maxFlows  int    // bound of the engine's flow table
 	flowsFrom string // what it comes from
 	health    *health.Set
-	addresses *addresses
+	actor     *hostnet.Actor
+	holdings  *holdings
+	floating  *redundancy
 	host      hostFindings
 	own       *ownConnections
 
@@ -196,8 +198,15 @@ func (d *director) open(undo *undoList) error {
 	if err != nil {
 		return err
 	}
-	d.addresses = newAddresses(d.log, network, runDir(d.opts.RunDir), d.look)
-	if err := d.addresses.recall(); err != nil {
+	if d.actor, err = hostnet.OpenActor(); err != nil {
+		return err
+	}
+	undo.add(d.actor.Close)
+	d.holdings = newHoldings(d.log, d.actor, runDir(d.opts.RunDir))
+	if err := d.holdings.recall(); err != nil {
+		return err
+	}
+	if d.floating, err = newRedundancy(d, d.plan.vrrp); err != nil {
 		return err
 	}
 	d.steer, err = steer.Open(steer.Backend(d.opts.Steer))
@@ -248,10 +257,12 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	// plane it would only keep packets from the stack.
 	undo.add(d.steer.Remove)
 	undo.add(d.capture.restoreOffloads(d.network.Snapshot))
-	undo.add(func() error { return d.addresses.remove(d.network.Snapshot()) })
+	undo.add(func() error { return d.holdings.remove(d.network.Snapshot()) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.addresses.plan(d.plan.addresses)
+	if _, err := d.holdings.setPlan(d.network.Snapshot(), d.plan.holdings); err != nil {
+		return err // an address that an earlier run left
+	}
 	next := d.table.Clone()
 	next.Load(d.plan.services)
 	for _, line := range next.Reckon() {
@@ -269,16 +280,19 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	return nil
 }
 
-// bringUp starts the checks and the reconciler, then adds the addresses.
+// bringUp starts the checks, the reconciler and VRRP.
 func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- error) error {
-	undo.start(fail, "network", func(ctx context.Context) error { return d.network.Run(ctx, func(*hostnet.Snapshot) { d.look() }) })
+	undo.start(fail, "network", func(ctx context.Context) error { return d.network.Run(ctx, d.follow) })
 	undo.start(fail, "reconciler", d.keepInLine)
 	undo.start(fail, "neighbours", d.keepNeighbours)
-	undo.add(func() error { return d.addresses.remove(d.network.Snapshot()) })
-	if err := d.addresses.bring(ctx, d.network.Snapshot(), d.plan.addresses); err != nil {
-		return err
-	}
-	undo.start(fail, "addresses", func(ctx context.Context) error { return d.addresses.keep(ctx, d.network.Snapshot) })
+	undo.add(func() error { return d.holdings.remove(d.network.Snapshot()) })
+	d.holdings.take(d.network.Snapshot(), "")
+	undo.start(fail, "addresses", func(ctx context.Context) error {
+		return d.holdings.keep(ctx, d.network.Snapshot, d.floating.tellAgain)
+	})
+	undo.start(fail, "VRRP", d.floating.run)
+	d.floating.start(ctx, d.network.Snapshot())
+	undo.add(func() error { d.floating.stop(); return nil })
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
 	undo.start(fail, "preflight", d.watchHost)
@@ -286,14 +300,20 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	if d.opts.Reload != nil {
 		undo.start(fail, "reload", d.reloadOnSignal)
 	}
-	return nil
+	return ctx.Err()
+}
+
+// follow lets all know that the network is another.
+func (d *director) follow(s *hostnet.Snapshot) {
+	d.floating.follow(s)
+	d.look()
 }
 
 // absentVIPs are notes about services whose address this machine does not have: nothing
 // sends packets for them here, and those that are routed through are not taken.
 func (d *director) absentVIPs() []string {
 	s := d.network.Snapshot()
-	planned := s.WithAddresses(d.addresses.wantedOn(s)...)
+	planned := s.WithAddresses(d.holdings.plannedOn(s)...)
 	vips := d.goal.Load().vips()
 	here := localOnes(planned, vips)
 	var notes []string

@@ -144,7 +144,7 @@ func CheckHost(ctx context.Context, file, configID string) (findings []control.F
 	t := table.New(served)
 	t.Load(p.services)
 	site := siteOf(t.Services(), now)
-	planned := now.WithAddresses(plannedOn(now, p.addresses)...)
+	planned := now.WithAddresses(plannedOn(now, p.holdings.addresses)...)
 	for _, f := range preflight.Judge(site, preflight.Gather(ctx, site, planned, largeReceive(planned))) {
 		findings = append(findings, control.Finding{Problem: f.Problem, Text: f.Text, Since: time.Now()})
 	}

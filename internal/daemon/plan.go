@@ -12,11 +12,12 @@ import (
 // A plan is a configuration in the engines' own terms: what is to run. It is a value that
 // nobody changes after translate made it.
 type plan struct {
-	services  []table.FileService
-	checked   []checked
-	addresses []addressPlan
-	timeouts  timeouts
-	notes     []string // what is in the configuration and is not run, a line each
+	services []table.FileService
+	checked  []checked
+	holdings holdingPlan
+	vrrp     vrrpPlan
+	timeouts timeouts
+	notes    []string // what is in the configuration and is not run, a line each
 }
 
 // A checked is a server whose health counts, and what the service table knows it by. The
@@ -25,17 +26,6 @@ type checked struct {
 	group  string
 	server netip.AddrPort
 	health health.Server
-}
-
-// An addressPlan is a virtual address to put on an interface.
-type addressPlan struct {
-	instance  string // the vrrp_instance that names it, for the log
-	device    string
-	prefix    netip.Prefix
-	broadcast netip.Addr
-	label     string
-	scope     int
-	position  string // file:line:column
 }
 
 // timeouts are those of idle connections that the configuration sets, 0 where it does not.

@@ -21,14 +21,14 @@ type reconciled struct {
 	points []int             // devices that are or were captured and still exist
 }
 
-// look tells the reconciler and the keeper of the addresses that something changed. It does
+// look tells the reconciler and the keeper of holdings that something changed. It does
 // not wait.
 func (d *director) look() {
 	select {
 	case d.moved <- struct{}{}:
 	default:
 	}
-	d.addresses.look()
+	d.holdings.look()
 }
 
 // keepInLine is the reconciler: it follows changes, and tries again what failed.
@@ -73,15 +73,16 @@ func (d *director) behind() bool {
 // fails keeps nothing else from being done. d.inLineMu is held.
 func (d *director) reconcile(s *hostnet.Snapshot) error {
 	// What is about to be added counts as there: steering, capture and the engine come first.
-	planned := s.WithAddresses(d.addresses.wantedOn(s)...)
+	// What may be one day is captured already, so that a takeover need not wait for rings.
+	planned, prepared := s.WithAddresses(d.holdings.wantedOn(s)...), s.WithAddresses(d.holdings.plannedOn(s)...)
 	d.engine.SetRoutes(forwarding.NewRoutes(networkOf(planned)))
-	if d.inLine.with != nil && s.Changed(d.inLine.with)&^hostnet.PartNeighbours == 0 && !d.addresses.refusedChanged() {
+	if d.inLine.with != nil && s.Changed(d.inLine.with)&^hostnet.PartNeighbours == 0 {
 		d.inLine.with = s
 		return nil
 	}
 	goal := d.goal.Load()
 	vips := localOnes(planned, goal.vips())
-	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(planned, vips, goal.natServerAddrs()))
+	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(prepared, localOnes(prepared, goal.vips()), goal.natServerAddrs()))
 	rules := steer.Rules{Links: d.inLine.points, Locals: planned.LocalAddrs()}
 	rules.Services, rules.Servers = slices.Clone(goal.services), goal.servers
 	rules.Services = slices.DeleteFunc(rules.Services, func(m steer.Match) bool { return !slices.Contains(vips, m.Addr) })
@@ -96,6 +97,16 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	}
 	d.inLine.with = s
 	return nil
+}
+
+// prepare brings steering and capture in line with what is about to be owned.
+func (d *director) prepare() {
+	d.inLineMu.Lock()
+	defer d.inLineMu.Unlock()
+	d.inLine.with = nil
+	if err := d.reconcile(d.network.Snapshot()); err != nil {
+		d.log.Error("not all is ready for a takeover; trying again", "error", err)
+	}
 }
 
 // localOnes returns the virtual addresses that this host has or is about to have. One that

@@ -26,7 +26,7 @@ const tableSize = 4096
 var _ control.Director = (*director)(nil)
 
 // Status implements control.Director.
-func (d *director) Status(context.Context) (control.Status, error) {
+func (d *director) Status(ctx context.Context) (control.Status, error) {
 	s := control.Status{
 		Version:   d.opts.Version,
 		PID:       os.Getpid(),
@@ -35,7 +35,8 @@ func (d *director) Status(context.Context) (control.Status, error) {
 		Uptime:    control.Seconds(time.Since(d.started)),
 		RunDir:    d.opts.RunDir,
 		Steering:  d.steering(),
-		Addresses: d.addresses.list(),
+		Addresses: d.holdings.list(),
+		VRRP:      d.floating.status(ctx),
 		Host:      d.host.status(),
 		Drops:     make(map[string]uint64),
 		Passed:    make(map[string]uint64),

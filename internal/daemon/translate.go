@@ -18,21 +18,8 @@ import (
 func translate(c *config.Config) plan {
 	var p plan
 	p.timeouts = timeouts{tcp: c.Global.Timeouts.TCP, tcpFin: c.Global.Timeouts.TCPFin, udp: c.Global.Timeouts.UDP}
-	for _, i := range c.Instances {
-		for _, list := range [][]config.Address{i.Addresses, i.Excluded} {
-			for _, a := range list {
-				p.addresses = append(p.addresses, addressPlan{
-					instance:  i.Name,
-					device:    a.Device,
-					prefix:    a.Prefix,
-					broadcast: a.Broadcast,
-					label:     a.Label,
-					scope:     int(a.Scope),
-					position:  a.Pos.String(),
-				})
-			}
-		}
-	}
+	p.holdings = translateHoldings(c)
+	p.vrrp, p.notes = planVRRP(c)
 	seen := make(map[health.Key]bool)
 	for _, v := range c.VirtualServers {
 		f := translateService(v)
@@ -51,6 +38,28 @@ func translate(c *config.Config) plan {
 		}
 	}
 	p.notes = append(p.notes, unservedNotes(c, p.services)...)
+	return p
+}
+
+// translateHoldings lists what the instances own while they are masters, and what is static.
+func translateHoldings(c *config.Config) (p holdingPlan) {
+	add := func(instance string, addresses []config.Address, routes []config.Route, rules []config.Rule) {
+		for _, a := range addresses {
+			p.addresses = append(p.addresses, addressPlan{instance: instance, device: a.Device, prefix: a.Prefix, spec: a})
+		}
+		for _, r := range routes {
+			p.routes = append(p.routes, routePlan{instance, r})
+		}
+		for _, r := range rules {
+			p.rules = append(p.rules, rulePlan{instance, r})
+		}
+	}
+	add("", c.Static.Addresses, c.Static.Routes, c.Static.Rules)
+	for n := range c.Instances {
+		i := &c.Instances[n]
+		add(i.Name, i.Addresses, i.Routes, i.Rules)
+		add(i.Name, i.Excluded, nil, nil)
+	}
 	return p
 }
 
@@ -230,8 +239,8 @@ func translateURL(u config.URL) health.URL {
 
 // describe tells what would run, in the control API's terms.
 func (p *plan) describe() (addresses []control.Address, services []control.Service) {
-	for _, a := range p.addresses {
-		addresses = append(addresses, control.Address{Address: a.prefix, Interface: a.device, State: control.AddressPending})
+	for _, a := range p.holdings.addresses {
+		addresses = append(addresses, control.Address{Address: a.prefix, Interface: a.device, Instance: a.instance, State: control.AddressStandby})
 	}
 	t := table.New(served)
 	t.Load(p.services)

@@ -54,9 +54,9 @@ func dump(p plan) string {
 	if p.timeouts != (timeouts{}) {
 		fmt.Fprintf(&b, "timeouts tcp %s, tcpfin %s, udp %s\n", p.timeouts.tcp, p.timeouts.tcpFin, p.timeouts.udp)
 	}
-	for _, a := range p.addresses {
+	for _, a := range p.holdings.addresses {
 		fmt.Fprintf(&b, "address %s on %s of %s, broadcast %s, label %q, scope %d, from %s\n",
-			a.prefix, a.device, a.instance, a.broadcast, a.label, a.scope, a.position)
+			a.prefix, a.device, a.instance, a.spec.Broadcast, a.spec.Label, a.spec.Scope, a.spec.Pos)
 	}
 	for _, s := range p.services {
 		fmt.Fprintf(&b, "service %s %+v, group %s, quorum %d, hysteresis %d, alpha %t\n", s.Key, s.Settings, s.Group, s.Quorum, s.Hysteresis, s.Alpha)

@@ -168,14 +168,16 @@ func (d *director) Reload(ctx context.Context) (control.Reloaded, error) {
 	changes := t.Load(next.services)
 	lines := t.Reckon()
 	// The addresses that go are gone before their services are; those that come follow them.
-	gone, err := d.addresses.drop(s, next.addresses)
+	had := d.plan.holdings
+	gone, err := d.holdings.setPlan(s, next.holdings)
 	if err == nil {
 		err = d.commit(t)
 	}
 	if err != nil {
-		if len(gone) > 0 {
-			err = errors.Join(err, d.addresses.bring(ctx, s, d.plan.addresses))
+		if _, undo := d.holdings.setPlan(s, had); undo != nil {
+			err = errors.Join(err, undo)
 		}
+		d.holdings.retake(s)
 		return control.Reloaded{}, fmt.Errorf("reload: nothing changed: %w", err)
 	}
 	for _, a := range gone {
@@ -184,19 +186,17 @@ func (d *director) Reload(ctx context.Context) (control.Reloaded, error) {
 	if err := d.setTimeouts(next.timeouts.since(d.plan.timeouts)); err != nil {
 		return control.Reloaded{}, fmt.Errorf("reload: the services are changed, the timeouts not: %w", err)
 	}
-	had := d.plan.addresses
 	d.plan, d.config = next, config
 	for _, line := range lines {
 		d.log.Info(line)
 	}
-	for _, a := range next.addresses {
-		if !hasAddress(had, a) {
+	for _, a := range next.holdings.addresses {
+		if !hasAddress(had.addresses, a) {
 			changes = append(changes, fmt.Sprintf("added address %s on %s", a.prefix, a.device))
 		}
 	}
-	if err := d.addresses.bring(ctx, s, next.addresses); err != nil {
-		return control.Reloaded{}, fmt.Errorf("reload: the services are changed, the addresses not all: %w", err)
-	}
+	d.holdings.take(s, "")
+	d.floating.reload(ctx, next.vrrp, d.network.Snapshot())
 	d.health.Apply(next.checks())
 	for _, c := range changes {
 		d.log.Info("reload: " + c)

@@ -95,6 +95,7 @@ func (p plan) config() string {
 	fmt.Fprintf(&b, `vrrp_instance site {
     interface eth0
     virtual_router_id 80
+    priority 255
     virtual_ipaddress {
         %s/24
     }

@@ -33,7 +33,9 @@ func (q *queue[T]) close() {
 	q.more.Signal()
 }
 
-func (q *queue[T]) run(f func(T)) {
+// run calls f with what was added since it was called last, until the queue is closed and
+// empty.
+func (q *queue[T]) run(f func([]T)) {
 	for {
 		q.mu.Lock()
 		for len(q.list) == 0 && !q.closed {
@@ -45,8 +47,6 @@ func (q *queue[T]) run(f func(T)) {
 		if len(list) == 0 {
 			return
 		}
-		for _, v := range list {
-			f(v)
-		}
+		f(list)
 	}
 }

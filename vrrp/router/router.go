@@ -14,8 +14,9 @@ import (
 type Options struct {
 	Spec      vrrp.Spec
 	Endpoints []Endpoint
-	// OnEffect is called for each effect but Send, in order, on one goroutine. It may block.
-	OnEffect func(vrrp.Effect)
+	// OnEffects is called with all effects but Send that have come about since it was called
+	// last, in order, on one goroutine. It may block.
+	OnEffects func([]vrrp.Effect)
 	// Realtime is the priority of the timer thread under SCHED_RR, 1 to 99; 0 leaves the
 	// scheduler alone.
 	Realtime int
@@ -54,7 +55,7 @@ type Device struct {
 type Router struct {
 	opts  Options
 	loop  *loop
-	hands *queue[vrrp.Effect]
+	hands *queue[act]
 	jobs  *queue[func()] // for the opener of sockets
 	done  chan struct{}  // closed by the effect Done
 	once  sync.Once
@@ -67,7 +68,7 @@ type Router struct {
 // New makes a Router, which begins with Run.
 func New(o Options) (*Router, error) {
 	r := &Router{
-		opts: o, hands: newQueue[vrrp.Effect](), jobs: newQueue[func()](), done: make(chan struct{}),
+		opts: o, hands: newQueue[act](), jobs: newQueue[func()](), done: make(chan struct{}),
 		ends: make(map[string]Endpoint), places: make(map[string]Place),
 	}
 	for _, e := range o.Endpoints {
@@ -88,8 +89,12 @@ func (r *Router) Close() error { return r.loop.close() }
 // waits for all that it started, and returns an error only if the thread cannot go on.
 func (r *Router) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { r.hands.run(r.opts.OnEffect) })
-	wg.Go(func() { r.jobs.run(func(job func()) { job() }) })
+	wg.Go(func() { r.hands.run(r.act) })
+	wg.Go(func() { r.jobs.run(func(jobs []func()) {
+			for _, job := range jobs {
+				job()
+			}
+		}) })
 	err := r.loop.run(ctx)
 	r.jobs.close()
 	r.hands.close()
@@ -99,9 +104,46 @@ func (r *Router) Run(ctx context.Context) error {
 
 // effect passes an effect on. It is called by the thread and does not wait.
 func (r *Router) effect(e vrrp.Effect) {
-	r.hands.add(e)
+	r.hands.add(act{effect: e})
 	if _, ok := e.(vrrp.Done); ok {
 		r.once.Do(func() { close(r.done) })
+	}
+}
+
+// An act is an effect to be passed on, or somebody who waits for those before it.
+type act struct {
+	effect vrrp.Effect
+	done   chan struct{}
+}
+
+// act passes effects on.
+func (r *Router) act(list []act) {
+	var effects []vrrp.Effect
+	for _, a := range list {
+		if a.effect != nil {
+			effects = append(effects, a.effect)
+		}
+	}
+	if len(effects) > 0 {
+		r.opts.OnEffects(effects)
+	}
+	for _, a := range list {
+		if a.done != nil {
+			close(a.done)
+		}
+	}
+}
+
+// Settle waits until all that was told and placed before has been heard by the Machine, and
+// what it said to that has been done; or until ctx ends.
+func (r *Router) Settle(ctx context.Context) {
+	done := make(chan struct{})
+	r.jobs.add(func() {
+		r.loop.do(func(*loop, mono.Time) { r.hands.add(act{done: done}) })
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 }
 

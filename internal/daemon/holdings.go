@@ -1,0 +1,565 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"uvs/config"
+	"uvs/control"
+	"uvs/internal/announce"
+	"uvs/internal/hostnet"
+)
+
+// A changer does what is to be done to the host, all at once: a hostnet.Actor, but in tests.
+// The errors are one for each change, nil if it was done.
+type changer interface {
+	Do(changes ...hostnet.Change) []error
+}
+
+// holdings look after what the instances of VRRP own on the host: virtual addresses, routes
+// and rules. An instance owns its own from a takeover until it yields; what is static belongs
+// to the instance "", which owns always. What disappears meanwhile is put back. Addresses are
+// on disk before they are on an interface, so that the next run knows what a crash left.
+//
+// What a crash left stays in use until its instance owns it again, or hears that another
+// router does: a director that is alone serves on while it waits whether it is.
+type holdings struct {
+	log   *slog.Logger
+	host  changer
+	dir   runDir
+	retry chan struct{} // holds one: something may have disappeared
+
+	acts sync.Mutex // held while the host is changed; taken before mu
+
+	mu      sync.Mutex // guards what follows
+	plan    holdingPlan
+	owners  map[string]bool
+	owned   []ownedAddress          // on disk
+	present map[ownedAddress]bool   // there before us, not ours
+	failed  map[ownedAddress]string // why
+	claimed map[ownedAddress]string // MAC of another host that answers for it
+}
+
+// A holdingPlan is what instances own while they do.
+type holdingPlan struct {
+	addresses []addressPlan
+	routes    []routePlan
+	rules     []rulePlan
+}
+
+// An addressPlan is a virtual address to put on an interface.
+type addressPlan struct {
+	instance string // the vrrp_instance that names it; "" is static
+	device   string
+	prefix   netip.Prefix
+	spec     config.Address
+}
+
+func (p *addressPlan) key() ownedAddress { return ownedAddress{p.device, p.prefix} }
+
+// A routePlan is a route, a rulePlan a rule of an instance.
+type (
+	routePlan struct {
+		instance string
+		spec     config.Route
+	}
+	rulePlan struct {
+		instance string
+		spec     config.Rule
+	}
+)
+
+func newHoldings(log *slog.Logger, host changer, dir runDir) *holdings {
+	return &holdings{
+		log: log, host: host, dir: dir, retry: make(chan struct{}, 1),
+		owners: map[string]bool{"": true}, present: make(map[ownedAddress]bool),
+		failed: make(map[ownedAddress]string), claimed: make(map[ownedAddress]string),
+	}
+}
+
+// recall loads what the last run left.
+func (h *holdings) recall() (err error) {
+	h.owned, err = h.dir.ownedAddresses()
+	return err
+}
+
+// setPlan says what there is to be owned. Addresses of ours that are not in the plan any more
+// go; they are returned.
+func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) (gone []string, err error) {
+	h.acts.Lock()
+	defer h.acts.Unlock()
+	h.mu.Lock()
+	old := h.plan
+	h.plan = p
+	var drop []ownedAddress
+	for _, o := range h.owned {
+		if !slices.ContainsFunc(p.addresses, func(a addressPlan) bool { return a.key() == o }) {
+			drop = append(drop, o)
+		}
+	}
+	owners := h.owners
+	h.mu.Unlock()
+	var changes []hostnet.Change
+	for _, r := range old.routes {
+		if owners[r.instance] && !slices.ContainsFunc(p.routes, func(x routePlan) bool { return sameRoute(x, r) }) {
+			changes = append(changes, h.routeChanges(s, r, false)...)
+		}
+	}
+	for _, r := range old.rules {
+		if owners[r.instance] && !slices.Contains(p.rules, r) {
+			changes = append(changes, hostnet.DeleteRule{Rule: translateRule(r.spec)})
+		}
+	}
+	err = errors.Join(h.do(changes), h.delete(s, drop))
+	for _, o := range drop {
+		gone = append(gone, fmt.Sprintf("%s on %s", o.Prefix, o.Interface))
+	}
+	return gone, err
+}
+
+// sameRoute compares what two plans ask for; where it stands in the file does not matter.
+func sameRoute(a, b routePlan) bool {
+	a.spec.Pos, b.spec.Pos = config.Pos{}, config.Pos{}
+	return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
+}
+
+// begin makes instances owners: what they own is wanted from now on. take follows.
+func (h *holdings) begin(instances ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, i := range instances {
+		h.owners[i] = true
+	}
+}
+
+// take puts what an owner owns onto the host, as far as it is not there. What cannot be is
+// logged and shown in status.
+func (h *holdings) take(s *hostnet.Snapshot, instance string) {
+	h.acts.Lock()
+	defer h.acts.Unlock()
+	h.mu.Lock()
+	if !h.owners[instance] {
+		h.mu.Unlock()
+		return // it has yielded meanwhile
+	}
+	plan := h.plan.of(instance)
+	addresses, changes := h.additions(s, plan.addresses)
+	h.write()
+	h.mu.Unlock()
+	for _, r := range plan.routes {
+		changes = append(changes, h.routeChanges(s, r, true)...)
+	}
+	for _, r := range plan.rules {
+		changes = append(changes, hostnet.AddRule{Rule: translateRule(r.spec)})
+	}
+	if len(changes) == 0 {
+		return
+	}
+	errs := h.host.Do(changes...)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for n, p := range addresses {
+		h.added(p, errs[n])
+	}
+	h.write()
+	for n := len(addresses); n < len(changes); n++ {
+		if err := errs[n]; err != nil && !errors.Is(err, hostnet.ErrExists) {
+			h.log.Error("a route or rule could not be added", "instance", instance, "error", err)
+		}
+	}
+}
+
+// retake puts back what a plan that was not taken over has removed.
+func (h *holdings) retake(s *hostnet.Snapshot) {
+	h.mu.Lock()
+	owners := slices.Sorted(maps.Keys(h.owners))
+	h.mu.Unlock()
+	for _, instance := range owners {
+		h.take(s, instance)
+	}
+}
+
+// additions are the addresses of a plan that are to be added, as changes and as plans. One
+// that somebody else put there is left alone. h.mu is held.
+func (h *holdings) additions(s *hostnet.Snapshot, plans []addressPlan) (list []addressPlan, changes []hostnet.Change) {
+	for _, p := range plans {
+		a, err := translateAddress(p.spec, p.device, linksOf(s))
+		if err != nil {
+			h.fail(p, err)
+			continue
+		}
+		key := p.key()
+		ours := slices.Contains(h.owned, key)
+		if h.present[key] = !ours && present(s, a.Link, p.prefix); h.present[key] {
+			continue
+		}
+		if a.Prefix.Addr().Is6() {
+			// The kernel prefers the newest IPv6 address as source. Checks that start from a VIP
+			// never come back from a DR server, which has it itself. keepalived does this for
+			// /128 only.
+			a.Flags |= hostnet.FlagDeprecated
+		}
+		if !ours {
+			h.owned = append(h.owned, key)
+		}
+		list, changes = append(list, p), append(changes, hostnet.AddAddress{Address: a})
+	}
+	return list, changes
+}
+
+// added notes what became of an address. h.mu is held.
+func (h *holdings) added(p addressPlan, err error) {
+	switch key := p.key(); {
+	case err == nil:
+		h.log.Info(fmt.Sprintf("(%s) adding VIP %s on %s", p.instance, p.prefix, p.device))
+		fallthrough
+	case errors.Is(err, hostnet.ErrExists): // of ours, from before
+		delete(h.failed, key)
+	default:
+		h.owned = slices.DeleteFunc(h.owned, func(o ownedAddress) bool { return o == key })
+		h.fail(p, err)
+	}
+}
+
+// fail notes that an address could not be added. h.mu is held.
+func (h *holdings) fail(p addressPlan, err error) {
+	if h.failed[p.key()] == err.Error() {
+		return
+	}
+	h.failed[p.key()] = err.Error()
+	h.log.Error("virtual address not added", "instance", p.instance, "address", p.prefix, "interface", p.device, "error", err, "config", p.spec.Pos.String())
+}
+
+// write puts the list of our addresses on disk. h.mu is held.
+func (h *holdings) write() {
+	if err := h.dir.writeOwnedAddresses(h.owned); err != nil {
+		h.log.Error("what a crash would leave cannot be written down", "error", err)
+	}
+}
+
+// give takes what an instance owns, or a crash left of it, off the host, the last first.
+func (h *holdings) give(s *hostnet.Snapshot, instance string) error {
+	h.acts.Lock()
+	defer h.acts.Unlock()
+	h.mu.Lock()
+	delete(h.owners, instance)
+	plan := h.plan.of(instance)
+	var drop []ownedAddress
+	for _, p := range plan.addresses {
+		if slices.Contains(h.owned, p.key()) {
+			drop = append(drop, p.key())
+		}
+		delete(h.claimed, p.key())
+	}
+	h.mu.Unlock()
+	var changes []hostnet.Change
+	for _, r := range slices.Backward(plan.rules) {
+		changes = append(changes, hostnet.DeleteRule{Rule: translateRule(r.spec)})
+	}
+	for _, r := range slices.Backward(plan.routes) {
+		changes = append(changes, h.routeChanges(s, r, false)...)
+	}
+	return errors.Join(h.do(changes), h.delete(s, drop))
+}
+
+// remove takes everything away, at the end.
+func (h *holdings) remove(s *hostnet.Snapshot) error {
+	h.mu.Lock()
+	owners := slices.Sorted(maps.Keys(h.owners))
+	h.mu.Unlock()
+	var errs []error
+	for _, instance := range owners {
+		errs = append(errs, h.give(s, instance))
+	}
+	h.acts.Lock()
+	defer h.acts.Unlock()
+	return errors.Join(append(errs, h.delete(s, slices.Clone(h.owned)))...) // what a crash left
+}
+
+// do makes changes; what is gone already is no error. h.acts is held.
+func (h *holdings) do(changes []hostnet.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	var failed []error
+	for _, err := range h.host.Do(changes...) {
+		if err != nil && !errors.Is(err, hostnet.ErrNoRoute) && !errors.Is(err, hostnet.ErrNoRule) && !errors.Is(err, hostnet.ErrNoAddress) {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// delete takes addresses of ours away, the last first, and off the list. h.acts is held.
+func (h *holdings) delete(s *hostnet.Snapshot, list []ownedAddress) error {
+	if len(list) == 0 {
+		return nil
+	}
+	slices.Reverse(list)
+	changes, of := deletions(s, list)
+	errs := h.host.Do(changes...)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var failed []error
+	stays := make(map[ownedAddress]bool)
+	for n, err := range errs {
+		if err != nil && !errors.Is(err, hostnet.ErrNoAddress) {
+			stays[of[n]] = true
+			failed = append(failed, fmt.Errorf("remove %s from %s: %w", of[n].Prefix, of[n].Interface, err))
+			continue
+		}
+		h.log.Info(fmt.Sprintf("removing VIP %s from %s", of[n].Prefix, of[n].Interface))
+	}
+	h.owned = slices.DeleteFunc(h.owned, func(o ownedAddress) bool { return slices.Contains(list, o) && !stays[o] })
+	return errors.Join(append(failed, h.dir.writeOwnedAddresses(h.owned))...)
+}
+
+// deletions are the changes that take addresses away, and which address each is of. An
+// interface that is gone took its addresses with it.
+func deletions(s *hostnet.Snapshot, list []ownedAddress) (changes []hostnet.Change, of []ownedAddress) {
+	for _, o := range list {
+		link, ok := s.LinkByName(o.Interface)
+		if !ok {
+			continue
+		}
+		for _, a := range s.AddressesOf(link.Index) {
+			if a.Prefix.Addr() == o.Prefix.Addr() && (a.Peer.IsValid() || a.Prefix == o.Prefix) {
+				changes, of = append(changes, hostnet.DeleteAddress{Address: hostnet.Address{Link: link.Index, Prefix: a.Prefix, Peer: a.Peer}}), append(of, o)
+			}
+		}
+		if len(of) == 0 || of[len(of)-1] != o { // added since the snapshot, or gone
+			changes, of = append(changes, hostnet.DeleteAddress{Address: hostnet.Address{Link: link.Index, Prefix: o.Prefix}}), append(of, o)
+		}
+	}
+	return changes, of
+}
+
+// routeChanges is the change that adds or deletes a route; one that cannot be is logged.
+func (h *holdings) routeChanges(s *hostnet.Snapshot, r routePlan, add bool) []hostnet.Change {
+	spec, err := translateRoute(r.spec, linksOf(s))
+	switch {
+	case err != nil:
+		if add {
+			h.log.Error("a route could not be added", "instance", r.instance, "error", err)
+		}
+		return nil
+	case add:
+		return []hostnet.Change{hostnet.AddRoute{RouteSpec: spec}}
+	}
+	return []hostnet.Change{hostnet.DeleteRoute{RouteSpec: spec}}
+}
+
+// of is what one instance owns.
+func (p *holdingPlan) of(instance string) (one holdingPlan) {
+	for _, a := range p.addresses {
+		if a.instance == instance {
+			one.addresses = append(one.addresses, a)
+		}
+	}
+	for _, r := range p.routes {
+		if r.instance == instance {
+			one.routes = append(one.routes, r)
+		}
+	}
+	for _, r := range p.rules {
+		if r.instance == instance {
+			one.rules = append(one.rules, r)
+		}
+	}
+	return one
+}
+
+// wantedOn returns the addresses that are to be on the interfaces of a snapshot now: steering
+// and capture come before them.
+func (h *holdings) wantedOn(s *hostnet.Snapshot) []hostnet.Address {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return addressesOn(s, slices.DeleteFunc(slices.Clone(h.plan.addresses), func(p addressPlan) bool {
+		return !h.owners[p.instance] || h.failed[p.key()] != ""
+	}))
+}
+
+// plannedOn returns all addresses that may ever be there: what they need is prepared.
+func (h *holdings) plannedOn(s *hostnet.Snapshot) []hostnet.Address {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return addressesOn(s, h.plan.addresses)
+}
+
+// addressesOn are the addresses of a plan on the links that there are.
+func addressesOn(s *hostnet.Snapshot, plans []addressPlan) []hostnet.Address {
+	var list []hostnet.Address
+	for _, p := range plans {
+		if l, ok := s.LinkByName(p.device); ok {
+			list = append(list, hostnet.Address{Link: l.Index, Prefix: p.prefix})
+		}
+	}
+	return list
+}
+
+// targets are the addresses of an owner that can be announced, with their interfaces.
+func (h *holdings) targets(s *hostnet.Snapshot, instance string) []announce.Target {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []announce.Target
+	for _, p := range h.plan.addresses {
+		link, ok := s.LinkByName(p.device)
+		if p.instance != instance || !h.owners[instance] || !ok || link.Loopback || !link.Ethernet || link.NoARP || h.failed[p.key()] != "" {
+			continue
+		}
+		list = append(list, announce.Target{Link: announceLink(link), Addr: p.prefix.Addr(), Router: s.Forwarding6})
+	}
+	return list
+}
+
+// look tells keep that the network changed. It does not wait.
+func (h *holdings) look() {
+	select {
+	case h.retry <- struct{}{}:
+	default:
+	}
+}
+
+// settleTime is how far a snapshot may be behind what we did ourselves (four of hostnet's
+// intervals): only what is missing for longer has disappeared.
+const settleTime = 200 * time.Millisecond
+
+// keep puts back what owners own and disappears: the kernel drops the IPv6 addresses of a
+// link that is set down, and secondary IPv4 addresses with their primary; operators err.
+// announce is called for each instance that has addresses again.
+func (h *holdings) keep(ctx context.Context, snapshot func() *hostnet.Snapshot, announce func(instance string)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.retry:
+		}
+		if len(h.incomplete(snapshot())) == 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(settleTime):
+		}
+		s := snapshot()
+		for instance, what := range h.incomplete(s) {
+			h.log.Warn("what belongs to a master has disappeared and is put back", "instance", instance, "what", what)
+			h.take(s, instance)
+			announce(instance)
+		}
+	}
+}
+
+// incomplete returns the owners that lack something which could be there, and what.
+func (h *holdings) incomplete(s *hostnet.Snapshot) map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	lacks := make(map[string]string)
+	for _, p := range h.plan.addresses {
+		link, ok := s.LinkByName(p.device)
+		if h.owners[p.instance] && ok && link.Up && !present(s, link.Index, p.prefix) && h.taken(p) {
+			lacks[p.instance] = fmt.Sprintf("%s on %s", p.prefix, p.device)
+		}
+	}
+	for _, r := range h.plan.routes {
+		spec, err := translateRoute(r.spec, linksOf(s))
+		if h.owners[r.instance] && err == nil && !r.spec.HasProtocol && !s.HasRoute(spec) && linksUp(s, &r.spec) {
+			lacks[r.instance] = "route " + spec.String()
+		}
+	}
+	for _, r := range h.plan.rules {
+		if h.owners[r.instance] && !s.HasRule(translateRule(r.spec)) {
+			lacks[r.instance] = "rule " + translateRule(r.spec).String()
+		}
+	}
+	return lacks
+}
+
+// taken reports whether an address was put on, or found, once: then it has disappeared and
+// is not just about to come. h.mu is held.
+func (h *holdings) taken(p addressPlan) bool {
+	return slices.Contains(h.owned, p.key()) || h.present[p.key()]
+}
+
+// linksUp reports whether a route could be there: its device is up.
+func linksUp(s *hostnet.Snapshot, r *config.Route) bool {
+	l, ok := s.LinkByName(r.Device)
+	return r.Device != "" && ok && l.Up
+}
+
+// claim notes that another host answers for an address, "" that none does. It reports
+// whether that is news.
+func (h *holdings) claim(p addressPlan, mac string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.claimed[p.key()] == mac || !h.owners[p.instance] {
+		return false
+	}
+	h.claimed[p.key()] = mac
+	return true
+}
+
+// ownedBy are the addresses that an instance has put on the host.
+func (h *holdings) ownedBy(instance string) []addressPlan {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.DeleteFunc(h.plan.of(instance).addresses, func(p addressPlan) bool { return !slices.Contains(h.owned, p.key()) })
+}
+
+// list tells of all addresses, for status.
+func (h *holdings) list() []control.Address {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []control.Address
+	for _, p := range h.plan.addresses {
+		key := p.key()
+		a := control.Address{Address: p.prefix, Interface: p.device, Instance: p.instance, State: control.AddressStandby}
+		switch {
+		case h.failed[key] != "":
+			a.State, a.Detail = control.AddressFailed, h.failed[key]
+		case h.present[key]:
+			a.State = control.AddressPresent
+		case slices.Contains(h.owned, key):
+			a.State = control.AddressAdded
+		}
+		a.ConflictMAC = h.claimed[key]
+		list = append(list, a)
+	}
+	return list
+}
+
+// linksOf finds devices of a snapshot.
+func linksOf(s *hostnet.Snapshot) linkIndex {
+	return func(name string) (int, bool) {
+		l, ok := s.LinkByName(name)
+		return l.Index, ok
+	}
+}
+
+func present(s *hostnet.Snapshot, link int, p netip.Prefix) bool {
+	return slices.ContainsFunc(s.AddressesOf(link), func(a hostnet.Address) bool { return a.Prefix.Addr() == p.Addr() })
+}
+
+func announceLink(l hostnet.Link) announce.Link {
+	return announce.Link{Index: l.Index, Name: l.Name, MAC: l.MAC}
+}
+
+// macsOf lists the hardware addresses of this host, so that two interfaces of it on one
+// Ethernet do not take each other for a stranger.
+func macsOf(s *hostnet.Snapshot) [][6]byte {
+	var macs [][6]byte
+	for _, l := range s.Links {
+		if l.Ethernet {
+			macs = append(macs, l.MAC)
+		}
+	}
+	return macs
+}

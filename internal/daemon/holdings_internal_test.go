@@ -1,0 +1,244 @@
+package daemon
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"uvs/config"
+	"uvs/control"
+	"uvs/internal/hostnet"
+)
+
+// fakeHost is a host with one interface, lo. It has the addresses that were added, and
+// refuses some.
+type fakeHost struct {
+	have    []netip.Prefix
+	changes int
+	refuse  map[netip.Prefix]error
+}
+
+// Do implements changer.
+func (h *fakeHost) Do(changes ...hostnet.Change) []error {
+	errs := make([]error, len(changes))
+	for n, c := range changes {
+		h.changes++
+		switch c := c.(type) {
+		case hostnet.AddAddress:
+			errs[n] = h.add(c.Prefix)
+		case hostnet.DeleteAddress:
+			errs[n] = h.remove(c.Prefix)
+		default:
+			errs[n] = errors.New("unexpected " + c.String())
+		}
+	}
+	return errs
+}
+
+func (h *fakeHost) add(p netip.Prefix) error {
+	if err := h.refuse[p]; err != nil {
+		return err
+	}
+	if slices.Contains(h.have, p) {
+		return hostnet.ErrExists
+	}
+	h.have = append(h.have, p)
+	return nil
+}
+
+func (h *fakeHost) remove(p netip.Prefix) error {
+	if err := h.refuse[p]; err != nil {
+		return err
+	}
+	if !slices.Contains(h.have, p) {
+		return hostnet.ErrNoAddress
+	}
+	h.have = slices.DeleteFunc(h.have, func(x netip.Prefix) bool { return x == p })
+	return nil
+}
+
+func (h *fakeHost) snapshot() *hostnet.Snapshot {
+	var list []hostnet.Address
+	for _, p := range h.have {
+		list = append(list, hostnet.Address{Link: 1, Prefix: p})
+	}
+	return hostnet.NewSnapshot([]hostnet.Link{{Index: 1, Name: "lo", Loopback: true, Admin: true, Up: true}}, list, nil, nil)
+}
+
+func ofVI(prefixes ...string) holdingPlan {
+	var p holdingPlan
+	for _, x := range prefixes {
+		prefix := netip.MustParsePrefix(x)
+		p.addresses = append(p.addresses, addressPlan{instance: "VI", device: "lo", prefix: prefix, spec: config.Address{Prefix: prefix, Device: "lo"}})
+	}
+	return p
+}
+
+func testHoldings(t *testing.T, host *fakeHost, dir runDir, p holdingPlan) *holdings {
+	t.Helper()
+	h := newHoldings(slog.New(slog.NewTextHandler(io.Discard, nil)), host, dir)
+	if err := h.recall(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.setPlan(host.snapshot(), p); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h *holdings) own(host *fakeHost) {
+	h.begin("VI")
+	h.take(host.snapshot(), "VI")
+}
+
+func wantHost(t *testing.T, host *fakeHost, when string, want ...string) {
+	t.Helper()
+	var have []string
+	for _, p := range host.have {
+		have = append(have, p.String())
+	}
+	slices.Sort(have)
+	slices.Sort(want)
+	if !slices.Equal(have, want) {
+		t.Errorf("%s the host has %v, want %v", when, have, want)
+	}
+}
+
+// TestHoldingsFollowTheInstance: what an instance owns comes and goes with it, what is static
+// is always there.
+func TestHoldingsFollowTheInstance(t *testing.T) {
+	dir, host := runDir(t.TempDir()), &fakeHost{}
+	plan := ofVI("192.0.2.10/32")
+	plan.addresses = append(plan.addresses, addressPlan{device: "lo", prefix: netip.MustParsePrefix("192.0.2.1/32"),
+		spec: config.Address{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Device: "lo"}})
+	h := testHoldings(t, host, dir, plan)
+	h.take(host.snapshot(), "")
+	h.take(host.snapshot(), "VI") // it is no owner
+	wantHost(t, host, "as a backup", "192.0.2.1/32")
+	if got := len(h.wantedOn(host.snapshot())); got != 1 {
+		t.Errorf("as a backup %d addresses are wanted, want the static one", got)
+	}
+	h.begin("VI")
+	if got := len(h.wantedOn(host.snapshot())); got != 2 {
+		t.Errorf("before a takeover %d addresses are wanted, want both", got)
+	}
+	h.take(host.snapshot(), "VI")
+	wantHost(t, host, "as a master", "192.0.2.1/32", "192.0.2.10/32")
+	if err := h.give(host.snapshot(), "VI"); err != nil {
+		t.Fatal(err)
+	}
+	wantHost(t, host, "as a backup again", "192.0.2.1/32")
+	if err := h.remove(host.snapshot()); err != nil {
+		t.Fatal(err)
+	}
+	wantHost(t, host, "at the end")
+}
+
+// TestHoldingsAfterACrash: what is wanted stays until the instance owns it or hears a master;
+// what is not wanted goes at once, and what cannot be removed stays on the list.
+func TestHoldingsAfterACrash(t *testing.T) {
+	dir, host := runDir(t.TempDir()), &fakeHost{refuse: map[netip.Prefix]error{}}
+	testHoldings(t, host, dir, ofVI("192.0.2.10/32", "192.0.2.11/32")).own(host)
+	next := testHoldings(t, host, dir, ofVI("192.0.2.11/32", "192.0.2.12/32"))
+	wantHost(t, host, "after the restart", "192.0.2.11/32")
+	next.own(host)
+	wantHost(t, host, "as a master", "192.0.2.11/32", "192.0.2.12/32")
+	for _, a := range next.list() {
+		if a.State != control.AddressAdded {
+			t.Errorf("status has %s as %s", a.Address, a.State)
+		}
+	}
+	stuck := netip.MustParsePrefix("192.0.2.12/32")
+	host.refuse[stuck] = errors.New("no")
+	if err := next.remove(host.snapshot()); err == nil {
+		t.Error("an address that could not be removed gave no error")
+	}
+	left, err := dir.ownedAddresses()
+	if err != nil || len(left) != 1 || left[0].Prefix != stuck {
+		t.Errorf("on the list is %v (%v), want %s", left, err, stuck)
+	}
+	// The next run hears a master before it owns anything.
+	delete(host.refuse, stuck)
+	last := testHoldings(t, host, dir, ofVI("192.0.2.12/32"))
+	wantHost(t, host, "before a master is heard", "192.0.2.12/32")
+	if err := last.give(host.snapshot(), "VI"); err != nil {
+		t.Fatal(err)
+	}
+	wantHost(t, host, "when a master is heard")
+	if left, err := dir.ownedAddresses(); left != nil || err != nil {
+		t.Errorf("left on the list %v (%v), want nothing", left, err)
+	}
+}
+
+// TestAddressesOfOthers are not ours and stay; one that is refused is no longer wanted.
+func TestAddressesOfOthers(t *testing.T) {
+	dir := runDir(t.TempDir())
+	host := &fakeHost{have: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")}, refuse: map[netip.Prefix]error{
+		netip.MustParsePrefix("192.0.2.11/32"): errors.New("no"),
+	}}
+	plan := ofVI("192.0.2.10/32", "192.0.2.11/32", "192.0.2.12/32")
+	h := testHoldings(t, host, dir, plan)
+	h.own(host)
+	var states []control.AddressState
+	for _, s := range h.list() {
+		states = append(states, s.State)
+	}
+	if want := []control.AddressState{control.AddressPresent, control.AddressFailed, control.AddressAdded}; !slices.Equal(states, want) {
+		t.Errorf("states %v, want %v", states, want)
+	}
+	if left, _ := dir.ownedAddresses(); len(left) != 1 || left[0].Prefix != plan.addresses[2].prefix {
+		t.Errorf("on the list is %v, want only what was added", left)
+	}
+	if got := h.wantedOn(host.snapshot()); len(got) != 2 {
+		t.Errorf("%d addresses are wanted, want 2: the one that failed is not", len(got))
+	}
+	if err := h.remove(host.snapshot()); err != nil {
+		t.Fatal(err)
+	}
+	wantHost(t, host, "at the end", "192.0.2.10/32")
+}
+
+// TestHoldingsAreIncomplete: what disappears from an owner is noticed, what was never there
+// is not waited for.
+func TestHoldingsAreIncomplete(t *testing.T) {
+	host := &fakeHost{refuse: map[netip.Prefix]error{netip.MustParsePrefix("192.0.2.11/32"): errors.New("no")}}
+	h := testHoldings(t, host, runDir(t.TempDir()), ofVI("192.0.2.10/32", "192.0.2.11/32"))
+	if got := h.incomplete(host.snapshot()); len(got) != 0 {
+		t.Errorf("a backup lacks %v", got)
+	}
+	h.own(host)
+	if got := h.incomplete(host.snapshot()); len(got) != 0 {
+		t.Errorf("a master lacks %v", got)
+	}
+	host.have = nil
+	if got := h.incomplete(host.snapshot()); got["VI"] != "192.0.2.10/32 on lo" {
+		t.Errorf("after an address was deleted VI lacks %v", got)
+	}
+	before := host.changes
+	h.take(host.snapshot(), "VI")
+	wantHost(t, host, "after it was put back", "192.0.2.10/32")
+	if host.changes == before {
+		t.Error("nothing was changed")
+	}
+}
+
+// TestReloadOfHoldings: a plan that is not taken over leaves all as it was.
+func TestReloadOfHoldings(t *testing.T) {
+	dir, host := runDir(t.TempDir()), &fakeHost{}
+	old := ofVI("192.0.2.10/32", "192.0.2.11/32")
+	h := testHoldings(t, host, dir, old)
+	h.own(host)
+	gone, err := h.setPlan(host.snapshot(), ofVI("192.0.2.11/32", "192.0.2.12/32"))
+	if err != nil || !slices.Equal(gone, []string{"192.0.2.10/32 on lo"}) {
+		t.Errorf("gone are %v (%v)", gone, err)
+	}
+	wantHost(t, host, "before the services change", "192.0.2.11/32")
+	if _, err := h.setPlan(host.snapshot(), old); err != nil {
+		t.Fatal(err)
+	}
+	h.retake(host.snapshot())
+	wantHost(t, host, "after a reload that failed", "192.0.2.10/32", "192.0.2.11/32")
+}

@@ -1,0 +1,375 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"uvs/config"
+	"uvs/control"
+	"uvs/internal/announce"
+	"uvs/internal/hostnet"
+	"uvs/internal/mono"
+	"uvs/vrrp"
+	"uvs/vrrp/router"
+)
+
+// A vrrpPlan is what of a configuration concerns VRRP.
+type vrrpPlan struct {
+	spec      vrrp.Spec
+	ends      []router.Endpoint
+	instances []vrrpInstance
+	tracked   []string // interfaces that any instance or group follows, each once
+	pace      announce.Pace
+}
+
+// A vrrpInstance is what an instance needs of the host.
+type vrrpInstance struct {
+	name      string
+	device    string // of its adverts; "" for none
+	source    netip.Addr
+	ipv6      bool
+	unicast   bool
+	addresses []netip.Addr // none of them is its source
+}
+
+// A redundancy floats what instances own between directors: it tells the router of the host,
+// and does on the host what the router's Machine decides.
+type redundancy struct {
+	d      *director
+	log    *slog.Logger
+	router *router.Router
+
+	mu     sync.Mutex // guards what follows
+	plan   vrrpPlan
+	links  map[string]bool               // interfaces as the Machine knows them
+	bursts map[string]context.CancelFunc // announcements under way, by instance
+	group  sync.WaitGroup                // of bursts and probes
+	ctx    context.Context               // of these
+	cancel context.CancelFunc
+}
+
+// planVRRP is what of a configuration concerns VRRP. It is pure.
+func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
+	p.spec, p.ends, notes = translateVRRP(c)
+	for n := range c.Instances {
+		i := &c.Instances[n]
+		x := vrrpInstance{name: i.Name, device: i.Interface, source: i.Send.Source, ipv6: i.IPv6, unicast: i.Send.Unicast()}
+		for _, a := range slices.Concat(i.Addresses, i.Excluded) {
+			x.addresses = append(x.addresses, a.Prefix.Addr())
+		}
+		p.instances = append(p.instances, x)
+	}
+	follow := func(list []vrrp.Tracked) {
+		for _, t := range list {
+			if t.Object.Kind == vrrp.KindInterface && !slices.Contains(p.tracked, t.Object.Name) {
+				p.tracked = append(p.tracked, t.Object.Name)
+			}
+		}
+	}
+	for _, i := range p.spec.Instances {
+		follow(i.Track)
+	}
+	for _, g := range p.spec.Groups {
+		follow(g.Track)
+	}
+	return p, notes
+}
+
+func newRedundancy(d *director, p vrrpPlan) (*redundancy, error) {
+	r := &redundancy{d: d, log: d.log, plan: p, links: make(map[string]bool), bursts: make(map[string]context.CancelFunc)}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	var err error
+	r.router, err = router.New(router.Options{Spec: p.spec, Endpoints: p.ends, OnEffects: r.do})
+	if err != nil {
+		return nil, fmt.Errorf("VRRP: %w", err)
+	}
+	return r, nil
+}
+
+// run works until ctx is cancelled.
+func (r *redundancy) run(ctx context.Context) error {
+	err := r.router.Run(ctx)
+	r.cancel()
+	r.group.Wait()
+	return err
+}
+
+// start tells the Machine of the host and lets it begin. It returns when all is done that it
+// says to that: who owns its addresses has them.
+func (r *redundancy) start(ctx context.Context, s *hostnet.Snapshot) {
+	r.follow(s)
+	r.router.Tell(vrrp.Start{})
+	r.router.Settle(ctx)
+}
+
+// reload replaces what runs. It returns when all is done that follows from it at once.
+func (r *redundancy) reload(ctx context.Context, p vrrpPlan, s *hostnet.Snapshot) {
+	r.mu.Lock()
+	r.plan = p
+	clear(r.links) // what a new instance follows is told of, whether it is news or not
+	r.mu.Unlock()
+	r.follow(s)
+	r.router.Reload(p.spec, p.ends)
+	r.follow(s) // the places of new instances
+	r.router.Settle(ctx)
+}
+
+// tellAgain announces what was put back.
+func (r *redundancy) tellAgain(instance string) { r.tell(instance, 1) }
+
+// follow tells the Machine what has become of the network.
+func (r *redundancy) follow(s *hostnet.Snapshot) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range r.plan.tracked {
+		link, ok := s.LinkByName(name)
+		up := ok && link.Up
+		if was, known := r.links[name]; known && was == up {
+			continue
+		}
+		r.links[name] = up
+		reason := ""
+		if !ok {
+			reason = "there is no such interface"
+		}
+		r.router.Tell(vrrp.ObjectChanged{Object: vrrp.Object{Kind: vrrp.KindInterface, Name: name}, Up: up, Reason: reason})
+	}
+	for i := range r.plan.instances {
+		x := &r.plan.instances[i]
+		r.router.SetPlace(x.name, x.place(s))
+	}
+}
+
+// place is where an instance is on the host.
+func (x *vrrpInstance) place(s *hostnet.Snapshot) router.Place {
+	var p router.Place
+	link, ok := s.LinkByName(x.device)
+	if ok {
+		p.Listen = router.Device{Index: link.Index, Name: link.Name}
+		p.Send = p.Listen
+	}
+	switch {
+	case x.device != "" && !ok:
+	case x.source.IsValid():
+		if s.IsLocal(x.source) || !x.unicast { // a multicast packet may come from any address
+			p.Source = x.source
+		}
+	case ok:
+		p.Source, _ = s.SourceOf(link.Index, x.ipv6, func(a netip.Addr) bool { return slices.Contains(x.addresses, a) })
+	}
+	return p
+}
+
+// do does what the Machine says. It is called by one goroutine of the router. What all
+// takeovers of one moment need of steering and capture is done at once, before any address is
+// there.
+func (r *redundancy) do(effects []vrrp.Effect) {
+	var owners []string
+	for _, e := range effects {
+		if own, ok := e.(vrrp.Own); ok {
+			owners = append(owners, own.Instance)
+		}
+	}
+	if len(owners) > 0 {
+		r.d.holdings.begin(owners...)
+		r.d.prepare()
+	}
+	for _, e := range effects {
+		r.doOne(e)
+	}
+}
+
+func (r *redundancy) doOne(e vrrp.Effect) {
+	switch e := e.(type) {
+	case vrrp.Own:
+		r.d.holdings.take(r.d.network.Snapshot(), e.Instance)
+	case vrrp.Disown:
+		r.give(e.Instance)
+	case vrrp.MasterSeen:
+		r.log.Info(fmt.Sprintf("(%s) sees master %s", e.Instance, e.Master))
+		r.give(e.Instance) // what a crash left is not ours any more
+	case vrrp.Tell:
+		r.tell(e.Instance, e.Repeat)
+	case vrrp.Changed:
+		r.changed(e)
+	case vrrp.GroupChanged:
+		r.log.Debug(fmt.Sprintf("VRRP_Group(%s) is %s", e.Group, e.To))
+	case vrrp.Log:
+		r.log.Log(context.Background(), levelOfVRRP(e.Level), e.Text)
+	}
+}
+
+func levelOfVRRP(l vrrp.Level) slog.Level {
+	switch l {
+	case vrrp.Debug:
+		return slog.LevelDebug
+	case vrrp.Warn:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// give takes from the host what an instance owns, and tells nobody of it any more.
+func (r *redundancy) give(instance string) {
+	r.mu.Lock()
+	if cancel := r.bursts[instance]; cancel != nil {
+		cancel()
+		delete(r.bursts, instance)
+	}
+	r.mu.Unlock()
+	if err := r.d.holdings.give(r.d.network.Snapshot(), instance); err != nil {
+		r.log.Error("not all could be given up", "instance", instance, "error", err)
+	}
+	r.d.look()
+}
+
+// changed notes a new state.
+func (r *redundancy) changed(e vrrp.Changed) {
+	r.log.Info(fmt.Sprintf("(%s) %s, was %s: %s", e.Instance, e.To, e.From, e.Reason), "priority", e.Priority)
+	switch e.To {
+	case vrrp.Fault:
+		r.give(e.Instance) // of a crash
+	case vrrp.Master:
+		r.later(conflictDelay, func(ctx context.Context) { r.probe(ctx, e.Instance) })
+	}
+}
+
+// tell announces the addresses of an instance, without waiting for the end of it.
+func (r *redundancy) tell(instance string, rounds int) {
+	targets := r.d.holdings.targets(r.d.network.Snapshot(), instance)
+	if len(targets) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if cancel := r.bursts[instance]; cancel != nil {
+		cancel() // what it has not said yet is said now
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.bursts[instance] = cancel
+	pace := r.plan.pace
+	r.group.Go(func() {
+		if err := announce.Burst(ctx, targets, rounds, pace); err != nil && ctx.Err() == nil {
+			r.log.Warn("virtual addresses could not be announced", "instance", instance, "error", err)
+		}
+	})
+}
+
+// conflictDelay is when, after a takeover, addresses are probed for: the old master has
+// heard of it by then.
+const conflictDelay = 2 * time.Second
+
+// later calls f after a time, unless the router has ended.
+func (r *redundancy) later(d time.Duration, f func(context.Context)) {
+	r.group.Go(func() {
+		select {
+		case <-r.ctx.Done():
+		case <-time.After(d):
+			f(r.ctx)
+		}
+	})
+}
+
+// probe asks whether another host answers for addresses that an instance has taken: one that
+// knows nothing of VRRP, or that cannot hear us.
+func (r *redundancy) probe(ctx context.Context, instance string) {
+	s := r.d.network.Snapshot()
+	var wg sync.WaitGroup
+	for _, p := range r.d.holdings.ownedBy(instance) {
+		link, ok := s.LinkByName(p.device)
+		if !ok || link.Loopback || !link.Ethernet {
+			continue
+		}
+		wg.Go(func() {
+			owner, found, err := announce.Probe(ctx, announceLink(link), p.prefix.Addr(), announce.ProbeOptions{Own: macsOf(s)})
+			switch {
+			case err != nil:
+			case found && r.d.holdings.claim(p, owner.String()):
+				r.log.Error("another host answers for a virtual address of ours", "instance", instance,
+					"address", p.prefix, "interface", p.device, "mac", owner.String())
+			case !found:
+				r.d.holdings.claim(p, "")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// stop lets masters leave, and waits for their successors as long as the Machine wants.
+func (r *redundancy) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	r.router.Stop(ctx)
+}
+
+// stopTimeout is more than the longest wait for a successor: an advert interval of 40.95 s
+// and some. It is only for a thread that hangs.
+const stopTimeout = time.Minute
+
+// status tells of VRRP, nil if nothing of it is configured.
+func (r *redundancy) status(ctx context.Context) *control.VRRP {
+	r.mu.Lock()
+	spec := r.plan.spec
+	r.mu.Unlock()
+	if len(spec.Instances) == 0 {
+		return nil
+	}
+	var out control.VRRP
+	states := make(map[string]vrrp.State)
+	for _, s := range r.router.Status(ctx) {
+		at := slices.IndexFunc(spec.Instances, func(i vrrp.Instance) bool { return i.Name == s.Instance })
+		if at < 0 {
+			continue // a reload is under way
+		}
+		states[s.Instance] = s.State
+		out.Instances = append(out.Instances, instanceStatus(&spec.Instances[at], &s))
+	}
+	for _, g := range spec.Groups {
+		state := vrrp.Stopped
+		for _, m := range g.Members {
+			state = min(state, states[m])
+		}
+		out.Groups = append(out.Groups, control.VRRPGroup{Name: g.Name, Members: g.Members, State: state.String()})
+	}
+	late := r.router.Lateness()
+	out.Timers = control.VRRPTimers{Deadlines: late.Deadlines, Worst: control.Seconds(late.Worst), Recent: control.Seconds(late.Recent)}
+	if late.Deadlines > 0 {
+		out.Timers.Mean = control.Seconds(late.Sum / time.Duration(late.Deadlines)) //nolint:durationcheck // a mean
+	}
+	return &out
+}
+
+func instanceStatus(i *vrrp.Instance, s *vrrp.Status) control.VRRPInstance {
+	x := control.VRRPInstance{
+		Name: i.Name, Interface: i.Interface, VRID: i.VRID, Version: i.Version, IPv6: i.IPv6, Group: s.Group,
+		State: s.State.String(), Since: wallClock(s.Since), Reason: s.Reason,
+		Priority: s.Priority, Effective: s.Effective, Source: s.Source, Master: s.Master, MasterPriority: s.MasterPriority,
+		AdvertsSent: s.Counters.AdvertsSent, AdvertsReceived: s.Counters.AdvertsReceived,
+		BecameMaster: s.Counters.BecameMaster, ReleasedMaster: s.Counters.ReleasedMaster, Conflicts: s.Counters.Conflicts,
+	}
+	for cause, n := range s.Counters.Rejected {
+		if n > 0 {
+			if x.Rejected == nil {
+				x.Rejected = make(map[string]uint64)
+			}
+			x.Rejected[vrrp.Cause(cause).String()] = n
+		}
+	}
+	if c := s.Conflict; c.Why != "" {
+		x.Conflict = &control.VRRPConflict{Peer: c.Peer, Since: wallClock(c.Since), Reason: c.Why, Adverts: c.Adverts}
+	}
+	return x
+}
+
+// wallClock is a monotonic time as the clock on the wall has it now, the zero time for 0.
+func wallClock(t mono.Time) time.Time {
+	if t == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(-mono.Now().Sub(t))
+}
