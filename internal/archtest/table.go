@@ -23,6 +23,7 @@ type Package struct {
 func Packages() []Package {
 	return []Package{
 		{"bench", "measures uvs and the alternatives in one run", []string{"control", "internal/netlab"}},
+		{"bfd", "bidirectional forwarding detection: packets and a session as a pure machine", []string{"internal/mono"}},
 		{"cmd/uvs", "command line: words, flags, signals; no logic", []string{
 			"config", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/demo", "internal/netlab", "internal/steer"}},
 		{"config", "keepalived.conf: text to typed model, with diagnostics", nil},
