@@ -24,6 +24,7 @@ func Packages() []Package {
 	return []Package{
 		{"bench", "measures uvs and the alternatives in one run", []string{"control", "internal/netlab"}},
 		{"bfd", "bidirectional forwarding detection: packets and a session as a pure machine", []string{"internal/mono"}},
+		{"bfd/session", "BFD sessions on the host's sockets, by one thread", []string{"bfd", "internal/mono"}},
 		{"cmd/uvs", "command line: words, flags, signals; no logic", []string{
 			"config", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/demo", "internal/netlab", "internal/steer"}},
 		{"config", "keepalived.conf: text to typed model, with diagnostics", nil},
