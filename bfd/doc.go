@@ -6,11 +6,12 @@
 // back, and calls again when [Machine.Next] says so. Package session does that on real sockets.
 //
 // What is sent is what keepalived 2.2.7 sends for the same configuration, and log lines are in its words. Known
-// differences, all on the side of the RFC:
+// differences, none of which breaks an RFC:
 //
 //   - A change of state is told at once (RFC 5880, Section 6.8.7: SHOULD); keepalived waits for its next periodic
 //     packet, up to a second.
-//   - A session that ends says AdminDown; keepalived falls silent and its peer waits for the detection time.
+//   - A session that ends says Down, with the diagnostic Administratively Down; keepalived falls silent and its peer
+//     waits for the detection time. AdminDown itself would be no news: keepalived tells nobody of it.
 //   - A session keeps its discriminator as long as it exists; keepalived draws a new one when it goes down.
 //   - A poll sequence goes on until it is answered. keepalived starts one when it comes up, and forgets it if the
 //     peer's poll came with the same packet.

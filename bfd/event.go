@@ -46,9 +46,10 @@ type Effect struct {
 	Kind   EffectKind
 	Packet Packet // Send
 
-	// From and To are states of Changed; Local and Remote are the diagnostics at that moment.
-	From, To      State
-	Local, Remote Diagnostic
+	// From and To are states of Changed. Peer is the last state that the peer told, Local and Remote are the diagnostics
+	// at that moment. A change to Down while Peer is AdminDown is no sign of a failure (RFC 5882).
+	From, To, Peer State
+	Local, Remote  Diagnostic
 
 	Reason Drop // Dropped
 

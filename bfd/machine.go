@@ -88,7 +88,7 @@ func (m *Machine) Step(now mono.Time, e Event) []Effect {
 		m.offer(m.wanted())
 		m.retime(now)
 	case Stopped:
-		m.stop(now)
+		m.stop()
 	}
 	return m.effects
 }
@@ -156,20 +156,24 @@ func (m *Machine) advance(remote State) {
 }
 
 // stop tells the peer that the session is over on purpose, once: a peer that misses it waits for its detection time.
-func (m *Machine) stop(now mono.Time) {
+// The packet says Down, not AdminDown: by RFC 5882 a peer that hears AdminDown does not take it for a
+// failure, and keepalived would go on counting a stopped neighbor as up for good.
+func (m *Machine) stop() {
 	if m.state == AdminDown {
 		return
 	}
 	m.enter(AdminDown, AdministrativeDown)
 	if !m.config.Passive || m.peer.discriminator != 0 {
-		m.send(now)
+		p := m.packet()
+		p.State = Down
+		m.effects = append(m.effects, Effect{Kind: Send, Packet: p})
 	}
 	m.nextSend, m.expires = 0, 0
 }
 
 // enter changes the state and what depends on it.
 func (m *Machine) enter(s State, d Diagnostic) {
-	e := Effect{Kind: Changed, From: m.state, To: s, Local: d, Remote: m.peer.diagnostic}
+	e := Effect{Kind: Changed, From: m.state, To: s, Peer: m.peer.state, Local: d, Remote: m.peer.diagnostic}
 	switch s {
 	case Down:
 		e.Message = fmt.Sprintf("(%s) Entering Down state (Local diagnostic - %s, Remote diagnostic - %s)", m.config.Name, d, m.peer.diagnostic)

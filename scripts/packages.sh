@@ -6,6 +6,7 @@ set -eu
 # program:package
 programs=(
 	arping:iputils-arping
+	bfdd:frr
 	bpftool:bpftool
 	curl:curl
 	ethtool:ethtool
@@ -23,7 +24,7 @@ programs=(
 	tcpdump:tcpdump
 )
 
-PATH="$PATH:/usr/sbin:/sbin"
+PATH="$PATH:/usr/sbin:/sbin:/usr/lib/frr"
 missing=()
 for p in "${programs[@]}"; do
 	command -v "${p%%:*}" >/dev/null || missing+=("${p##*:}")

@@ -30,6 +30,7 @@ type session struct {
 	openError error
 
 	told      [bfd.Drops]bool // reasons that had their Note since it was up
+	up        bool            // as it was told
 	since     mono.Time
 	downs     uint64
 	sent      uint64
@@ -221,7 +222,7 @@ func (b *board) drop(s *session, now mono.Time, reason bfd.Drop, d *datagram) {
 
 func (b *board) note(s *session, now mono.Time, format string, args ...any) {
 	b.events = append(b.events, Event{
-		Kind: Note, Name: s.Name, Up: s.machine.State() == bfd.Up, Time: now, Message: fmt.Sprintf(format, args...),
+		Kind: Note, Name: s.Name, Up: s.up, Time: now, Message: fmt.Sprintf(format, args...),
 	})
 }
 
@@ -276,17 +277,24 @@ func (b *board) send(s *session, now mono.Time, p *bfd.Packet) {
 	}
 }
 
-// changed tells a change of state.
+// changed tells a change of state, as a Note where it is no news to those who track the session.
 func (b *board) changed(s *session, now mono.Time, e *bfd.Effect) {
-	if (e.From == bfd.Up) == (e.To == bfd.Up) {
+	up := s.up
+	switch {
+	case e.To == bfd.Up:
+		up = true
+	case e.To == bfd.Down && e.Peer != bfd.AdminDown:
+		up = false
+	}
+	if up == s.up {
 		if e.Message != "" {
 			b.note(s, now, "%s", e.Message)
 		}
 		return
 	}
-	s.since = now
-	turn := Event{Kind: Turned, Name: s.Name, Up: e.To == bfd.Up, Time: now, Message: e.Message}
-	if turn.Up {
+	s.up, s.since = up, now
+	turn := Event{Kind: Turned, Name: s.Name, Up: up, Time: now, Message: e.Message}
+	if up {
 		s.told = [bfd.Drops]bool{}
 	} else {
 		s.downs++

@@ -190,6 +190,27 @@ func TestEventsOfASession(t *testing.T) {
 	expect(t, "sent", d.sent(), "a Down; a Up; a Down; a Init; a Up; a Down")
 }
 
+// TestPeerIsSwitchedOff has AdminDown, which is no failure, and then one.
+func TestPeerIsSwitchedOff(t *testing.T) {
+	d := newDesk()
+	d.replace([]Config{config("a", there4)}, begin)
+	d.receive(packet(bfd.Init, 1), begin)
+	d.told()
+	d.receive(packet(bfd.AdminDown, 1), begin)
+	s := d.sessions[0]
+	expect(t, "told", d.told(), []string{"(a) Entering Down state (Local diagnostic - Neighbor Signaled Session Down, Remote diagnostic - No Diagnostic)"})
+	expect(t, "up, state, downs", []any{s.up, s.machine.State(), s.downs}, []any{true, bfd.Down, 0})
+
+	// It is back, and back again.
+	d.receive(packet(bfd.Init, 1), begin)
+	expect(t, "told", d.told(), []string{"(a) Entering Up state"})
+	d.receive(packet(bfd.AdminDown, 1), begin)
+	d.receive(packet(bfd.Down, 1), begin)
+	d.told()
+	d.due(s.machine.Snapshot().Heard.Add(time.Minute))
+	expect(t, "told", d.told(), []string{"(a) Expired after 60000 ms (59700000 usec overdue)", "a up=false Control Detection Time Expired"})
+}
+
 func TestDropsAreToldOnceUntilUp(t *testing.T) {
 	d := newDesk()
 	d.replace([]Config{config("a", there4)}, begin)
@@ -257,16 +278,16 @@ func TestReplace(t *testing.T) {
 	a.MinTx, a.TTL = 50*ms, 64
 	b.Peer = netip.MustParseAddr("192.0.2.8")
 	d.replace([]Config{c, a, b}, begin.Add(ms))
-	expect(t, "sent", d.sent(), "a TTL; b AdminDown; b released; c Down; b Down")
+	expect(t, "sent", d.sent(), "a TTL; b Down; b released; c Down; b Down")
 	expect(t, "told", d.told(), []string{"new c", "new b"})
 	if d.sessions[1].machine != kept || kept.State() != bfd.Up || kept.Snapshot().Period != 100*ms || !kept.Snapshot().Polling {
 		t.Errorf("a did not go on: %+v", kept.Snapshot())
 	}
 	d.replace([]Config{a}, begin.Add(ms))
 	d.replace([]Config{a}, begin.Add(ms))
-	expect(t, "sent", d.sent(), "c AdminDown; c released; b AdminDown; b released")
+	expect(t, "sent", d.sent(), "c Down; c released; b Down; b released")
 	d.replace(nil, begin.Add(ms))
-	expect(t, "sent", d.sent(), "a AdminDown; a released")
+	expect(t, "sent", d.sent(), "a Down; a released")
 	expect(t, "told", d.told(), []string(nil))
 	expect(t, "left", []int{len(d.sessions), len(d.byDiscriminator), len(d.queue)}, []int{0, 0, 0})
 }

@@ -28,7 +28,8 @@ type EventKind uint8
 
 // The kinds of event.
 const (
-	// Turned: the session has come up or gone down.
+	// Turned: the session has come up or failed. As in keepalived and RFC 5882 it has not failed when the
+	// peer went AdminDown; that is a Note, and the session counts as up until its next attempt fails.
 	Turned EventKind = iota
 	// Note: Message is worth a log line; whether the session is up has not changed.
 	Note
@@ -39,7 +40,7 @@ type Event struct {
 	Kind EventKind
 	// Name is the session's, "" for a Note about the whole Set.
 	Name string
-	// Up is whether the session is up now.
+	// Up is whether the session counts as up now.
 	Up bool
 	// Initial marks the Turned with which a Set opens its reports on a session that is new to it. It is no change.
 	Initial bool
@@ -54,9 +55,11 @@ type Event struct {
 type Status struct {
 	Config
 	bfd.Snapshot
-	// Since is when it came up or went down last, or when it was new.
+	// Up is what the last Turned said.
+	Up bool
+	// Since is when that was.
 	Since mono.Time
-	// Downs is how often it went down from Up.
+	// Downs is how often it failed.
 	Downs uint64
 	// Sent and Received are packets, Dropped what came for this session and was not used.
 	Sent, Received, Dropped uint64

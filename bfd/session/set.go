@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"uvs/bfd"
 	"uvs/internal/mono"
 )
 
@@ -59,7 +58,7 @@ func NewSet(onEvent func(Event)) *Set {
 // they were given. The Set keeps the list.
 //
 // A session whose name, addresses and port stay the same goes on; other intervals are negotiated with the peer while
-// it stays up. One that is gone says AdminDown and is not heard of again. A new one is reported by an event with
+// it stays up. One that is gone tells its peer and is not heard of again. A new one is reported by an event with
 // Initial set.
 func (s *Set) Apply(list []Config) {
 	s.mu.Lock()
@@ -70,7 +69,7 @@ func (s *Set) Apply(list []Config) {
 	}
 }
 
-// Run runs the sessions until ctx is done; then they say AdminDown, and nil is returned when everything has ended. An
+// Run runs the sessions until ctx is done; then they tell their peers, and nil is returned when everything has ended. An
 // error says that the host lacks what is needed to begin. Run may be called once.
 func (s *Set) Run(ctx context.Context) error {
 	w, err := openWire()
@@ -247,7 +246,7 @@ func (s *Set) Snapshot() []Status {
 	all := make([]Status, 0, len(s.board.sessions))
 	for _, x := range s.board.sessions {
 		all = append(all, Status{
-			Config: x.Config, Snapshot: x.machine.Snapshot(), Since: x.since, Downs: x.downs,
+			Config: x.Config, Snapshot: x.machine.Snapshot(), Up: x.up, Since: x.since, Downs: x.downs,
 			Sent: x.sent, Received: x.received, Dropped: x.dropped, SendError: x.sendError,
 		})
 	}
@@ -261,13 +260,13 @@ func (s *Set) Counters() Counters {
 	return s.board.counters
 }
 
-// Up reports whether the session of that name is up; false as well when there is none.
+// Up reports whether the session of that name counts as up; false as well when there is none.
 func (s *Set) Up(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range s.board.sessions {
 		if x.Name == name {
-			return x.machine.State() == bfd.Up
+			return x.up
 		}
 	}
 	return false
