@@ -3,6 +3,7 @@
 package session
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
+	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
 )
 
@@ -198,6 +200,32 @@ func TestAddressReturns(t *testing.T) {
 	check(t, p.a.AddAddr("eth0", own))
 	a.find(comeUp, "v4 up")
 	b.find(comeUp, "v4 up")
+}
+
+// TestInterfaceReturns has link-local addresses, which are nothing without their interface.
+func TestInterfaceReturns(t *testing.T) {
+	p := newPair(t)
+	addr := func(h *netlab.Host, n int) {
+		check(t, h.AddAddr("eth0", netip.MustParsePrefix(fmt.Sprintf("fe80::%d/64", n))))
+	}
+	addr(p.a, 1)
+	addr(p.b, 2)
+	near, far := to6("fe80::2%eth0"), to6("fe80::1%eth0")
+	near.Source = netip.MustParseAddr("fe80::1%eth0")
+	a, b := startSpeaker(t, p.a, near), startSpeaker(t, p.b, far)
+	a.find(comeUp, "v6 up")
+	b.find(comeUp, "v6 up")
+
+	mark(a, b)
+	labtest.Run(t, p.a, "ip", "link", "delete", "eth0")
+	a.find(comeUp, "v6 down")
+	b.find(comeUp, "v6 down")
+	a.find(comeUp, "note (v6) nothing is sent to fe80::2%eth0")
+	check(t, p.net.Attach(p.a, "eth0"))
+	addr(p.a, 1)
+	a.find(comeUp, "note (v6) sending to fe80::2%eth0 again")
+	a.find(comeUp, "v6 up")
+	b.find(comeUp, "v6 up")
 }
 
 func TestPortInUse(t *testing.T) {

@@ -203,24 +203,24 @@ func (s *Set) listen(i inlet, now mono.Time) mono.Time {
 	return in.retry
 }
 
-// transmit sends by the session's own socket, which it opens if need be.
+// transmit sends by the session's own socket. One that is missing, or bound to what is no more, is opened anew, at most
+// once in retryEvery.
 func (s *Set) transmit(x *session, now mono.Time, payload []byte) error {
-	if x.outlet == nil {
-		if now.Before(x.retry) {
-			return x.openError
-		}
-		x.retry = now.Add(retryEvery)
-		x.outlet, x.openError = openOutlet(&x.Config)
-		if x.openError != nil {
-			return x.openError
+	err := x.openError
+	if x.outlet != nil {
+		if err = x.outlet.send(payload); !isStale(err) {
+			return err
 		}
 	}
-	err := x.outlet.send(payload)
-	if isStale(err) {
-		release(x)
-		x.openError = err
+	if now.Before(x.retry) {
+		return err
 	}
-	return err
+	x.retry = now.Add(retryEvery)
+	release(x)
+	if x.outlet, x.openError = openOutlet(&x.Config); x.openError != nil {
+		return x.openError
+	}
+	return x.outlet.send(payload)
 }
 
 func release(x *session) {

@@ -277,9 +277,10 @@ func (o *outlet) send(b []byte) error {
 	return os.NewSyscallError("sendto", unix.Sendto(o.fd, b, 0, o.to))
 }
 
-// isStale reports whether a socket can send no more, since the address or interface that it was bound to is gone.
+// isStale reports whether a socket may have been bound to an address or interface that is gone: the kernel has many
+// errors for that. A full queue and a filter's refusal are none of them.
 func isStale(err error) bool {
-	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EADDRNOTAVAIL)
+	return err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EPERM)
 }
 
 func (o *outlet) close() {

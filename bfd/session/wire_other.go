@@ -25,4 +25,4 @@ func openOutlet(*Config) (*outlet, error) { return nil, errors.ErrUnsupported }
 func (*outlet) setTTL(uint8) error        { return nil }
 func (*outlet) send([]byte) error         { return errors.ErrUnsupported }
 func (*outlet) close()                    {}
-func isStale(error) bool                  { return false }
+func isStale(err error) bool              { return err != nil }
