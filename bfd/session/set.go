@@ -242,8 +242,11 @@ func (s *Set) finish(w *wire) {
 // caller's.
 func (s *Set) Snapshot() []Status {
 	s.mu.Lock()
+	n := len(s.board.sessions)
+	s.mu.Unlock()
+	all := make([]Status, 0, n) // not under mu, as the thread would wait for the memory too
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]Status, 0, len(s.board.sessions))
 	for _, x := range s.board.sessions {
 		all = append(all, Status{
 			Config: x.Config, Snapshot: x.machine.Snapshot(), Up: x.up, Since: x.since, Downs: x.downs,
