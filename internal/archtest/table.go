@@ -42,6 +42,7 @@ func Packages() []Package {
 		{"health", "checkers, thresholds and the set that runs them", []string{"internal/mono"}},
 		{"internal/announce", "gratuitous ARP and unsolicited NA", []string{"internal/wire"}},
 		{"internal/archtest", "this table", nil},
+		{"internal/command", "runs the programs that a configuration names", nil},
 		{"internal/daemon", "composition: the only one that knows several engines", []string{
 			"config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
 			"internal/announce", "internal/hostconf", "internal/hostnet", "internal/mono", "internal/ownwatch", "internal/preflight", "internal/steer", "internal/table", "internal/wire", "vrrp", "vrrp/router"}},
@@ -88,7 +89,7 @@ func Restrictions() []Restriction {
 		{"github.com/spf13/cobra", "", []string{"cmd/uvs"}, "words and flags are the command line's"},
 		{"encoding/json", "", []string{"bench", "cmd/uvs", "control", "internal/daemon", "internal/skipgate"}, "not in the data plane"},
 		{"net/http", "", []string{"cmd/uvs", "control", "health", "internal/daemon", "internal/demo"}, "not in the data plane"},
-		{"os/exec", "", []string{"bench", "cmd/uvs", "internal/netlab", "internal/netlab/labtest", "internal/preflight", "internal/steer"}, "not in the data plane"},
+		{"os/exec", "", []string{"bench", "cmd/uvs", "internal/command", "internal/netlab", "internal/netlab/labtest", "internal/preflight", "internal/steer"}, "not in the data plane"},
 		{"log/slog", "", []string{"cmd/uvs", "internal/daemon"}, "libraries return errors or events"},
 		{"log", "", []string{"cmd/uvs", "control", "internal/daemon"}, "libraries return errors or events; net/http in control needs one to be silent"},
 		{"testing", "", []string{"control/ipvsadm/ipvsadmtest", "internal/netlab/labtest"}, "not linked into the product"},
