@@ -58,6 +58,7 @@ func Packages() []Package {
 		{"internal/skipgate", "go test -json: a skipped test is a failure unless allowed", nil},
 		{"internal/steer", "keeps the kernel's stack off our packets", nil},
 		{"internal/table", "the effective service table: file, operators, health", nil},
+		{"internal/track", "scripts, files and processes that decide about fitness", []string{"internal/command", "internal/mono"}},
 		{"internal/wire", "header views and checksums", nil},
 		{"vrrp", "virtual routers: adverts, and what they decide; knows no clock or socket", []string{"internal/mono", "internal/wire"}},
 		{"vrrp/router", "sockets and timers of virtual routers", []string{"internal/mono", "vrrp"}},
