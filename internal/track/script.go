@@ -38,7 +38,9 @@ type Script struct {
 	Interval time.Duration
 	// Rise and Fall are how many results in a row change the state; below 1 is 1.
 	Rise, Fall int
-	// Start is the state to begin with: Down for init_fail, after a reload what it was before.
+	// InitFail takes the script for Down until its first result, which then decides.
+	InitFail bool
+	// Start is the state to begin with: after a reload what it was before. InitFail is of no account then.
 	Start State
 }
 
@@ -51,18 +53,19 @@ type ScriptMachine struct {
 	rise, fall int
 	// score is from 0 (down, no success) by rise (up, the next failure is the last) to rise + fall - 1 (up, no failure).
 	score      int
-	unknown    bool
+	first      bool // there was no result yet, so that the next one decides
+	initFail   bool
 	lastStatus int
 }
 
 // NewScriptMachine returns the machine of a script that has not run yet.
 func NewScriptMachine(s *Script) *ScriptMachine {
-	m := &ScriptMachine{name: s.Name, rise: max(s.Rise, 1), fall: max(s.Fall, 1)}
+	m := &ScriptMachine{name: s.Name, rise: max(s.Rise, 1), fall: max(s.Fall, 1), initFail: s.InitFail}
 	switch s.Start {
 	case Up:
 		m.score = m.rise + m.fall - 1
 	case Unknown:
-		m.unknown = true
+		m.first = true
 		m.score = m.rise - 1
 	}
 	return m
@@ -71,7 +74,7 @@ func NewScriptMachine(s *Script) *ScriptMachine {
 // State returns what is known of the script.
 func (m *ScriptMachine) State() State {
 	switch {
-	case m.unknown:
+	case m.first && !m.initFail:
 		return Unknown
 	case m.score >= m.rise:
 		return Up
@@ -90,13 +93,13 @@ func (m *ScriptMachine) Step(now mono.Time, r command.Result) []Event {
 		m.lastStatus = r.Status
 		events = append(events, m.event(now, fmt.Sprintf("Script `%s` now returning %d", m.name, r.Status)))
 	}
-	before := m.State()
+	before, first := m.State(), m.first
 	success := r.Outcome == command.Exited && r.Status == 0
 	m.count(success)
-	m.unknown = false
-	if after := m.State(); after != before {
+	m.first = false
+	if changed := m.State() != before; changed || first {
 		e := m.event(now, fmt.Sprintf("VRRP_Script(%s) %s", m.name, verdict(r, success)))
-		e.Changed = true
+		e.Changed = changed
 		if !success {
 			e.Reason = r.String()
 		}

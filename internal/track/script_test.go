@@ -57,7 +57,7 @@ func TestScriptMachine(t *testing.T) {
 		{"fall", 1, 3, track.Unknown, "0110111", "UUUUUUD", []string{"0: " + up, "1: " + now + "1", "3: " + now + "0", "4: " + now + "1", "6: " + one}},
 		{"rise", 3, 1, track.Unknown, "10010001", "DDDDDDUD", []string{"0: " + now + "1", "0: " + one, "1: " + now + "0", "3: " + now + "1",
 			"4: " + now + "0", "6: " + up, "7: " + now + "1", "7: " + one}},
-		{"init_fail needs rise", 2, 1, track.Down, "100", "DDU", []string{"0: " + now + "1", "1: " + now + "0", "2: " + up}},
+		{"down after a reload needs rise", 2, 1, track.Down, "100", "DDU", []string{"0: " + now + "1", "1: " + now + "0", "2: " + up}},
 		{"up after a reload needs fall", 1, 2, track.Up, "011", "UUD", []string{"1: " + now + "1", "2: " + one}},
 		{"timeout is a failure", 1, 1, track.Unknown, "0tt0", "UDDU", []string{"0: " + up, "1: VRRP_Script(x) timed_out", "3: " + up}},
 		{"signal is a failure", 1, 1, track.Unknown, "k", "D", []string{"0: VRRP_Script(x) failed (due to signal 9)"}},
@@ -82,7 +82,7 @@ func TestScriptMachine(t *testing.T) {
 					if e.Changed != (m.State() != before) && e.Message[:6] != "Script" {
 						t.Errorf("result %d: Changed is %v, %v before and %v after", i, e.Changed, before, m.State())
 					}
-					if e.Changed && e.Up != (e.Reason == "") {
+					if e.Message[:6] != "Script" && e.Changed && e.Up != (e.Reason == "") {
 						t.Errorf("result %d: up %v, reason %q", i, e.Up, e.Reason)
 					}
 				}
@@ -96,6 +96,29 @@ func TestScriptMachine(t *testing.T) {
 				t.Errorf("said\n%q, want\n%q", said, c.said)
 			}
 		})
+	}
+}
+
+// TestInitFail: the script is down and not unknown, and its first result decides all the same.
+func TestInitFail(t *testing.T) {
+	for results, want := range map[string]string{
+		"0": "true true VRRP_Script(x) succeeded; ",
+		"1": "false false Script `x` now returning 1; false false VRRP_Script(x) failed (exited with status 1); ",
+		"t": "false false VRRP_Script(x) timed_out; ",
+	} {
+		m := track.NewScriptMachine(&track.Script{Name: "x", Rise: 3, Fall: 3, InitFail: true})
+		if m.State() != track.Down {
+			t.Errorf("at first %v, want down", m.State())
+		}
+		got := ""
+		for _, r := range results {
+			for _, e := range m.Step(1, result(t, r)) {
+				got += fmt.Sprintf("%v %v %s; ", e.Changed, e.Up, e.Message)
+			}
+		}
+		if got != want {
+			t.Errorf("%s: changed, up, message: %s, want %s", results, got, want)
+		}
 	}
 }
 
