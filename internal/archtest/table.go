@@ -47,6 +47,7 @@ func Packages() []Package {
 			"config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
 			"internal/announce", "internal/hostconf", "internal/hostnet", "internal/mono", "internal/ownwatch", "internal/preflight", "internal/steer", "internal/table", "internal/wire", "vrrp", "vrrp/router"}},
 		{"internal/demo", "a site at work, told and judged", []string{"control", "internal/netlab"}},
+		{"internal/fifo", "named pipes that tell of changes, and their readers", []string{"internal/command"}},
 		{"internal/hostconf", "keepalived.conf as this machine sees it", []string{"config", "internal/hostnet"}},
 		{"internal/hostnet", "the host's network as snapshots, and what is changed in it", []string{"internal/mono"}},
 		{"internal/mono", "monotonic time in eight bytes", nil},
