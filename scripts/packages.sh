@@ -5,6 +5,7 @@ set -eu
 
 # program:package
 programs=(
+	aiosmtpd:python3-aiosmtpd
 	arping:iputils-arping
 	bfdd:frr
 	bpftool:bpftool
