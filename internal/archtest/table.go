@@ -65,6 +65,7 @@ func Packages() []Package {
 		{"internal/wire", "header views and checksums", nil},
 		{"vrrp", "virtual routers: adverts, and what they decide; knows no clock or socket", []string{"internal/mono", "internal/wire"}},
 		{"vrrp/router", "sockets and timers of virtual routers", []string{"internal/mono", "vrrp"}},
+		{"vrrp/notify", "what is to be told of a change of state, and how", nil},
 	}
 }
 
