@@ -91,7 +91,7 @@ func fullStatus() control.Status {
 			File: "keepalived.conf", Errors: 1, Notes: 2,
 			Loaded: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		},
-		Steering:   control.Steering{Backend: "nft", Reason: "tcx needs Linux 6.6"},
+		Steering:   control.Steering{Backend: "nft", Reason: "the best of what works", PassedOver: []control.PassedOver{{Backend: "tcx", Reason: "needs Linux 6.6"}}},
 		Flows:      control.Flows{Current: 3, Max: 1 << 20, Created: 10, Expired: 7},
 		Workers:    []control.Worker{{ID: 0, CPU: 1, Packets: 77}},
 		Interfaces: []control.Interface{{Name: "eth0", Index: 2, Up: true, Mode: "tpacket_v2/sendmmsg", RingSlots: 4096, RxFrames: 5, TxFrames: 4, RingDrops: 1, TxErrors: 2}},

@@ -91,10 +91,22 @@ type Config struct {
 
 // Steering is how the kernel's own stack is kept off the packets that we forward.
 type Steering struct {
-	// Backend is "tcx", "clsact", "nft" or the like.
+	// Backend is "tcx", "clsact", "nft", "iptables" or "bare".
 	Backend string `json:"backend"`
-	// Reason is why this backend and not a better one, empty if it is the best.
+	// Reason is why this backend is in use, empty if it is the best of all.
 	Reason string `json:"reason,omitempty"`
+	// PassedOver are the better backends that do not work here, the best first. There are
+	// none if the backend was asked for by --steer.
+	PassedOver []PassedOver `json:"passed_over,omitempty"`
+	// Limits are sentences about what other backends promise and this one does not.
+	Limits []string `json:"limits,omitempty"`
+}
+
+// PassedOver is a steering backend that was tried and does not work.
+type PassedOver struct {
+	Backend string `json:"backend"`
+	// Reason goes on where the name stands: "needs Linux 6.6 or newer (running 6.1)".
+	Reason string `json:"reason"`
 }
 
 // Flows is the fill of the flow table.
@@ -168,6 +180,8 @@ const (
 	AddressAdded   AddressState = "added"   // put on the interface by us, removed at exit
 	AddressPresent AddressState = "present" // was there before us, stays at exit
 	AddressFailed  AddressState = "failed"  // could not be added: see Detail
+	// AddressAnswered: on no interface; we answer for it ourselves (bare steering).
+	AddressAnswered AddressState = "answered"
 )
 
 // Address is a virtual address that the director looks after.

@@ -19,6 +19,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/capture"
@@ -29,15 +30,7 @@ import (
 // neighbour discovery, ping, other ports of a VIP, its own connections to the servers'
 // service port, other people's filters, and routing to the servers if it is a router.
 func TestCoexistence(t *testing.T) {
-	for _, backend := range []string{"tcx", "nft"} {
-		for _, m := range modes() {
-			for _, forward := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s, %s, ip_forward %t", backend, m.name, forward), func(t *testing.T) {
-					coexistence(t, backend, m, forward)
-				})
-			}
-		}
-	}
+	forEachSteering(t, coexistence)
 }
 
 func coexistence(t *testing.T, backend string, m mode, forward bool) {
@@ -90,7 +83,7 @@ func ownPortConfig(top *netlab.Topology) string {
 	return b.String()
 }
 
-// addForeignFilters gives a host a table and programs of somebody else, which let
+// addForeignFilters gives a host tables, a filter and programs of somebody else, which let
 // everything pass.
 func addForeignFilters(t *testing.T, h *netlab.Host) {
 	t.Helper()
@@ -107,7 +100,10 @@ func addForeignFilters(t *testing.T, h *netlab.Host) {
 		table netdev other {
 			chain c { type filter hook ingress device "eth0" priority 0; }
 		}`)
-	const next = -1 // TCX_NEXT
+	for _, program := range []string{"iptables", "ip6tables"} {
+		labtest.Run(t, h, program, "-t", "raw", "-A", "PREROUTING", "-p", "tcp", "--dport", "9999", "-j", "ACCEPT")
+	}
+	const next = -1 // TCX_NEXT and TC_ACT_UNSPEC
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "someone", Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXIngress, License: "Apache-2.0",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, next), asm.Return()},
@@ -118,6 +114,20 @@ func addForeignFilters(t *testing.T, h *netlab.Host) {
 	t.Cleanup(func() { p.Close() })
 	err = h.Do(func() error {
 		ifi, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		err = netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+			LinkIndex: ifi.Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+		}})
+		if err != nil {
+			return err
+		}
+		const all = 3 // ETH_P_ALL
+		err = netlink.FilterAdd(&netlink.BpfFilter{
+			FilterAttrs: netlink.FilterAttrs{LinkIndex: ifi.Index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Priority: 1, Protocol: all},
+			Fd:          p.FD(), Name: "someone", DirectAction: true,
+		})
 		if err != nil {
 			return err
 		}

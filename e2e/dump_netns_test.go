@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,15 @@ func dump(t *testing.T, h *netlab.Host) string {
 			return err
 		}
 		for _, d := range devices {
+			for _, side := range []string{"ingress", "egress"} {
+				out, err := exec.Command("tc", "filter", "show", "dev", d.Name, side).CombinedOutput()
+				if err != nil {
+					return fmt.Errorf("tc filter show dev %s %s: %w: %s", d.Name, side, err, out)
+				}
+				if len(out) > 0 {
+					fmt.Fprintf(&b, "filters %s %s:\n%s", d.Name, side, out)
+				}
+			}
 			for where, attach := range map[string]ebpf.AttachType{"ingress": ebpf.AttachTCXIngress, "egress": ebpf.AttachTCXEgress} {
 				programs, err := programsOn(d.Index, attach)
 				if err != nil {

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
+
+	"uvs/internal/steer"
 )
 
 // defaultConfig is keepalived's own default.
@@ -28,7 +30,7 @@ type runOptions struct {
 }
 
 func newRun(p process, run func(context.Context, runOptions) error) *cobra.Command {
-	steer := choice{"auto", []string{"auto", "tcx", "nft"}}
+	steering := choice{"auto", steer.Names()}
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
 	workers, maxConnections := number{max: 1024}, number{max: 1 << 28}
 	input := choice{"auto", []string{"auto", "v2", "v3", "recvmmsg", "plain"}}
@@ -58,7 +60,15 @@ Frames come in by rings of AF_PACKET: --io v2 (TPACKET_V2, the least latency) or
 v3 (the least memory and most for bulk; a frame waits for 1 ms and more), or
 without a ring by recvmmsg. plain does without the kernel's word on unfinished
 frames: it switches the offloads of captured interfaces off and back on at exit.
-What cannot be opened is replaced by the next best; "uvs status" says so.`,
+What cannot be opened is replaced by the next best; "uvs status" says so.
+
+The kernel's stack is kept off what is forwarded by --steer tcx (Linux 6.6), clsact
+(a tc filter), nft, iptables (the table raw; needs its programs) or bare; auto is
+the first of them that works, and "uvs status" says why not an earlier one. Those
+but for bare leave ARP, ping and other ports of a virtual address to the kernel.
+bare has nothing in the kernel: virtual addresses are on no interface, forwarding
+must be off, uvs itself answers ARP, neighbour discovery and ping for them, and
+their other ports are silent. auto takes it only where nothing else works.`,
 		Example: `  uvs run -f /etc/keepalived/keepalived.conf
   uvs run -f site-b.conf --run-dir /run/uvs-b --workers 2
   UVS_LOG_LEVEL=debug uvs run --steer nft --strict`,
@@ -76,7 +86,7 @@ What cannot be opened is replaced by the next best; "uvs status" says so.`,
 				optional:       !cmd.Flags().Changed("file"),
 				configID:       id,
 				runDir:         runDir(cmd),
-				steer:          steer.value,
+				steer:          steering.value,
 				workers:        workers.value,
 				maxConnections: maxConnections.value,
 				io:             input.value,
@@ -94,7 +104,7 @@ What cannot be opened is replaced by the next best; "uvs status" says so.`,
 	f := cmd.Flags()
 	f.StringP("file", "f", defaultConfig, "`FILE` with the configuration, in keepalived's format")
 	addConfigID(f, &id)
-	f.Var(&steer, "steer", "how the kernel's stack is kept off forwarded packets")
+	f.Var(&steering, "steer", "how the kernel's stack is kept off forwarded packets")
 	f.Var(&workers, "workers", "forwarding threads, 0 for one per CPU")
 	f.Var(&maxConnections, "max-connections", "size of the flow table, 0 for an eighth of the memory")
 	f.Var(&input, "io", "how frames come in")

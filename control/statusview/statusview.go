@@ -79,6 +79,12 @@ func head(b *bytes.Buffer, s *control.Status) {
 		steering += " (" + oneLine(s.Steering.Reason) + ")"
 	}
 	fmt.Fprintf(w, "Steering\t%s\n", steering)
+	for _, p := range s.Steering.PassedOver {
+		fmt.Fprintf(w, "\tnot %s: %s\n", p.Backend, oneLine(p.Reason))
+	}
+	for _, l := range s.Steering.Limits {
+		fmt.Fprintf(w, "\tlimit: %s\n", oneLine(l))
+	}
 	bound := ""
 	if s.Flows.MaxSource != "" {
 		bound = s.Flows.MaxSource + "; "

@@ -26,11 +26,15 @@ func busy() control.Status {
 	ago := func(d time.Duration) time.Time { return started.Add(uptime - d) }
 	return control.Status{
 		Version: "0.2.0", PID: 4242, State: control.StateRunning, Started: started, Uptime: control.Seconds(uptime), RunDir: "/run/uvs",
-		Config:   control.Config{File: "/etc/keepalived/keepalived.conf", Errors: 1, Notes: 2},
-		Steering: control.Steering{Backend: "nft", Reason: "tcx needs Linux 6.6 or newer (running 6.1)"},
-		Flows:    control.Flows{Current: 1234, Max: 1 << 20, MaxSource: "from memory", Created: 98765, Expired: 97531},
-		Rings:    control.Rings{Bytes: 130 << 20, Budget: 256 << 20, Source: "at most 256 MiB"},
-		Workers:  []control.Worker{{ID: 0, CPU: 0, Packets: 123456789}, {ID: 1, CPU: -1, Packets: 7}},
+		Config: control.Config{File: "/etc/keepalived/keepalived.conf", Errors: 1, Notes: 2},
+		Steering: control.Steering{
+			Backend: "bare", Reason: "the only one that works here",
+			PassedOver: []control.PassedOver{{Backend: "tcx", Reason: "needs Linux 6.6 or newer (running 6.1)"}, {Backend: "nft", Reason: "needs\nCAP_NET_ADMIN"}},
+			Limits:     []string{"other ports of a virtual address are silent"},
+		},
+		Flows:   control.Flows{Current: 1234, Max: 1 << 20, MaxSource: "from memory", Created: 98765, Expired: 97531},
+		Rings:   control.Rings{Bytes: 130 << 20, Budget: 256 << 20, Source: "at most 256 MiB"},
+		Workers: []control.Worker{{ID: 0, CPU: 0, Packets: 123456789}, {ID: 1, CPU: -1, Packets: 7}},
 		Interfaces: []control.Interface{
 			{Name: "eth0", Index: 2, Up: true, Mode: "tpacket_v2/sendmmsg", RingSlots: 1920, RingBytes: 128 << 20, RxFrames: 123456789, TxFrames: 123450000, RingDrops: 12},
 			{

@@ -203,3 +203,51 @@ func TestNoDescriptorsStay(t *testing.T) {
 		t.Errorf("%d descriptors after, %d before", after, before)
 	}
 }
+
+// TestAnswer: hosts find, ping and respect addresses that nobody's kernel has.
+func TestAnswer(t *testing.T) {
+	top := labtest.OneArm(t, netlab.Plan{NoVIP: true})
+	director, client := top.Directors[0], top.Clients[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	link := linkOf(t, director, "eth0")
+	vips := []netip.Addr{top.VIP4, top.VIP6}
+	done := make(chan error, 1)
+	go func() {
+		done <- director.Do(func() error { return announce.Answer(ctx, link, vips) })
+	}()
+	for _, vip := range vips {
+		labtest.Eventually(t, 10*time.Second, func() error {
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			_, err := client.Run(ctx, "ping", "-n", "-c", "3", "-i", "0.01", "-s", "1400", "-W", "1", vip.String())
+			return err
+		})
+		if out := labtest.Run(t, client, "ip", "neighbour", "show", vip.String()); !strings.Contains(out, macOf(t, director, "eth0")) {
+			t.Errorf("the client knows %s as %q", vip, out)
+		}
+		if owner, found := probe(t, client, vip, announce.ProbeOptions{}); !found || owner != macOf(t, director, "eth0") {
+			t.Errorf("a probe for %s finds %q, %v", vip, owner, found)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, found := probe(t, client, top.VIP4, announce.ProbeOptions{}); found {
+		t.Error("somebody answers after the end")
+	}
+	// A link that goes down ends it with an error.
+	go func() {
+		done <- director.Do(func() error { return announce.Answer(t.Context(), link, vips) })
+	}()
+	labtest.Eventually(t, 10*time.Second, func() error {
+		if _, found := probe(t, client, top.VIP4, announce.ProbeOptions{Count: 1, Interval: 50 * time.Millisecond}); !found {
+			return errors.New("nobody answers")
+		}
+		return nil
+	})
+	labtest.Run(t, director, "ip", "link", "set", "eth0", "down")
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "answer on eth0: ") {
+		t.Errorf("with the link down: %v", err)
+	}
+}

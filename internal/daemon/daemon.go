@@ -47,7 +47,7 @@ type Options struct {
 	ConfigFile     string   // path of keepalived.conf; empty: begin without services
 	ConfigID       string   // chooses lines with @; empty: the machine's name
 	RunDir         string   // where the control socket and the state for the next run live
-	Steer          string   // steering backend: "auto", "tcx" or "nft"
+	Steer          string   // steering backend: "auto" or one of steer.Names
 	Workers        int      // forwarding threads; 0: one for each usable CPU
 	MaxConnections int      // bound of the flow table; 0: from the machine's memory
 	IO             string   // how frames come in: "auto", "v2", "v3", "recvmmsg" or "plain"
@@ -85,6 +85,7 @@ type director struct {
 	floating  *redundancy
 	host      hostFindings
 	own       *ownConnections
+	answers   chan struct{} // holds one: what is answered for may have changed
 
 	// effective is the service table in force, and goal what packets it takes, or is about to.
 	effective atomic.Pointer[effective]
@@ -109,7 +110,7 @@ type director struct {
 // nil. An error means that it did not come up, or had to give up; nothing is left then
 // either.
 func Run(ctx context.Context, o Options) (err error) {
-	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1), own: newOwnConnections()}
+	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1), own: newOwnConnections(), answers: make(chan struct{}, 1)}
 	d.state.Store(control.StateStarting)
 	d.table = table.New(served)
 	d.effective.Store(effectiveOf(nil))
@@ -214,6 +215,7 @@ func (d *director) open(undo *undoList) error {
 		return err
 	}
 	undo.add(d.steer.Close)
+	d.tellSteering()
 
 	cpus := usableCPUs()
 	workers := d.opts.Workers
@@ -258,6 +260,11 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	undo.add(d.steer.Remove)
 	undo.add(d.capture.restoreOffloads(d.network.Snapshot))
 	undo.add(func() error { return d.holdings.remove(d.network.Snapshot()) })
+	if d.holdings.bare {
+		if err := d.holdings.forget(d.network.Snapshot()); err != nil {
+			return err
+		}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, err := d.holdings.setPlan(d.network.Snapshot(), d.plan.holdings); err != nil {
@@ -276,6 +283,10 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 			return err
 		}
 	}
+	if unseen := d.steer.Unseen(); d.crashed && len(unseen) > 0 {
+		d.log.Warn("the last run ended without cleaning up, and this one has no right to look for what it may have left; "+
+			"uvs cleanup, run with all rights, removes it", "steering", fmt.Sprint(unseen))
+	}
 	undo.start(fail, "forwarding", d.engine.Run)
 	return nil
 }
@@ -285,6 +296,9 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	undo.start(fail, "network", func(ctx context.Context) error { return d.network.Run(ctx, d.follow) })
 	undo.start(fail, "reconciler", d.keepInLine)
 	undo.start(fail, "neighbours", d.keepNeighbours)
+	if d.holdings.bare {
+		undo.start(fail, "answers", d.answer)
+	}
 	undo.add(func() error { return d.holdings.remove(d.network.Snapshot()) })
 	d.holdings.take(d.network.Snapshot(), "")
 	undo.start(fail, "addresses", func(ctx context.Context) error {
@@ -318,10 +332,15 @@ func (d *director) absentVIPs() []string {
 	here := localOnes(planned, vips)
 	var notes []string
 	for _, vip := range vips {
-		if !slices.Contains(here, vip) {
-			notes = append(notes, fmt.Sprintf("no interface of this machine has the virtual address %s, so its services get no packets; "+
-				"name it in the virtual_ipaddress of a vrrp_instance, or add it to an interface", vip))
+		if slices.Contains(here, vip) {
+			continue
 		}
+		add := ", or add it to an interface"
+		if d.holdings.bare {
+			add = ""
+		}
+		notes = append(notes, fmt.Sprintf("no interface of this machine has the virtual address %s, so its services get no packets; "+
+			"name it in the virtual_ipaddress of a vrrp_instance%s", vip, add))
 	}
 	return notes
 }

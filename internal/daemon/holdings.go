@@ -36,6 +36,10 @@ type holdings struct {
 	dir   runDir
 	retry chan struct{} // holds one: something may have disappeared
 
+	// bare: no address is put on an interface, and answerers speak for them instead. Set
+	// before anything else is called.
+	bare bool
+
 	acts sync.Mutex // held while the host is changed; taken before mu
 
 	mu      sync.Mutex // guards what follows
@@ -150,8 +154,16 @@ func (h *holdings) take(s *hostnet.Snapshot, instance string) {
 		return // it has yielded meanwhile
 	}
 	plan := h.plan.of(instance)
-	addresses, changes := h.additions(s, plan.addresses)
-	h.write()
+	var addresses []addressPlan
+	var changes []hostnet.Change
+	if h.bare {
+		for _, p := range plan.addresses {
+			h.log.Info(fmt.Sprintf("(%s) answering for VIP %s on %s", p.instance, p.prefix, p.device))
+		}
+	} else {
+		addresses, changes = h.additions(s, plan.addresses)
+		h.write()
+	}
 	h.mu.Unlock()
 	for _, r := range plan.routes {
 		changes = append(changes, h.routeChanges(s, r, true)...)
@@ -184,6 +196,36 @@ func (h *holdings) retake(s *hostnet.Snapshot) {
 	for _, instance := range owners {
 		h.take(s, instance)
 	}
+}
+
+// forget removes what a crash left on interfaces, where a bare run must not have it.
+func (h *holdings) forget(s *hostnet.Snapshot) error {
+	h.acts.Lock()
+	defer h.acts.Unlock()
+	return h.delete(s, slices.Clone(h.owned))
+}
+
+// answered returns the addresses to be answered for, by the index of the link: that of the
+// address, or, as Linux does, all that have no master if it is on the loopback device.
+func (h *holdings) answered(s *hostnet.Snapshot) map[int][]netip.Addr {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make(map[int][]netip.Addr)
+	for _, p := range h.plan.addresses {
+		if !h.owners[p.instance] {
+			continue
+		}
+		for _, l := range s.Links {
+			on := l.Name == p.device
+			if named, ok := s.LinkByName(p.device); ok && named.Loopback {
+				on = l.Master == 0
+			}
+			if on && l.Ethernet && l.Up {
+				list[l.Index] = append(list[l.Index], p.prefix.Addr())
+			}
+		}
+	}
+	return list
 }
 
 // additions are the addresses of a plan that are to be added, as changes and as plans. One
@@ -529,6 +571,8 @@ func (h *holdings) list() []control.Address {
 			a.State = control.AddressPresent
 		case slices.Contains(h.owned, key):
 			a.State = control.AddressAdded
+		case h.bare && h.owners[p.instance]:
+			a.State = control.AddressAnswered
 		}
 		a.ConflictMAC = h.claimed[key]
 		list = append(list, a)

@@ -28,6 +28,10 @@ func (d *director) look() {
 	case d.moved <- struct{}{}:
 	default:
 	}
+	select {
+	case d.answers <- struct{}{}:
+	default:
+	}
 	d.holdings.look()
 }
 
@@ -89,7 +93,7 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	// A device is steered before it is captured.
 	if err := d.steer.Apply(rules); err != nil {
 		d.inLine.with = nil
-		return err
+		return d.steerError(err)
 	}
 	if err := d.capture.apply(portPlan{captured: d.inLine.points, sendOnly: sendOnly(s, d.inLine.points)}, s, vips); err != nil {
 		d.inLine.with = nil

@@ -188,6 +188,7 @@ func (r *redundancy) doOne(e vrrp.Effect) {
 	switch e := e.(type) {
 	case vrrp.Own:
 		r.d.holdings.take(r.d.network.Snapshot(), e.Instance)
+		r.d.look()
 	case vrrp.Disown:
 		r.give(e.Instance)
 	case vrrp.MasterSeen:

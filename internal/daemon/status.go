@@ -80,11 +80,23 @@ func (d *director) Status(ctx context.Context) (control.Status, error) {
 	return s, nil
 }
 
-// steering names the backend, and why it is not the best one.
+// steering names the backend, why it is not the best one, and what that means.
 func (d *director) steering() control.Steering {
-	s := control.Steering{Backend: string(d.steer.Backend())}
-	if d.steer.Backend() != steer.Best {
-		s.Reason = d.steer.Reason()
+	use := d.steer.Backend()
+	s := control.Steering{Backend: string(use)}
+	switch {
+	case d.opts.Steer != string(steer.Auto):
+		s.Reason = "asked for by --steer"
+	case use == steer.Bare:
+		s.Reason = "nothing else works here"
+	case len(d.steer.PassedOver()) > 0:
+		s.Reason = "the best of what works here"
+	}
+	for _, p := range d.steer.PassedOver() {
+		s.PassedOver = append(s.PassedOver, control.PassedOver{Backend: string(p.Backend), Reason: p.Err.Error()})
+	}
+	if use == steer.Bare {
+		s.Limits = bareLimits()
 	}
 	return s
 }

@@ -146,6 +146,9 @@ func endOf(first []byte, elements []nftables.SetElement) []byte {
 	return last
 }
 
+// ownPrefix begins the names of the tables and chains that internal/steer makes.
+const ownPrefix = "uvs"
+
 // savedRules finds the rules in the output of iptables-save or ip6tables-save (program)
 // that mention a virtual address.
 func savedRules(program, saved string, vips []netip.Addr) []FirewallRule {
@@ -158,7 +161,7 @@ func savedRules(program, saved string, vips []netip.Addr) []FirewallRule {
 			continue
 		}
 		words := strings.Fields(line)
-		if len(words) < 2 || words[0] != "-A" {
+		if len(words) < 2 || words[0] != "-A" || strings.HasPrefix(words[1], ownPrefix) {
 			continue
 		}
 		for i, w := range words[:len(words)-1] {

@@ -60,7 +60,8 @@ func TestMentions(t *testing.T) {
 func TestSavedRules(t *testing.T) {
 	vip := netip.MustParseAddr("192.0.2.10")
 	saved := "# Generated\n*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -d 192.0.2.10/32 -p tcp -j DROP\n-A INPUT -d 192.0.2.11/32 -j DROP\n" +
-		"-A FORWARD -s 192.0.2.0/24 -j ACCEPT\n-A FORWARD -s 0.0.0.0/0 -j ACCEPT\nCOMMIT\n*nat\n-A PREROUTING -d 192.0.2.10/32 -j DNAT\nCOMMIT\n"
+		"-A FORWARD -s 192.0.2.0/24 -j ACCEPT\n-A FORWARD -s 0.0.0.0/0 -j ACCEPT\nCOMMIT\n*nat\n-A PREROUTING -d 192.0.2.10/32 -j DNAT\nCOMMIT\n" +
+		"*raw\n-A uvs-steer-match -d 192.0.2.10/32 -p tcp -m tcp --dport 80 -j DROP\nCOMMIT\n"
 	got := savedRules("iptables", saved, []netip.Addr{vip})
 	want := []FirewallRule{
 		{vip, "iptables table filter chain INPUT"},

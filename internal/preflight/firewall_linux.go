@@ -12,9 +12,6 @@ import (
 	"github.com/google/nftables"
 )
 
-// ownPrefix begins the names of the tables and chains that internal/steer makes.
-const ownPrefix = "uvs"
-
 // firewallRules lists the rules of nftables (iptables-nft's among them) and of legacy
 // iptables that mention a virtual address. What cannot be read is left out.
 func firewallRules(ctx context.Context, vips []netip.Addr) []FirewallRule {
@@ -48,7 +45,7 @@ func nftRules(vips []netip.Addr) []FirewallRule {
 	}
 	var found []FirewallRule
 	for _, chain := range chains {
-		if strings.HasPrefix(chain.Table.Name, ownPrefix) {
+		if strings.HasPrefix(chain.Table.Name, ownPrefix) || strings.HasPrefix(chain.Name, ownPrefix) {
 			continue
 		}
 		rules, err := conn.GetRules(chain.Table, chain)

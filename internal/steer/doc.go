@@ -8,17 +8,26 @@
 // discovery, ping, other ports of a virtual address and everybody's own rules
 // and programs go on as if the package were not there.
 //
-// [Rules] say what is taken, [Rules.Drops] is the decision in plain Go, and two
-// backends carry it out in the kernel:
+// [Rules] say what is taken, [Rules.Drops] is the decision in plain Go, and backends
+// carry it out in the kernel, the best first:
 //
 //   - tcx: an eBPF program at the ingress of each device, Linux 6.6 or newer.
+//   - clsact: the same program in a tc filter, Linux 4.5 or newer.
 //   - nft: a netdev table with an ingress chain for each device.
+//   - iptables: a chain that PREROUTING of the table "raw" jumps to.
+//   - bare: nothing in the kernel, see below.
 //
-// Both build a whole new generation for every change, put it in place, and take
-// the older one away only then. So an update is all or nothing, no packet meets
-// a moment without steering, and what a killed run left behind is simply one more
-// older generation. Steering outlives the process on purpose: after a crash
-// clients meet silence, not resets, until the restart. [Cleanup] removes it.
+// All but bare put a whole new generation in place for every change. So an update is all
+// or nothing, no packet meets a moment without steering, and what a killed run left
+// behind is simply an older generation, found again by its name whichever backend made
+// it. Steering outlives the process on purpose: after a crash clients meet silence, not
+// resets, until the restart. [Cleanup] removes it.
+//
+// bare promises less: the kernel keeps off by itself because it has no virtual address
+// and does not forward. Apply refuses rules while that is not so, but nothing keeps
+// others from changing it later; other ports of a virtual address are silent; and who
+// answers ARP, neighbour discovery and ping is the caller's care. It leaves nothing
+// behind.
 //
 // All functions act on the network namespace of the calling thread.
 package steer

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ import (
 )
 
 // backends are tested alike.
-var backends = []steer.Backend{steer.TCX, steer.NFT}
+var backends = []steer.Backend{steer.TCX, steer.Clsact, steer.NFT, steer.Iptables}
 
 // forEachBackend runs a test once with every backend.
 func forEachBackend(t *testing.T, f func(t *testing.T, b steer.Backend)) {
@@ -88,12 +89,14 @@ func device(t testing.TB, h *netlab.Host, ifname string) *net.Interface {
 	return ifi
 }
 
-// dump describes all that filters packets in the host's namespace: the nft ruleset and the
-// tcx programs of each device in their order.
+// dump describes all that filters packets in the host's namespace: the nft ruleset, which
+// iptables' is part of, the qdiscs, and the filters and tcx programs of each device in
+// their order.
 func dump(t testing.TB, h *netlab.Host) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString(labtest.Run(t, h, "nft", "-a", "list", "ruleset"))
+	b.WriteString(labtest.Run(t, h, "tc", "qdisc"))
 	inside(t, h, func() error {
 		devices, err := net.Interfaces()
 		if err != nil {
@@ -106,6 +109,17 @@ func dump(t testing.TB, h *netlab.Host) string {
 			}
 			for _, p := range programs {
 				fmt.Fprintf(&b, "tcx %s: %s\n", d.Name, p)
+			}
+			for _, side := range []string{"ingress", "egress"} {
+				out, err := exec.Command("tc", "filter", "show", "dev", d.Name, side).CombinedOutput()
+				if err != nil {
+					return fmt.Errorf("tc filter show dev %s %s: %w: %s", d.Name, side, err, out)
+				}
+				for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+					if line != "" {
+						fmt.Fprintf(&b, "tc %s %s: %s\n", d.Name, side, strings.TrimSpace(line))
+					}
+				}
 			}
 		}
 		return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -27,20 +28,27 @@ import (
 func onlyOne(t *testing.T, h *netlab.Host, b steer.Backend) {
 	t.Helper()
 	d := dump(t, h)
-	programs, tables := strings.Count(d, ": uvs_steer "), strings.Count(d, "table netdev uvs_steer_")
-	want := map[steer.Backend][2]int{steer.TCX: {1, 0}, steer.NFT: {0, 1}}[b]
-	if got := [2]int{programs, tables}; got != want {
-		t.Errorf("programs and tables of ours: %v, want %v\n%s", got, want, d)
+	got := [...]int{
+		strings.Count(d, ": uvs_steer "), strings.Count(d, "handle 0x75760002 uvs_steer "),
+		strings.Count(d, "table netdev uvs_steer_"), strings.Count(d, "chain uvs-steer {"),
+	}
+	want := map[steer.Backend][len(got)]int{
+		steer.TCX: {1, 0, 0, 0}, steer.Clsact: {0, 1, 0, 0}, steer.NFT: {0, 0, 1, 0},
+		steer.Iptables: {0, 0, 0, 2}, // one for each family
+	}[b]
+	if got != want {
+		t.Errorf("programs, filters, tables and chains of ours: %v, want %v\n%s", got, want, d)
 	}
 }
 
 // TestSteeringSurvivesKill kills a process that steers and starts the next one, with
-// every pair of backends.
+// the same backend and with the one after it in the list.
 func TestSteeringSurvivesKill(t *testing.T) {
 	forEachBackend(t, func(t *testing.T, first steer.Backend) {
-		for _, second := range backends {
+		next := backends[(slices.Index(backends, first)+1)%len(backends)]
+		for _, second := range []steer.Backend{first, next} {
 			t.Run("then "+string(second), func(t *testing.T) {
-				w := newWire(t)
+				w := newWire(t, first, second)
 				before := dump(t, w.director)
 				rules := testRules(w.link.Index)
 				kill(t, w.director, first, w.link.Index)
@@ -79,6 +87,7 @@ func TestSteeringSurvivesKill(t *testing.T) {
 const (
 	envBackend = "STEER_TEST_BACKEND"
 	envLink    = "STEER_TEST_LINK"
+	envReport  = "STEER_TEST_REPORT" // set: the process tells what it found and ends
 	readyLine  = "steering"
 )
 
@@ -126,6 +135,18 @@ func steerUntilKilled(b steer.Backend, link string) error {
 		return err
 	}
 	fmt.Println(readyLine)
+	if os.Getenv(envReport) != "" {
+		fmt.Println("backend", s.Backend())
+		for _, p := range s.PassedOver() {
+			fmt.Println(p)
+		}
+		fmt.Println("unseen", s.Unseen())
+		if err := s.Remove(); err != nil {
+			return err
+		}
+		fmt.Println("removed")
+		os.Exit(0)
+	}
 	interrupt := make(chan os.Signal, 1)
 	signal.Notify(interrupt, os.Interrupt)
 	<-interrupt
@@ -164,9 +185,19 @@ func TestCleanup(t *testing.T) {
 		kill(t, h, b, index)
 	}
 	removed := cleanup(t, h)
-	// The second run removed what the first left, once its own was in place.
-	if want := []string{"nft table netdev uvs_steer_1"}; !slices.Equal(removed, want) {
+	// Each run removed what the one before left, once its own was in place.
+	if want := []string{"chain uvs-steer of iptables, table raw", "chain uvs-steer of ip6tables, table raw"}; !slices.Equal(removed, want) {
 		t.Errorf("Cleanup removed %q, want %q", removed, want)
+	}
+	for b, want := range map[steer.Backend][]string{
+		steer.TCX:    {"tcx program uvs_steer on eth0"},
+		steer.Clsact: {"clsact filter uvs_steer on eth0", "clsact qdisc on eth0"},
+		steer.NFT:    {"nft table netdev uvs_steer_1"},
+	} {
+		kill(t, h, b, index)
+		if removed := cleanup(t, h); !slices.Equal(removed, want) {
+			t.Errorf("Cleanup after %s removed %q, want %q", b, removed, want)
+		}
 	}
 	if after := dump(t, h); after != before {
 		t.Errorf("filters before:\n%s\nafter Cleanup:\n%s", before, after)
@@ -194,9 +225,12 @@ func attachForeign(t *testing.T, h *netlab.Host, index int, name string, byLink 
 // TestSteeringIsAheadOfOthers has a program there first that hands everything to the stack.
 func TestSteeringIsAheadOfOthers(t *testing.T) {
 	forEachBackend(t, func(t *testing.T, b steer.Backend) {
-		w := newWire(t)
+		w := newWire(t, b)
 		greedy := foreignProgram(t, "greedy", tcxPass)
 		inside(t, w.director, func() error {
+			if b == steer.Clsact { // which is behind tcx: see its doc
+				return addFilter(w.link.Index, netlink.HANDLE_MIN_INGRESS, greedy)
+			}
 			return link.RawAttachProgram(link.RawAttachProgramOptions{
 				Target: w.link.Index, Program: greedy, Attach: ebpf.AttachTCXIngress,
 			})
@@ -228,6 +262,11 @@ func TestForeignFiltersStay(t *testing.T) {
 			}`)
 		attachForeign(t, h, link, "someone", false)
 		attachForeign(t, h, link, "someone_else", true)
+		for _, side := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
+			inside(t, h, func() error { return addFilter(link, side, foreignProgram(t, "someones_filter", tcxNext)) })
+		}
+		labtest.Run(t, h, "iptables", "-t", "raw", "-A", "PREROUTING", "-p", "tcp", "--dport", "22", "-j", "ACCEPT")
+		labtest.Run(t, h, "iptables", "-t", "raw", "-N", "uvs-steer-mine")
 		before := dump(t, h)
 		s := open(t, h, b)
 		for _, r := range []steer.Rules{testRules(link), {}, testRules(link), testRules()} {
@@ -255,8 +294,14 @@ func TestApplyLinks(t *testing.T) {
 		on := func() (steered []string) {
 			d := dump(t, h)
 			for _, name := range []string{"eth0", "v0", "v1"} {
-				if strings.Contains(d, "tcx "+name+": uvs_steer ") || strings.Contains(d, `ingress device "`+name+`" `) {
-					steered = append(steered, name)
+				for _, sign := range []string{
+					"tcx " + name + ": uvs_steer ", "tc " + name + " ingress: filter protocol all pref 1 bpf chain 0 handle 0x75760002 uvs_steer ",
+					`ingress device "` + name + `" `, `iifname "` + name + `" `,
+				} {
+					if strings.Contains(d, sign) {
+						steered = append(steered, name)
+						break
+					}
 				}
 			}
 			return steered
@@ -284,6 +329,50 @@ func TestApplyLinks(t *testing.T) {
 		apply(t, h, s, testRules(v0, v1))
 		check()
 	})
+}
+
+// TestClsactQdiscOfOthers: our qdisc stays with whom uses it, and everybody's stays anyway.
+func TestClsactQdiscOfOthers(t *testing.T) {
+	netlab.Require(t)
+	h := hostWithLink(t)
+	eth0 := index(t, h, "eth0")
+	someones := foreignProgram(t, "someones_filter", tcxNext)
+	s := open(t, h, steer.Clsact)
+	qdisc := func() bool { return strings.Contains(labtest.Run(t, h, "tc", "qdisc"), "clsact") }
+
+	apply(t, h, s, testRules(eth0))
+	inside(t, h, func() error { return addFilter(eth0, netlink.HANDLE_MIN_EGRESS, someones) })
+	inside(t, h, s.Remove)
+	if !qdisc() {
+		t.Error("our qdisc went although somebody has a filter in it")
+	}
+	// Now it is somebody's, empty or not.
+	apply(t, h, s, testRules(eth0))
+	labtest.Run(t, h, "tc", "filter", "del", "dev", "eth0", "egress")
+	inside(t, h, s.Remove)
+	if !qdisc() {
+		t.Error("somebody's qdisc went with our filter")
+	}
+	labtest.Run(t, h, "tc", "qdisc", "del", "dev", "eth0", "clsact")
+
+	// The older qdisc takes our filter as well.
+	labtest.Run(t, h, "tc", "qdisc", "add", "dev", "eth0", "ingress")
+	before := dump(t, h)
+	apply(t, h, s, testRules(eth0))
+	if d := dump(t, h); !strings.Contains(d, "handle 0x75760001 uvs_steer ") {
+		t.Errorf("no filter in a qdisc of somebody else:\n%s", d)
+	}
+	inside(t, h, s.Remove)
+	if after := dump(t, h); after != before {
+		t.Errorf("filters before:\n%s\nafter Remove:\n%s", before, after)
+	}
+
+	// A filter of another kind that cannot be passed is an error that says so.
+	inside(t, h, func() error { return addFilterFor(0x0800, eth0, netlink.HANDLE_MIN_INGRESS, someones) })
+	err := h.Do(func() error { return s.Apply(testRules(eth0)) })
+	if err == nil || !strings.Contains(err.Error(), "a filter of another kind has preference 1") {
+		t.Errorf("behind a filter with preference 1: %v", err)
+	}
 }
 
 // TestApplyFailsAsAWhole makes the second of two devices refuse.
@@ -318,8 +407,11 @@ func TestApplyFailsAsAWhole(t *testing.T) {
 // TestApplyManyMatches fills more than one netlink message and a map of some size.
 func TestApplyManyMatches(t *testing.T) {
 	forEachBackend(t, func(t *testing.T, b steer.Backend) {
-		const services = 20_000
-		w := newWire(t)
+		services := 20_000
+		if b == steer.Iptables {
+			services = 2_000 // it takes no more gladly, and neither do its packets
+		}
+		w := newWire(t, b)
 		rules := testRules(w.link.Index)
 		for i := range services {
 			a := netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 2: 0xd, 3: 0xb8, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})
@@ -345,16 +437,16 @@ func TestOpen(t *testing.T) {
 	h := hostWithLink(t)
 	before := dump(t, h)
 	s := open(t, h, steer.Auto)
-	if s.Backend() != steer.TCX || s.Reason() != "tcx: works and is the best of what does" {
-		t.Errorf("Open(auto) = %s, %q", s.Backend(), s.Reason())
+	if s.Backend() != steer.TCX || len(s.PassedOver()) != 0 {
+		t.Errorf("Open(auto) = %s, passing over %v", s.Backend(), s.PassedOver())
 	}
 	s = open(t, h, steer.NFT)
-	if s.Backend() != steer.NFT || s.Reason() != "nft: asked for" {
-		t.Errorf("Open(nft) = %s, %q", s.Backend(), s.Reason())
+	if s.Backend() != steer.NFT || len(s.PassedOver()) != 0 {
+		t.Errorf("Open(nft) = %s, passing over %v", s.Backend(), s.PassedOver())
 	}
-	_, err := steer.Open("iptables")
-	if want := `steering backend "iptables" is not known (have: auto, tcx, nft)`; err == nil || err.Error() != want {
-		t.Errorf("Open(iptables): %v, want %s", err, want)
+	_, err := steer.Open("ebtables")
+	if want := `steering backend "ebtables" is not known (have: auto, tcx, clsact, nft, iptables, bare)`; err == nil || err.Error() != want {
+		t.Errorf("Open(ebtables): %v, want %s", err, want)
 	}
 	inside(t, h, func() error {
 		for _, p := range steer.Probe() {

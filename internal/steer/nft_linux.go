@@ -41,11 +41,11 @@ func (t *nft) probe() error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("nft needs CAP_NET_ADMIN: %w", err)
+		return fmt.Errorf("needs CAP_NET_ADMIN: %w", err)
 	case nftMissing(err):
-		return fmt.Errorf("nft needs Linux 4.14 or newer with CONFIG_NF_TABLES_NETDEV (running %s): %w", running(), err)
+		return fmt.Errorf("needs Linux 4.14 or newer with CONFIG_NF_TABLES_NETDEV (running %s): %w", running(), err)
 	}
-	return fmt.Errorf("nft on Linux %s: %w", running(), err)
+	return fmt.Errorf("fails on Linux %s: %w", running(), err)
 }
 
 // probeTable tries everything that a generation is made of.

@@ -113,9 +113,10 @@ func (m Match) check() error {
 // anyPort reports whether the match has every port.
 func (m Match) anyPort() bool { return m.Port == 0 }
 
-// probeRules returns rules that make a backend use everything it needs.
+// probeRules returns rules that make a backend use everything it needs, for an address
+// that nobody has: RFC 6666's discard prefix.
 func probeRules() Rules {
-	m := Match{Addr: netip.IPv6Loopback(), Port: 1, Proto: protoTCP}
+	m := Match{Addr: netip.AddrFrom16([16]byte{0: 1, 15: 1}), Port: 1, Proto: protoTCP}
 	return Rules{Services: []Match{m}, Servers: []Match{m}, Locals: []netip.Addr{m.Addr}}
 }
 

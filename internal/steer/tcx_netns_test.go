@@ -3,14 +3,17 @@
 package steer_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -42,6 +45,29 @@ func steeringProgram(t testing.TB, r steer.Rules) *ebpf.Program {
 	})
 	t.Cleanup(func() { prog.Close() })
 	return prog
+}
+
+// addFilter adds a program of someone else to one side of a device's clsact qdisc, which it
+// makes if there is none.
+func addFilter(index int, side uint32, p *ebpf.Program) error {
+	const all = 3 // ETH_P_ALL
+	return addFilterFor(all, index, side, p)
+}
+
+// addFilterFor is addFilter for one network protocol.
+func addFilterFor(protocol uint16, index int, side uint32, p *ebpf.Program) error {
+	err := netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+	}})
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return netlink.FilterAdd(&netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: index, Parent: side, Handle: 7, Priority: 1, Protocol: protocol,
+		},
+		Fd: p.FD(), Name: "someone", DirectAction: true,
+	})
 }
 
 // hostWithLink returns a host whose eth0 leads to eth0 of a peer.

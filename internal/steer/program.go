@@ -7,7 +7,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 )
 
-// Verdicts of a tcx program; linux/bpf.h, enum tcx_action_base.
+// Verdicts of a program; linux/bpf.h, enum tcx_action_base, and of the same value
+// TC_ACT_UNSPEC and TC_ACT_SHOT of linux/pkt_cls.h.
 const (
 	tcxNext = -1 // go on with the next program, or with the stack
 	tcxDrop = 2
@@ -63,6 +64,7 @@ const (
 
 // Labels of the program.
 const (
+	labelIPv4   = "ipv4" // behind the check of its header's length
 	labelIPv6   = "ipv6"
 	labelL4     = "l4"
 	labelPorts  = "ports"
@@ -78,9 +80,10 @@ type lookups struct {
 	anyServicePort, anyServerPort bool // some entry has port 0
 }
 
-// program returns the steering program: Rules.Drops in the kernel's instructions. There
-// must be a map of services or of servers, else its end cannot be reached, which the
-// verifier refuses. The frames are Ethernet frames. It reads headers with bpf_skb_load_bytes and not
+// program returns the steering program: Rules.Drops in the kernel's instructions, of
+// which it uses none that is younger than Linux 4.5. There must be a map of services or
+// of servers, else its end cannot be reached, which the verifier refuses. The frames are
+// Ethernet frames. It reads headers with bpf_skb_load_bytes and not
 // through packet pointers, because drivers and packet sockets hand up frames whose
 // headers lie outside the linear part.
 func program(l lookups) asm.Instructions {
@@ -119,8 +122,9 @@ func decodeIPv4() asm.Instructions {
 		asm.JNE.Imm(asm.R2, 4, labelPass),
 		asm.And.Imm(asm.R1, 15),
 		asm.LSh.Imm(asm.R1, 2),
-		asm.JLT.Imm(asm.R1, ipv4HeaderLen, labelPass),
-		asm.Mov.Reg(regL4, asm.R1),
+		asm.JGE.Imm(asm.R1, ipv4HeaderLen, labelIPv4),
+		asm.Ja.Label(labelPass),
+		asm.Mov.Reg(regL4, asm.R1).WithSymbol(labelIPv4),
 		asm.Add.Imm(regL4, etherHeaderLen),
 
 		asm.LoadMem(asm.R1, asm.RFP, stackHeader+ipv4FragOff, asm.Half),

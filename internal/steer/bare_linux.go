@@ -1,0 +1,106 @@
+package steer
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+)
+
+// bare has nothing in the kernel: a host that does not have the virtual addresses and does
+// not forward drops what is addressed to them, and what a NAT server answers through it, in
+// silence. All that apply can do is to insist on both. Who answers ARP, neighbour
+// discovery and ping for the addresses is the caller's care.
+type bare struct{}
+
+// probe implements backend. What the host must be like depends on the rules.
+func (bare) probe() error { return nil }
+
+// apply implements backend.
+func (bare) apply(r Rules) error {
+	if r.empty() || len(r.Links) == 0 {
+		return nil
+	}
+	held, err := interfacesHolding(r.Services)
+	if err != nil {
+		return err
+	}
+	return errors.Join(held, refuseForwarding(r))
+}
+
+// interfacesHolding returns an error that names the first virtual address that the kernel
+// has.
+func interfacesHolding(services []Match) (held, err error) {
+	devices, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, d := range devices {
+		list, err := d.Addrs()
+		if err != nil {
+			return nil, fmt.Errorf("list addresses of %s: %w", d.Name, err)
+		}
+		for _, a := range list {
+			p, err := netip.ParsePrefix(a.String())
+			if err != nil {
+				continue
+			}
+			if slices.ContainsFunc(services, func(m Match) bool { return m.Addr == p.Addr() }) {
+				return fmt.Errorf("%s is on %s, so that the kernel's stack answers for it; remove it there "+
+					"(ip address del %s dev %s): with this backend uvs answers for it alone", p.Addr(), d.Name, p, d.Name), nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// forwardingSwitches returns the sysctls that make a kernel forward what devices receive.
+// IPv4 asks the device alone, and ip_forward sets all of them.
+func forwardingSwitches(six bool, devices []net.Interface) []string {
+	family, perDevice, list := "ipv4", "forwarding", []string{"net/ipv4/ip_forward"}
+	if six {
+		family, perDevice, list = "ipv6", "force_forwarding", []string{"net/ipv6/conf/all/forwarding"}
+	}
+	for _, d := range devices {
+		list = append(list, fmt.Sprintf("net/%s/conf/%s/%s", family, d.Name, perDevice))
+	}
+	return list
+}
+
+// refuseForwarding returns an error when the kernel would forward packets of the rules.
+func refuseForwarding(r Rules) error {
+	devices, err := present(r.Links)
+	if err != nil {
+		return err
+	}
+	for _, six := range []bool{false, true} {
+		of := func(list []Match) bool {
+			return slices.ContainsFunc(list, func(m Match) bool { return m.Addr.Is6() == six })
+		}
+		if !of(r.Services) && !of(r.Servers) {
+			continue
+		}
+		what := "packets to virtual addresses"
+		if of(r.Servers) {
+			what = "the untranslated answers of NAT servers"
+		}
+		for _, file := range forwardingSwitches(six, devices) {
+			value, err := os.ReadFile("/proc/sys/" + file)
+			if err != nil || strings.TrimSpace(string(value)) == "0" {
+				continue // a kernel without the switch does not forward by it
+			}
+			return fmt.Errorf("%s is %s, so that the kernel forwards %s; set it to 0, "+
+				"or steer by a backend that keeps them from it", file, strings.TrimSpace(string(value)), what)
+		}
+	}
+	return nil
+}
+
+// remove implements backend.
+func (bare) remove() ([]string, error) { return nil, nil }
+
+// close implements backend.
+func (bare) close() error { return nil }
