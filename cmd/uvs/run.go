@@ -59,7 +59,8 @@ them beforehand.
 Frames come in by rings of AF_PACKET: --io v2 (TPACKET_V2, the least latency) or
 v3 (the least memory and most for bulk; a frame waits for 1 ms and more), or
 without a ring by recvmmsg. plain does without the kernel's word on unfinished
-frames: it switches the offloads of captured interfaces off and back on at exit.
+frames: it switches the offloads of captured interfaces off and back on at exit (on
+a virtual link, such as veth, switch off segmentation at the other end as well).
 What cannot be opened is replaced by the next best; "uvs status" says so.
 
 The kernel's stack is kept off what is forwarded by --steer tcx (Linux 6.6), clsact

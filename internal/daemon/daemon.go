@@ -103,6 +103,8 @@ type director struct {
 	inLine   reconciled
 	moved    chan struct{} // holds one: the network or the addresses are not as reconciled
 
+	trouble atomic.Pointer[error] // of the reconciler's last attempt; nil in it if it went well
+
 	state atomic.Value // control.State
 }
 

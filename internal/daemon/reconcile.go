@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -47,6 +48,9 @@ func (d *director) keepInLine(ctx context.Context) error {
 		case <-d.moved:
 		case <-retry.C:
 			d.letGo()
+			if d.addresses.bare {
+				d.fallBehind() // sysctls tell nobody when they change
+			}
 			if !d.behind() {
 				retry.Reset(retryEvery)
 				continue // nothing failed
@@ -55,6 +59,7 @@ func (d *director) keepInLine(ctx context.Context) error {
 		d.inLineMu.Lock()
 		err := d.reconcile(d.network.Snapshot())
 		d.inLineMu.Unlock()
+		d.trouble.Store(&err)
 		switch {
 		case err == nil:
 			told = ""
@@ -71,6 +76,21 @@ func (d *director) behind() bool {
 	d.inLineMu.Lock()
 	defer d.inLineMu.Unlock()
 	return d.inLine.with == nil
+}
+
+// fallBehind has the reconciler go over everything.
+func (d *director) fallBehind() {
+	d.inLineMu.Lock()
+	defer d.inLineMu.Unlock()
+	d.inLine.with = nil
+}
+
+// troubles are notes about what the reconciler could not follow, as long as that is so.
+func (d *director) troubles() []string {
+	if err := d.trouble.Load(); err != nil && *err != nil {
+		return []string{fmt.Sprintf("not all of a change of the network or the machine could be followed: %v", *err)}
+	}
+	return nil
 }
 
 // reconcile brings routes, steering and ports in line with the network and the goal. What

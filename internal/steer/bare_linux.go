@@ -1,7 +1,6 @@
 package steer
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,24 +23,22 @@ func (bare) apply(r Rules) error {
 	if r.empty() || len(r.Links) == 0 {
 		return nil
 	}
-	held, err := interfacesHolding(r.Services)
-	if err != nil {
+	if err := refuseHolders(r.Services); err != nil {
 		return err
 	}
-	return errors.Join(held, refuseForwarding(r))
+	return refuseForwarding(r)
 }
 
-// interfacesHolding returns an error that names the first virtual address that the kernel
-// has.
-func interfacesHolding(services []Match) (held, err error) {
+// refuseHolders returns an error when the kernel has one of the virtual addresses.
+func refuseHolders(services []Match) error {
 	devices, err := net.Interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("list interfaces: %w", err)
+		return fmt.Errorf("list interfaces: %w", err)
 	}
 	for _, d := range devices {
 		list, err := d.Addrs()
 		if err != nil {
-			return nil, fmt.Errorf("list addresses of %s: %w", d.Name, err)
+			return fmt.Errorf("list addresses of %s: %w", d.Name, err)
 		}
 		for _, a := range list {
 			p, err := netip.ParsePrefix(a.String())
@@ -50,11 +47,11 @@ func interfacesHolding(services []Match) (held, err error) {
 			}
 			if slices.ContainsFunc(services, func(m Match) bool { return m.Addr == p.Addr() }) {
 				return fmt.Errorf("%s is on %s, so that the kernel's stack answers for it; remove it there "+
-					"(ip address del %s dev %s): with this backend uvs answers for it alone", p.Addr(), d.Name, p, d.Name), nil
+					"(ip address del %s dev %s): with this backend uvs answers for it alone", p.Addr(), d.Name, p, d.Name)
 			}
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // forwardingSwitches returns the sysctls that make a kernel forward what devices receive.

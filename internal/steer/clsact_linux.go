@@ -42,7 +42,7 @@ func newClsact() *programs { return &programs{hook: clsact{}} }
 func (c clsact) probe() (err error) {
 	prog, err := loadProgram(c.dialect(), probeRules())
 	if err != nil {
-		return programError(err)
+		return programError(err, "CAP_BPF (before Linux 5.8 CAP_SYS_ADMIN)")
 	}
 	defer func() { err = errors.Join(err, prog.Close()) }()
 	t := programs{hook: c}

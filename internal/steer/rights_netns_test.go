@@ -117,6 +117,32 @@ func TestBare(t *testing.T) {
 	}
 }
 
+// withRights runs the process that reports, as root with these capabilities alone.
+func withRights(t *testing.T, h *netlab.Host, rights string, b steer.Backend, link int) string {
+	t.Helper()
+	return labtest.Run(t, h, "setpriv", "--bounding-set", "-all,"+rights, "--inh-caps", "-all,"+rights,
+		"env", envReport+"=1", envBackend+"="+string(b), envLink+"="+strconv.Itoa(link), os.Args[0])
+}
+
+// TestBPFRight: with CAP_BPF beside the two that everything needs, it is clsact, which finds
+// its filters again without any further right, and takes over what a crash left.
+func TestBPFRight(t *testing.T) {
+	netlab.Require(t)
+	h := hostWithLink(t)
+	link := index(t, h, "eth0")
+	kill(t, h, steer.Clsact, link)
+	attachForeign(t, h, link, "someone", false)
+	out := withRights(t, h, "+net_admin,+net_raw,+bpf", steer.Auto, link)
+	for _, want := range []string{"backend clsact\n", "tcx: needs CAP_SYS_ADMIN and CAP_NET_ADMIN ", "unseen [tcx]\n", "steering\n", "removed\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in:\n%s", want, out)
+		}
+	}
+	if d := dump(t, h); strings.Contains(d, "uvs_") {
+		t.Errorf("left:\n%s", d)
+	}
+}
+
 // TestFewRights: without the right to load programs, and so without that to look for those
 // of earlier runs, nft is chosen and told why. A Steerer works and goes all the same.
 func TestFewRights(t *testing.T) {
@@ -124,10 +150,9 @@ func TestFewRights(t *testing.T) {
 	h := hostWithLink(t)
 	index := index(t, h, "eth0")
 	for _, others := range []string{"[]", "[tcx]"} {
-		out := labtest.Run(t, h, "setpriv", "--bounding-set", "-all,+net_admin,+net_raw", "--inh-caps", "-all,+net_admin,+net_raw",
-			"env", envReport+"=1", envBackend+"="+string(steer.Auto), envLink+"="+strconv.Itoa(index), os.Args[0])
+		out := withRights(t, h, "+net_admin,+net_raw", steer.Auto, index)
 		for _, want := range []string{
-			"backend nft\n", "tcx: needs CAP_BPF ", "clsact: needs CAP_BPF ", "unseen " + others + "\n", "steering\n", "removed\n",
+			"backend nft\n", "tcx: needs CAP_SYS_ADMIN ", "clsact: needs CAP_BPF ", "unseen " + others + "\n", "steering\n", "removed\n",
 		} {
 			if !strings.Contains(out, want) {
 				t.Errorf("no %q in:\n%s", want, out)

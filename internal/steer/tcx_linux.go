@@ -11,31 +11,51 @@ import (
 )
 
 // tcx is the hook of Linux 6.6. The programs are attached by BPF_PROG_ATTACH without a link
-// and thus need no pin.
+// and thus need no pin. To find them again takes CAP_SYS_ADMIN, as the kernel shows the name
+// of a program of others to nobody else.
 type tcx struct{}
 
 // newTCX returns the backend.
 func newTCX() *programs { return &programs{hook: tcx{}} }
 
 // probe implements hook. It asks for what the hook and the program need.
-func (t tcx) probe() error {
-	_, err := link.QueryPrograms(link.QueryOptions{Target: loopbackIndex, Attach: ebpf.AttachTCXIngress})
+func (t tcx) probe() (err error) {
+	_, err = link.QueryPrograms(link.QueryOptions{Target: loopbackIndex, Attach: ebpf.AttachTCXIngress})
 	if t.missing(err) {
 		return fmt.Errorf("needs Linux 6.6 or newer with CONFIG_NET_XGRESS (running %s)", running())
 	}
 	if err == nil {
-		var prog *ebpf.Program
-		if prog, err = loadProgram(t.dialect(), probeRules()); err == nil {
-			return prog.Close()
-		}
+		err = t.findAgain()
 	}
-	return programError(err)
+	return programError(err, "CAP_SYS_ADMIN")
 }
 
-// programError says what an error in loading and attaching programs means.
-func programError(err error) error {
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("needs CAP_BPF (before Linux 5.8 CAP_SYS_ADMIN) and CAP_NET_ADMIN in the first user namespace: %w", unix.EPERM)
+// findAgain loads a program and looks it up as if it were an earlier run's.
+func (t tcx) findAgain() (err error) {
+	prog, err := loadProgram(t.dialect(), probeRules())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, prog.Close()) }()
+	id, err := programID(prog)
+	if err != nil {
+		return err
+	}
+	again, err := ebpf.NewProgramFromID(id)
+	if err != nil {
+		return err
+	}
+	return again.Close()
+}
+
+// programError says what an error in loading and attaching programs means, nil if there is
+// none. right is what they need beside CAP_NET_ADMIN.
+func programError(err error, right string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES):
+		return fmt.Errorf("needs %s and CAP_NET_ADMIN in the first user namespace: %w", right, unix.EPERM)
 	}
 	return fmt.Errorf("fails on Linux %s: %w", running(), err)
 }
