@@ -123,8 +123,6 @@ func TestBareRefuses(t *testing.T) {
 
 	startWeb(t, top.Servers[0])
 	d := startDirector(t, director, m.config(top), "--steer", "bare")
-	set("1")
-	labtest.Run(t, director, "ip", "address", "add", top.VIP4.String()+"/32", "dev", "eth1")
 	told := func(words string) {
 		t.Helper()
 		labtest.Eventually(t, 10*time.Second, func() error {
@@ -135,10 +133,13 @@ func TestBareRefuses(t *testing.T) {
 			return logged(d, words)
 		})
 	}
-	told("is on eth1, so that the kernel's stack answers")
-	labtest.Run(t, director, "ip", "address", "del", top.VIP4.String()+"/32", "dev", "eth1")
+	set("1")
 	told("net/ipv4/ip_forward is 1")
 	set("0")
+	told("")
+	labtest.Run(t, director, "ip", "address", "add", top.VIP4.String()+"/32", "dev", "eth1")
+	told("is on eth1, so that the kernel's stack answers")
+	labtest.Run(t, director, "ip", "address", "del", top.VIP4.String()+"/32", "dev", "eth1")
 	told("")
 	d.stop()
 }

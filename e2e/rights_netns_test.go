@@ -5,6 +5,7 @@ package e2e
 import (
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,7 +56,7 @@ func passedOver(t *testing.T, d *director, use string, want ...control.PassedOve
 // clsact. Status says why.
 func TestFewRights(t *testing.T) {
 	noProgram := []control.PassedOver{{Backend: "tcx", Reason: "needs CAP_SYS_ADMIN "}, {Backend: "clsact", Reason: "needs CAP_BPF "}}
-	noNFT := append(noProgram[:2:2], control.PassedOver{Backend: "nft", Reason: "operation not permitted"})
+	noNFT := slices.Concat(noProgram, []control.PassedOver{{Backend: "nft", Reason: "operation not permitted"}})
 	for _, tc := range []struct {
 		name, use string
 		by        func(command ...string) []string
@@ -68,7 +69,7 @@ func TestFewRights(t *testing.T) {
 		{name: "nft denied", use: "iptables", want: noNFT, by: func(command ...string) []string {
 			return denied("netfilter", fewRights(command...)...)
 		}},
-		{name: "nft denied, no iptables", use: "bare", want: append(noNFT[:3:3], control.PassedOver{Backend: "iptables", Reason: "needs the programs"}),
+		{name: "nft denied, no iptables", use: "bare", want: slices.Concat(noNFT, []control.PassedOver{{Backend: "iptables", Reason: "needs the programs"}}),
 			by: func(command ...string) []string { return denied("netfilter", fewRights(command...)...) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -40,7 +40,7 @@ func Packages() []Package {
 		{"forwarding/porttest", "port in memory, for tests", []string{"forwarding", "internal/wire"}},
 		{"forwarding/sched", "schedulers", nil},
 		{"health", "checkers, thresholds and the set that runs them", []string{"internal/mono"}},
-		{"internal/announce", "gratuitous ARP and unsolicited NA", []string{"internal/wire"}},
+		{"internal/announce", "ARP and ND: probes, announcements, answers for what the kernel lacks", []string{"internal/wire"}},
 		{"internal/archtest", "this table", nil},
 		{"internal/command", "runs the programs that a configuration names", nil},
 		{"internal/daemon", "composition: the only one that knows several engines", []string{

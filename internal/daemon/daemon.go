@@ -14,9 +14,9 @@
 //
 // Run owns all of them and waits for each: the engine's workers, the network watcher, the
 // reconciler (it alone changes steering, ports and routes once the director runs), the
-// keeper of the addresses, the health checks, whose events change the service table, the
-// neighbour keeper, the preflight and the watch for own connections, which look and change
-// nothing, and the control API.
+// keeper of the addresses, those who answer for them where steering is bare, the health
+// checks, whose events change the service table, the neighbour keeper, the preflight and
+// the watch for own connections, which look and change nothing, and the control API.
 package daemon
 
 import (

@@ -59,7 +59,7 @@ type Frame struct {
 //
 // The nft backend differs in two cases that no sender has a use for, because the kernel
 // walks the extension headers there: it knows no bound, and of two fragment headers
-// it respects the first.
+// it respects the first. For those of iptables, see there.
 //
 // Drops does not change the frame and is safe for use by many goroutines.
 func (r Rules) Drops(f Frame) bool {
