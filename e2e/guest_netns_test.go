@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"uvs/control"
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
 )
@@ -113,5 +114,53 @@ func TestGuestTopologies(t *testing.T) {
 				d.stop()
 			})
 		}
+	}
+}
+
+// TestGuestSteering: a kernel before 6.6 has no tcx, and clsact takes its place; what steers
+// works, survives a crash and goes.
+func TestGuestSteering(t *testing.T) {
+	modprobe(t, "sch_ingress", "cls_bpf", "nf_tables", "nft_compat", "xt_pkttype", "xt_tcpudp")
+	m := modes()[0]
+	for _, backend := range []string{"auto", "nft", "iptables"} {
+		t.Run(backend, func(t *testing.T) {
+			top := m.site(t, netlab.Plan{Servers: 2, NoVIP: true, Forward: true})
+			host := top.Directors[0]
+			for _, h := range top.Servers {
+				startWeb(t, h)
+			}
+			filters := func() string {
+				return labtest.Run(t, host, "tc", "qdisc") + labtest.Run(t, host, "nft", "list", "ruleset") +
+					labtest.Run(t, host, "tc", "filter", "show", "dev", "eth0", "ingress") + labtest.Run(t, host, "tc", "filter", "show", "dev", "eth1", "ingress")
+			}
+			before := filters()
+			start := func() *director { return startDirector(t, host, m.config(top), "--steer", backend, "--workers", "2") }
+			d := start()
+			if backend == "auto" {
+				passedOver(t, d, "clsact", control.PassedOver{Backend: "tcx", Reason: "needs Linux 6.6 or newer"})
+			}
+			w := startWires(t, top)
+			use := func() {
+				for range 4 {
+					for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+						if got := curl(t, top.Clients[0], url(vip, 80, "/")); !strings.HasPrefix(got, "server") {
+							t.Errorf("%s answers %q", vip, got)
+						}
+					}
+				}
+			}
+			use()
+			w.check(16)
+			d.kill()
+			for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+				wantSilentPort(t, top, vip, 80, "without a director")
+			}
+			d = start()
+			use()
+			d.stop()
+			if after := filters(); after != before {
+				t.Errorf("filters before:\n%s\nafter SIGTERM:\n%s", before, after)
+			}
+		})
 	}
 }

@@ -92,6 +92,9 @@ func TestFewRights(t *testing.T) {
 			before := dump(t, director)
 			d := launchBy(t, director, tc.by, modes()[0].config(top), "--workers", "2")
 			passedOver(t, d, tc.use, tc.want...)
+			if err := logged(d, "steering is bare: nothing in the kernel"); (err == nil) != (tc.use == "bare") {
+				t.Errorf("steering by %s: %v", tc.use, err)
+			}
 			w := startWires(t, top)
 			for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
 				for range 4 {
