@@ -50,7 +50,6 @@ func Packages() []Package {
 		{"internal/fifo", "named pipes that tell of changes, and their readers", []string{"internal/command"}},
 		{"internal/hostconf", "keepalived.conf as this machine sees it", []string{"config", "internal/hostnet"}},
 		{"internal/hostnet", "the host's network as snapshots, and what is changed in it", []string{"internal/mono"}},
-		{"internal/hostnet", "links, addresses, neighbours and routes as snapshots", []string{"internal/mono"}},
 		{"internal/mail", "mail that tells of changes", nil},
 		{"internal/mono", "monotonic time in eight bytes", nil},
 		{"internal/netlab", "sites of network namespaces", nil},
