@@ -48,7 +48,7 @@ func (d *director) keepInLine(ctx context.Context) error {
 		case <-d.moved:
 		case <-retry.C:
 			d.letGo()
-			if d.addresses.bare {
+			if d.holdings.bare {
 				d.fallBehind() // sysctls tell nobody when they change
 			}
 			if !d.behind() {
