@@ -46,6 +46,8 @@ func Packages() []Package {
 		{"internal/daemon", "composition: the only one that knows several engines", []string{
 			"config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
 			"internal/announce", "internal/hostconf", "internal/hostnet", "internal/mono", "internal/ownwatch", "internal/preflight", "internal/steer", "internal/table", "internal/wire", "vrrp", "vrrp/router"}},
+			"internal/announce", "internal/hostconf", "internal/hostnet", "internal/mono", "internal/ownwatch", "internal/preflight", "internal/steer", "internal/table", "internal/wire",
+			"vrrp", "vrrp/router"}},
 		{"internal/demo", "a site at work, told and judged", []string{"control", "internal/netlab"}},
 		{"internal/fifo", "named pipes that tell of changes, and their readers", []string{"internal/command"}},
 		{"internal/hostconf", "keepalived.conf as this machine sees it", []string{"config", "internal/hostnet"}},

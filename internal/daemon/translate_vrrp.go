@@ -27,6 +27,7 @@ func translateVRRP(c *config.Config) (spec vrrp.Spec, ends []router.Endpoint, no
 		case i.MAC != nil || i.IPVLAN != nil:
 			notes = append(notes, withoutDevice(i))
 		}
+		notes = append(notes, unspokenBFD(i.Pos, "vrrp_instance "+i.Name, &i.Track)...)
 		spec.Instances = append(spec.Instances, translateInstance(c, i))
 		ends = append(ends, translateEndpoint(i))
 	}
@@ -37,6 +38,7 @@ func translateVRRP(c *config.Config) (spec vrrp.Spec, ends []router.Endpoint, no
 				notes = append(notes, fmt.Sprintf("%s: note: vrrp_sync_group %s is run without vrrp_instance %s", g.Pos, g.Name, m))
 			}
 		}
+		notes = append(notes, unspokenBFD(g.Pos, "vrrp_sync_group "+g.Name, &g.Track)...)
 		members := slices.DeleteFunc(slices.Clone(g.Members), func(m string) bool { return left[m] })
 		if len(members) > 0 {
 			spec.Groups = append(spec.Groups, vrrp.Group{Name: g.Name, Members: members, Track: translateTrack(&g.Track)})
@@ -52,6 +54,14 @@ func withoutDevice(i *config.Instance) string {
 		word = "use_ipvlan"
 	}
 	return fmt.Sprintf("%s: note: vrrp_instance %s runs on %s itself: %s is not served yet", i.Pos, i.Name, i.Interface, word)
+}
+
+// unspokenBFD names what of an instance or a group nobody will ever tell of.
+func unspokenBFD(pos config.Pos, owner string, t *config.Track) (notes []string) {
+	for _, f := range t.BFDs {
+		notes = append(notes, fmt.Sprintf("%s: note: %s follows bfd_instance %s, and no BFD is spoken yet", pos, owner, f.Name))
+	}
+	return notes
 }
 
 func translateInstance(c *config.Config, i *config.Instance) vrrp.Instance {
