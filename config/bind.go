@@ -47,8 +47,7 @@ func Bind(f *File, host Host) (*Config, Diagnostics) {
 	b.globals(f)
 	b.each("", f.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.canonical() {
-		case "global_defs":
-			b.globalDefs(s)
+		case "global_defs": // globals
 		case "virtual_server":
 			b.virtualServer(s, vs)
 		case "virtual_server_group":
@@ -300,13 +299,16 @@ func also(places []Pos) string {
 	return " (also " + strings.Join(at, ", ") + ")"
 }
 
-// globals looks ahead for the words of global_defs that change how the rest is checked.
+// globals binds global_defs, which counts for all of the file wherever it stands: first the words that change how
+// others are checked.
 func (b *binder) globals(f *File) {
 	b.defaults = standardDefaults()
+	var blocks []*Statement
 	for _, s := range f.Statements {
-		if s.Keyword != "global_defs" || s.Block == nil {
+		if s.Keyword != "global_defs" || s.Block == nil || s.Broken {
 			continue
 		}
+		blocks = append(blocks, s)
 		for _, g := range s.Block.Statements {
 			b.scriptGlobals(g)
 			switch g.Keyword {
@@ -321,4 +323,8 @@ func (b *binder) globals(f *File) {
 			}
 		}
 	}
+	for _, s := range blocks {
+		b.globalDefs(s)
+	}
+	b.finishGlobals()
 }

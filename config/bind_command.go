@@ -7,19 +7,18 @@ func (b *binder) command(s *Statement) *Command {
 	if c == nil {
 		return nil
 	}
-	c.User = b.scriptUser
-	user := ""
+	user, group := "", ""
 	if len(s.Args) > 1 {
 		user = s.Args[1].Text
-		c.User = user
+	}
+	if len(s.Args) > 2 {
+		group = s.Args[2].Text
 	}
 	if !b.runnable(s, user) {
 		b.scripts = b.scripts[:len(b.scripts)-1]
 		return nil
 	}
-	if len(s.Args) > 2 {
-		c.Group = s.Args[2].Text
-	}
+	c.User, c.Group = b.runBy(user, group)
 	const most = 3
 	if len(s.Args) > most {
 		b.diags.errorf(s.Args[most].Pos, s.Args[most].Text,

@@ -39,14 +39,8 @@ func (b *binder) globalDefs(s *Statement) {
 			b.umask(s)
 		case "include_check":
 			b.includeCheck(s)
-		case "vrrp_garp_extra_if":
-			b.defaultExtraGARP(s)
-		case "vrrp_garp_interval", "vrrp_gna_interval":
-			if vs[0].time == 0 {
-				b.diags.warnf(s.Args[0].Pos, s.Args[0].Text, "%s is 0 if nothing is said; keepalived 2.2.7 does not take the 0", s.Keyword)
-			}
 		default:
-			if !b.mailWord(&g.Mail, k, s, vs) {
+			if !b.mailWord(&g.Mail, k, s, vs) && !b.notifyGlobal(k, s, vs) && !b.vrrpWord(k, s, vs) {
 				panic(unbound("global_defs", k))
 			}
 		}
@@ -217,24 +211,13 @@ func (b *binder) syncOption(d *SyncDaemon, s *Statement, name, w Word) {
 	}
 }
 
-// wholeScript binds startup_script and shutdown_script, of which the first counts.
+// wholeScript binds startup_script and the like, of which the first counts.
 func (b *binder) wholeScript(to **Command, s *Statement) {
 	if *to != nil {
 		b.diags.errorf(s.Pos, s.Keyword, "there is %s already; this one is ignored", s.Keyword)
 		return
 	}
 	*to = b.command(s)
-}
-
-// defaultExtraGARP checks vrrp_garp_extra_if [all] SECONDS.
-func (b *binder) defaultExtraGARP(s *Statement) {
-	args := s.Args
-	if args[0].Text == "all" {
-		args = args[1:]
-	}
-	for _, w := range args {
-		b.option(s, Word{Text: "interval"}, w, 1, 24*60*60)
-	}
 }
 
 // umask checks umask NUMBER or BIT[|BIT…]. Only keepalived's own files would have it.

@@ -253,7 +253,7 @@ func (b *binder) miscWords(d *checkDraft) ownWords {
 		default:
 			return false
 		}
-		c.Command.User, c.Command.Group = user, group
+		c.Command.User, c.Command.Group = b.runBy(user, group)
 		d.check = c
 		return true
 	}

@@ -23,9 +23,10 @@ type scriptUse struct {
 
 // scriptBinder is what a binder knows of the programs that a configuration runs.
 type scriptBinder struct {
-	security   bool   // enable_script_security
-	scriptUser string // script_user
-	scripts    []scriptUse
+	security bool // enable_script_security
+	// scriptUser and scriptGroup are those of script_user.
+	scriptUser, scriptGroup string
+	scripts                 []scriptUse
 }
 
 // Programs returns the files that the commands of a configuration begin with, as they are written there, each once: what
@@ -82,7 +83,10 @@ func (b *binder) scriptGlobals(g *Statement) {
 			b.diags.errorf(g.Args[1].Pos, g.Args[1].Text, "script_user names the group %s, which does not exist on this host; it is ignored", g.Args[1].Text)
 			return
 		}
-		b.scriptUser = w.Text
+		b.scriptUser, b.scriptGroup = w.Text, ""
+		if len(g.Args) > 1 {
+			b.scriptGroup = g.Args[1].Text
+		}
 	}
 }
 
@@ -108,6 +112,14 @@ func (b *binder) account(s *Statement, what string) bool {
 		return true
 	}
 	return false
+}
+
+// runBy is the account that runs a program whose own words name user and group: that of script_user if they name none.
+func (b *binder) runBy(user, group string) (string, string) {
+	if user == "" {
+		return b.scriptUser, b.scriptGroup
+	}
+	return user, group
 }
 
 // runnable reports whether somebody can run the command of a statement. user is whom the statement names.

@@ -65,7 +65,7 @@ func (b *binder) scriptBlock(s *Statement, vs values) {
 		return
 	}
 	c.Command = *command
-	c.Command.User, c.Command.Group = user, group
+	c.Command.User, c.Command.Group = b.runBy(user, group)
 	if b.defineTrackable(b.trackedScripts, s, c.Name, trackable{s.Pos, c.Weight, c.Reverse}) {
 		b.config.Scripts = append(b.config.Scripts, c)
 	}

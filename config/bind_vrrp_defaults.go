@@ -26,7 +26,9 @@ type vrrpDefaults struct {
 
 // vrrpBinder is what a binder remembers of the blocks of VRRP, tracking and routing.
 type vrrpBinder struct {
-	defaults    vrrpDefaults
+	defaults vrrpDefaults
+	alerts   alertDefaults
+	announceDefaults
 	blocks      map[string]map[string]Pos // all blocks with a name: keyword → name → first place
 	instances   map[string]Pos
 	drafts      []*instanceDraft

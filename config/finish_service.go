@@ -215,7 +215,7 @@ func (b *binder) expand(d *serviceDraft, g *vsGroup, taken map[serviceKey]Pos) {
 		Method: max(d.delivery.method, NAT), Tunnel: d.delivery.modelTunnel(),
 		Quorum: d.quorum, Hysteresis: d.hysteresis, QuorumUp: d.quorumUp, QuorumDown: d.quorumDown,
 		Alpha: first(false, d.alpha), Omega: d.omega, HASuspend: d.haSuspend != nil,
-		Mail: first(false, d.mail),
+		Mail: first(false, d.mail, b.alerts.checker, b.alerts.all),
 	}
 	servers := make(map[uint16][]RealServer) // by the port of the service
 	for _, t := range targets(d, g) {
@@ -299,7 +299,7 @@ func (b *binder) serversOf(d *serviceDraft, port uint16) (out []RealServer) {
 			Pos: r.statement.Pos, Addr: addr, Method: r.delivery.method, Tunnel: r.delivery.modelTunnel(),
 			Weight: first(d.weight, r.weight), UpperThreshold: r.upper, LowerThreshold: r.lower,
 			InhibitOnFailure: first(d.inhibit, r.inhibit), Alpha: first(false, r.alpha, d.alpha),
-			NotifyUp: r.up, NotifyDown: r.down, Mail: first(true, r.mail), Checkers: r.model,
+			NotifyUp: r.up, NotifyDown: r.down, Mail: first(true, r.mail, b.alerts.checker, b.alerts.all), Checkers: r.model,
 		})
 	}
 	return out

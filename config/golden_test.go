@@ -137,6 +137,28 @@ func describeGlobal(b *strings.Builder, g *config.Global) {
 	if c := g.Shutdown; c != nil {
 		fmt.Fprintf(b, "shutdown %q within %s\n", c.Args, g.ShutdownTimeout)
 	}
+	for _, f := range []struct {
+		of string
+		config.FIFO
+	}{{"everything", g.FIFO}, {"VRRP", g.VRRPFIFO}, {"servers", g.ServerFIFO}} {
+		if f.Path == "" && f.Script == nil {
+			continue
+		}
+		fmt.Fprintf(b, "fifo of %s line %d: %s", f.of, f.Pos.Line, f.Path)
+		item(b, "by", f.User, f.User != "")
+		item(b, "of", f.Group, f.Group != "")
+		describeCommand(b, "script", f.Script)
+		b.WriteString("\n")
+	}
+	if s := g.Scripts; s != (config.Scripts{}) {
+		fmt.Fprintf(b, "scripts secure %t, by %q of %q\n", s.Secure, s.User, s.Group)
+	}
+	if v := g.VRRP; v != (config.VRRP{MACPrefix: "vrrp", AddressMACPrefix: "vrrp"}) {
+		fmt.Fprintf(b, "vrrp %+v\n", v)
+	}
+	if g.NotifyInitial {
+		b.WriteString("notify initial\n")
+	}
 	if g.LogAllFailures {
 		b.WriteString("log all failures\n")
 	}

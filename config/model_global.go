@@ -20,6 +20,14 @@ type Global struct {
 	Startup, Shutdown *Command
 	// StartupTimeout and ShutdownTimeout bound that: 1 s to 1000 s, 10 s by default.
 	StartupTimeout, ShutdownTimeout time.Duration
+	// FIFO is told of everything, VRRPFIFO of instances and groups, ServerFIFO of services and servers.
+	FIFO, VRRPFIFO, ServerFIFO FIFO
+	// NotifyInitial runs notify_up and quorum_up at start, too (rs_init_notifies).
+	NotifyInitial bool
+	// Scripts are the rules for all programs that are run.
+	Scripts Scripts
+	// VRRP concerns all instances together.
+	VRRP VRRP
 	// LogAllFailures logs each failed probe, not only the last of a row.
 	LogAllFailures bool
 }
@@ -55,4 +63,44 @@ type SyncDaemon struct {
 	MaxLen, Port uint16
 	TTL          uint8
 	Group        netip.Addr // the zero Addr where nothing is said
+}
+
+// A FIFO is a named pipe that changes are written to. It is made if it is not there.
+type FIFO struct {
+	Pos  Pos
+	Path string // "" for none; then Script is not run
+	// User and Group own it, "" for those of script_user, else root's.
+	User, Group string
+	// Script is started as its reader, with Path as a further argument; nil for none.
+	Script *Command
+}
+
+// Scripts are the rules for all programs that a configuration runs.
+type Scripts struct {
+	// Secure refuses a program that others than root may change (enable_script_security).
+	Secure bool
+	// User and Group are those of script_user, "" where it does not name them: then keepalived_script if there is such
+	// a user, else root.
+	User, Group string
+}
+
+// A VRRP is what global_defs says about all VRRP instances together. What an instance inherits is resolved there.
+type VRRP struct {
+	// StartupDelay puts off all takeovers after the start, 1 ms to 4294.967295 s, 0 for none. DelayAfterBoot begins VRRP
+	// when the machine has been up for so long.
+	StartupDelay, DelayAfterBoot time.Duration
+	// GARPInterval and GNAInterval are the time between two gratuitous ARP and two neighbour adverts of an interface
+	// that no GARPGroup says more of, 0 for none.
+	GARPInterval, GNAInterval time.Duration
+	// MACPrefix begins the names of virtual MAC devices of instances, AddressMACPrefix those of addresses with a device
+	// of their own. Neither is "".
+	MACPrefix, AddressMACPrefix string
+	// DynamicInterfaces lets interfaces come later; with InterfacesMayChange they may come again as another type.
+	DynamicInterfaces, InterfacesMayChange bool
+	// RealtimePriority is 1 to 99 under SCHED_RR, 0 for none; Nice is -20 to 19.
+	RealtimePriority, Nice int
+	// LogUnknownVRIDs logs adverts for VRIDs that no instance of the interface has.
+	LogUnknownVRIDs bool
+	// StatesOnReload writes the states of all instances to the FIFOs on a reload.
+	StatesOnReload bool
 }

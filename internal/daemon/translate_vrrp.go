@@ -16,6 +16,7 @@ import (
 // instance that would run otherwise than it is written is named in notes, a line each; one
 // that would be less safe for it is left out. It is pure.
 func translateVRRP(c *config.Config) (spec vrrp.Spec, ends []router.Endpoint, notes []string) {
+	spec.StartupDelay = c.Global.VRRP.StartupDelay
 	left := make(map[string]bool)
 	for n := range c.Instances {
 		i := &c.Instances[n]
