@@ -243,8 +243,8 @@ func TestReload(t *testing.T) {
 	// A file with errors.
 	before := d.uvs("ipvsadm", "-S", "-n")
 	reload(strings.Replace(config("lc", 4), "lb_kind NAT", "lb_kind MAGIC", 1))
-	waitLog(t, d, "reload: nothing changed: 1 error in "+file+" (first: line 11: ")
-	if out, err := d.tryUVS("reload"); err == nil || !strings.Contains(out, "line 11") {
+	waitLog(t, d, "reload: nothing changed: 1 error in "+file+" (first: line 14: ")
+	if out, err := d.tryUVS("reload"); err == nil || !strings.Contains(out, "line 14") {
 		t.Errorf("uvs reload with a bad file: %v\n%s", err, out)
 	}
 	if after := d.uvs("ipvsadm", "-S", "-n"); after != before {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -32,20 +33,21 @@ func TestTopologies(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		onTop string // the device that has the virtual addresses
+		base  string // the device of VRRP, if it is another: one with an address
 		setUp func(t *testing.T, director *netlab.Host)
 	}{
-		{"bridge", "br0", func(t *testing.T, h *netlab.Host) {
+		{"bridge", "br0", "", func(t *testing.T, h *netlab.Host) {
 			labtest.Run(t, h, "ip", "link", "add", "br0", "type", "bridge")
 			labtest.Run(t, h, "ip", "link", "set", "br0", "up")
 			labtest.Run(t, h, "ip", "link", "set", "eth0", "master", "br0")
 			moveAddresses(t, h, "eth0", "br0")
 		}},
-		{"macvlan", "mv0", func(t *testing.T, h *netlab.Host) {
+		{"macvlan", "mv0", "", func(t *testing.T, h *netlab.Host) {
 			labtest.Run(t, h, "ip", "link", "add", "mv0", "link", "eth0", "type", "macvlan", "mode", "bridge")
 			labtest.Run(t, h, "ip", "link", "set", "mv0", "up")
 			moveAddresses(t, h, "eth0", "mv0")
 		}},
-		{"macvlan beside its parent", "mv0", func(t *testing.T, h *netlab.Host) {
+		{"macvlan beside its parent", "mv0", "eth0", func(t *testing.T, h *netlab.Host) {
 			labtest.Run(t, h, "ip", "link", "add", "mv0", "link", "eth0", "type", "macvlan", "mode", "bridge")
 			labtest.Run(t, h, "ip", "link", "set", "mv0", "up")
 		}},
@@ -57,7 +59,10 @@ func TestTopologies(t *testing.T) {
 				for _, h := range top.Servers {
 					startWeb(t, h)
 				}
-				config := strings.Replace(m.config(top), "interface eth0", "interface "+tc.onTop, 1)
+				config := strings.Replace(m.config(top), "interface eth0", "interface "+cmp.Or(tc.base, tc.onTop), 1)
+				for _, vip := range []string{top.VIP4.String() + "/24", top.VIP6.String() + "/64"} {
+					config = strings.Replace(config, vip, vip+" dev "+tc.onTop, 1)
+				}
 				d := startDirector(t, top.Directors[0], config, "--workers", "2")
 				forwardedOnce(t, top, top.Clients[0])
 				d.stop()

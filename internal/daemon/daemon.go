@@ -83,6 +83,10 @@ type director struct {
 	actor     *hostnet.Actor
 	holdings  *holdings
 	floating  *redundancy
+	programs  *programs
+	fitness   *fitness
+	herald    *herald
+	macs      *virtualMACs
 	host      hostFindings
 	own       *ownConnections
 	answers   chan struct{} // holds one: what is answered for may have changed
@@ -209,9 +213,19 @@ func (d *director) open(undo *undoList) error {
 	if err := d.holdings.recall(); err != nil {
 		return err
 	}
+	d.macs = newVirtualMACs(d.log, d.actor, runDir(d.opts.RunDir))
+	if err := d.macs.recall(); err != nil {
+		return err
+	}
+	d.programs = newPrograms()
+	d.programs.configure(d.plan.scripts)
+	d.herald = newHerald(d.log, d.programs)
+	d.herald.apply(d.plan.herald)
 	if d.floating, err = newRedundancy(d, d.plan.vrrp); err != nil {
 		return err
 	}
+	d.fitness = newFitness(d.log, d.programs, d.floating.router.Tell)
+	d.fitness.apply(d.plan.fitness)
 	d.steer, err = steer.Open(steer.Backend(d.opts.Steer))
 	if err != nil {
 		return err
@@ -301,12 +315,18 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	if d.holdings.bare {
 		undo.start(fail, "answers", d.answer)
 	}
+	undo.add(d.macs.remove)
+	d.macs.apply(d.network.Snapshot(), d.plan.devices)
+	undo.start(fail, "virtual MACs", func(ctx context.Context) error { return d.macs.keep(ctx, d.network.Snapshot) })
 	undo.add(func() error { return d.holdings.remove(d.network.Snapshot()) })
 	d.holdings.take(d.network.Snapshot(), "")
 	undo.start(fail, "addresses", func(ctx context.Context) error {
 		return d.holdings.keep(ctx, d.network.Snapshot, d.floating.tellAgain)
 	})
+	undo.start(fail, "programs", d.programs.runner.Run)
+	undo.start(fail, "notifications", d.herald.run)
 	undo.start(fail, "VRRP", d.floating.run)
+	undo.start(fail, "tracking", d.fitness.run)
 	d.floating.start(ctx, d.network.Snapshot())
 	undo.add(func() error { d.floating.stop(); return nil })
 	d.health.Apply(d.plan.checks())
@@ -322,6 +342,7 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 // follow lets all know that the network is another.
 func (d *director) follow(s *hostnet.Snapshot) {
 	d.floating.follow(s)
+	d.macs.look()
 	d.look()
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"net/netip"
 	"time"
+	"uvs/config"
 
 	"uvs/conntrack"
 	"uvs/health"
@@ -16,6 +17,10 @@ type plan struct {
 	checked  []checked
 	holdings holdingPlan
 	vrrp     vrrpPlan
+	devices  []config.Instance // that may have devices and settings of their own
+	fitness  fitnessPlan
+	herald   heraldPlan
+	scripts  config.Scripts
 	timeouts timeouts
 	notes    []string // what is in the configuration and is not run, a line each
 }

@@ -31,6 +31,7 @@ type vrrpPlan struct {
 type vrrpInstance struct {
 	name      string
 	device    string // of its adverts; "" for none
+	sender    string // that adverts leave by: device, or that of the virtual MAC
 	source    netip.Addr
 	ipv6      bool
 	unicast   bool
@@ -56,9 +57,13 @@ type redundancy struct {
 // planVRRP is what of a configuration concerns VRRP. It is pure.
 func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
 	p.spec, p.ends, notes = translateVRRP(c)
+	p.pace = announce.Pace{GARP: c.Global.VRRP.GARPInterval, NA: c.Global.VRRP.GNAInterval}
 	for n := range c.Instances {
 		i := &c.Instances[n]
-		x := vrrpInstance{name: i.Name, device: i.Interface, source: i.Send.Source, ipv6: i.IPv6, unicast: i.Send.Unicast()}
+		x := vrrpInstance{name: i.Name, device: i.Interface, sender: i.Interface, source: i.Send.Source, ipv6: i.IPv6, unicast: i.Send.Unicast()}
+		if name := deviceName(i); name != "" && !i.Send.FromBase {
+			x.sender = name
+		}
 		for _, a := range slices.Concat(i.Addresses, i.Excluded) {
 			x.addresses = append(x.addresses, a.Prefix.Addr())
 		}
@@ -153,6 +158,11 @@ func (x *vrrpInstance) place(s *hostnet.Snapshot) router.Place {
 		p.Listen = router.Device{Index: link.Index, Name: link.Name}
 		p.Send = p.Listen
 	}
+	if sender, there := s.LinkByName(x.sender); there && x.sender != x.device {
+		p.Send = router.Device{Index: sender.Index, Name: sender.Name}
+	} else if !there {
+		ok = ok && x.sender == x.device
+	}
 	switch {
 	case x.device != "" && !ok:
 	case x.source.IsValid():
@@ -199,10 +209,11 @@ func (r *redundancy) doOne(e vrrp.Effect) {
 	case vrrp.Changed:
 		r.changed(e)
 	case vrrp.GroupChanged:
-		r.log.Debug(fmt.Sprintf("VRRP_Group(%s) is %s", e.Group, e.To))
+		r.log.Info(fmt.Sprintf("VRRP_Group(%s) is %s", e.Group, e.To))
 	case vrrp.Log:
 		r.log.Log(context.Background(), levelOfVRRP(e.Level), e.Text)
 	}
+	r.d.herald.tell(e)
 }
 
 func levelOfVRRP(l vrrp.Level) slog.Level {

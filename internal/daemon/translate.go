@@ -20,6 +20,10 @@ func translate(c *config.Config) plan {
 	p.timeouts = timeouts{tcp: c.Global.Timeouts.TCP, tcpFin: c.Global.Timeouts.TCPFin, udp: c.Global.Timeouts.UDP}
 	p.holdings = translateHoldings(c)
 	p.vrrp, p.notes = planVRRP(c)
+	p.devices = c.Instances
+	p.fitness = planFitness(c, &p.vrrp.spec)
+	p.herald = planHerald(c)
+	p.scripts = c.Global.Scripts
 	seen := make(map[health.Key]bool)
 	for _, v := range c.VirtualServers {
 		f := translateService(v)
@@ -57,10 +61,21 @@ func translateHoldings(c *config.Config) (p holdingPlan) {
 	add("", c.Static.Addresses, c.Static.Routes, c.Static.Rules)
 	for n := range c.Instances {
 		i := &c.Instances[n]
-		add(i.Name, i.Addresses, i.Routes, i.Rules)
-		add(i.Name, i.Excluded, nil, nil)
+		add(i.Name, onOwnDevice(i, i.Addresses), i.Routes, i.Rules)
+		add(i.Name, onOwnDevice(i, i.Excluded), nil, nil)
 	}
 	return p
+}
+
+// onOwnDevice puts addresses onto the device with the virtual MAC of their instance.
+func onOwnDevice(i *config.Instance, list []config.Address) []config.Address {
+	list = slices.Clone(list)
+	for n := range list {
+		if list[n].MAC == config.InstanceMAC && i.MAC != nil {
+			list[n].Device = i.MAC.Name
+		}
+	}
+	return list
 }
 
 // unservedNotes names the services and servers that are listed and get no packets.

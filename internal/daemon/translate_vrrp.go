@@ -25,10 +25,9 @@ func translateVRRP(c *config.Config) (spec vrrp.Spec, ends []router.Endpoint, no
 			left[i.Name] = true
 			notes = append(notes, fmt.Sprintf("%s: note: vrrp_instance %s is not run: auth_hmac is not served yet", i.Pos, i.Name))
 			continue
-		case i.MAC != nil || i.IPVLAN != nil:
-			notes = append(notes, withoutDevice(i))
+		case i.MACForOthers:
+			notes = append(notes, fmt.Sprintf("%s: note: vrrp_instance %s has its addresses on other interfaces without a virtual MAC: use_vmac_addr is not served yet", i.Pos, i.Name))
 		}
-		notes = append(notes, unspokenBFD(i.Pos, "vrrp_instance "+i.Name, &i.Track)...)
 		spec.Instances = append(spec.Instances, translateInstance(c, i))
 		ends = append(ends, translateEndpoint(i))
 	}
@@ -39,30 +38,12 @@ func translateVRRP(c *config.Config) (spec vrrp.Spec, ends []router.Endpoint, no
 				notes = append(notes, fmt.Sprintf("%s: note: vrrp_sync_group %s is run without vrrp_instance %s", g.Pos, g.Name, m))
 			}
 		}
-		notes = append(notes, unspokenBFD(g.Pos, "vrrp_sync_group "+g.Name, &g.Track)...)
 		members := slices.DeleteFunc(slices.Clone(g.Members), func(m string) bool { return left[m] })
 		if len(members) > 0 {
 			spec.Groups = append(spec.Groups, vrrp.Group{Name: g.Name, Members: members, Track: translateTrack(&g.Track)})
 		}
 	}
 	return spec, ends, notes
-}
-
-// withoutDevice says that an instance has no device of its own.
-func withoutDevice(i *config.Instance) string {
-	word := "use_vmac"
-	if i.IPVLAN != nil {
-		word = "use_ipvlan"
-	}
-	return fmt.Sprintf("%s: note: vrrp_instance %s runs on %s itself: %s is not served yet", i.Pos, i.Name, i.Interface, word)
-}
-
-// unspokenBFD names what of an instance or a group nobody will ever tell of.
-func unspokenBFD(pos config.Pos, owner string, t *config.Track) (notes []string) {
-	for _, f := range t.BFDs {
-		notes = append(notes, fmt.Sprintf("%s: note: %s follows bfd_instance %s, and no BFD is spoken yet", pos, owner, f.Name))
-	}
-	return notes
 }
 
 func translateInstance(c *config.Config, i *config.Instance) vrrp.Instance {

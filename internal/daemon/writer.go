@@ -196,6 +196,10 @@ func (d *director) Reload(ctx context.Context) (control.Reloaded, error) {
 		}
 	}
 	d.holdings.take(s, "")
+	d.programs.configure(next.scripts)
+	d.herald.apply(next.herald)
+	d.macs.apply(s, next.devices)
+	d.fitness.apply(next.fitness)
 	d.floating.reload(ctx, next.vrrp, d.network.Snapshot())
 	d.health.Apply(next.checks())
 	for _, c := range changes {

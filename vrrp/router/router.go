@@ -90,11 +90,13 @@ func (r *Router) Close() error { return r.loop.close() }
 func (r *Router) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { r.hands.run(r.act) })
-	wg.Go(func() { r.jobs.run(func(jobs []func()) {
+	wg.Go(func() {
+		r.jobs.run(func(jobs []func()) {
 			for _, job := range jobs {
 				job()
 			}
-		}) })
+		})
+	})
 	err := r.loop.run(ctx)
 	r.jobs.close()
 	r.hands.close()

@@ -1,0 +1,218 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+	"slices"
+	"sync"
+
+	"uvs/bfd"
+	"uvs/bfd/session"
+	"uvs/config"
+	"uvs/internal/track"
+	"uvs/vrrp"
+)
+
+// A fitnessPlan is what decides about the fitness of this director beside its network.
+type fitnessPlan struct {
+	scripts   []config.VRRPScript // those that an instance or a group follows
+	files     []config.TrackFile
+	processes []config.TrackProcess
+	bfds      []config.BFD // that tell VRRP
+}
+
+// planFitness is what of a configuration is followed by anybody. It is pure.
+func planFitness(c *config.Config, spec *vrrp.Spec) (p fitnessPlan) {
+	followed := make(map[vrrp.Object]bool)
+	follow := func(list []vrrp.Tracked) {
+		for _, t := range list {
+			followed[t.Object] = true
+		}
+	}
+	for _, i := range spec.Instances {
+		follow(i.Track)
+	}
+	for _, g := range spec.Groups {
+		follow(g.Track)
+	}
+	is := func(kind vrrp.Kind, name string) bool { return followed[vrrp.Object{Kind: kind, Name: name}] }
+	for _, x := range c.Scripts {
+		if is(vrrp.KindScript, x.Name) {
+			p.scripts = append(p.scripts, x)
+		}
+	}
+	for _, x := range c.TrackFiles {
+		if is(vrrp.KindFile, x.Name) {
+			p.files = append(p.files, x)
+		}
+	}
+	for _, x := range c.TrackProcesses {
+		if is(vrrp.KindProcess, x.Name) {
+			p.processes = append(p.processes, x)
+		}
+	}
+	for _, x := range c.BFDs {
+		if x.VRRP && is(vrrp.KindBFD, x.Name) {
+			p.bfds = append(p.bfds, x)
+		}
+	}
+	return p
+}
+
+// fitness follows scripts, files, processes and BFD sessions, and tells the Machine.
+type fitness struct {
+	log      *slog.Logger
+	programs *programs
+	tell     func(vrrp.Event)
+	sessions *session.Set
+
+	mu      sync.Mutex // guards what follows
+	plan    fitnessPlan
+	stop    context.CancelFunc // ends the set that runs
+	stopped sync.WaitGroup     // waits for it
+	ctx     context.Context    // of run; nil before
+
+	statesMu sync.Mutex             // guards states; taken after mu
+	states   map[string]track.State // of scripts
+}
+
+func newFitness(log *slog.Logger, p *programs, tell func(vrrp.Event)) *fitness {
+	f := &fitness{log: log, programs: p, tell: tell, states: make(map[string]track.State)}
+	f.sessions = session.NewSet(f.onSession)
+	return f
+}
+
+// run follows what apply says until ctx is cancelled.
+func (f *fitness) run(ctx context.Context) error {
+	f.mu.Lock()
+	f.ctx = ctx
+	f.begin()
+	f.mu.Unlock()
+	err := f.sessions.Run(ctx)
+	<-ctx.Done()
+	f.stopped.Wait()
+	return err
+}
+
+// apply replaces what is followed. Scripts keep their state.
+func (f *fitness) apply(p fitnessPlan) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []session.Config
+	for _, b := range p.bfds {
+		list = append(list, translateBFD(&b))
+	}
+	f.sessions.Apply(list)
+	if f.stop != nil && reflect.DeepEqual(f.plan, p) {
+		return
+	}
+	f.plan = p
+	if f.ctx != nil {
+		f.begin()
+	}
+}
+
+// begin starts to follow the plan, in the place of the one before. f.mu is held.
+func (f *fitness) begin() {
+	if f.stop != nil {
+		f.stop()
+		f.stopped.Wait()
+	}
+	ctx, cancel := context.WithCancel(f.ctx)
+	f.stop = cancel
+	scripts, files, processes := f.tracked()
+	set := track.NewSet(track.Options{Start: f.programs.runner.Start, OnEvent: f.onTrack}, scripts, files, processes)
+	f.stopped.Go(func() {
+		if err := set.Run(ctx); err != nil && ctx.Err() == nil {
+			f.log.Error("tracking has ended", "error", err)
+		}
+	})
+}
+
+// tracked is the plan in the terms of track. A script whose user does not exist is down.
+func (f *fitness) tracked() (scripts []track.Script, files []track.File, processes []track.Process) {
+	f.statesMu.Lock()
+	defer f.statesMu.Unlock()
+	for _, x := range f.plan.scripts {
+		program, err := f.programs.program(x.Command.Args, x.Command.User, x.Command.Group)
+		if err != nil {
+			f.log.Error("a tracked script cannot be run", "script", x.Name, "error", err, "config", x.Pos.String())
+			f.tell(vrrp.ObjectChanged{Object: vrrp.Object{Kind: vrrp.KindScript, Name: x.Name}, Reason: err.Error()})
+			continue
+		}
+		program.Timeout = x.Timeout
+		scripts = append(scripts, track.Script{
+			Name: x.Name, Program: program, Interval: x.Interval, Rise: x.Rise, Fall: x.Fall, InitFail: x.InitFail, Start: f.states[x.Name],
+		})
+	}
+	for _, x := range f.plan.files {
+		files = append(files, track.File{Name: x.Name, Path: x.Path, Init: x.Init, Create: x.InitCreate, Overwrite: x.InitOverwrite})
+	}
+	for _, x := range f.plan.processes {
+		processes = append(processes, track.Process{
+			Name: x.Name, Program: x.Process, FullCommand: x.FullCommand, Args: x.Args, Match: translateMatch(x.Match),
+			Quorum: x.Quorum, QuorumMax: x.QuorumMax, ForkDelay: x.ForkDelay, TerminateDelay: x.TerminateDelay,
+		})
+	}
+	return scripts, files, processes
+}
+
+func translateMatch(word string) track.Match {
+	switch word {
+	case "exact":
+		return track.MatchExact
+	case "partial":
+		return track.MatchPartial
+	case "initial":
+		return track.MatchInitial
+	}
+	return track.MatchNone
+}
+
+func translateBFD(b *config.BFD) session.Config {
+	return session.Config{
+		Config: bfd.Config{Name: b.Name, MinTx: b.MinTx, MinRx: b.MinRx, IdleTx: b.IdleTx, Multiplier: b.Multiplier, Passive: b.Passive},
+		Peer:   b.Neighbour, Source: b.Source, TTL: b.TTL, MaxHops: b.MaxHops, MultiHop: b.MultiHop,
+	}
+}
+
+// onTrack carries an event into the Machine and the log.
+func (f *fitness) onTrack(e track.Event) {
+	if e.Message != "" {
+		level := slog.LevelInfo
+		if e.Detail {
+			level = slog.LevelDebug
+		}
+		f.log.Log(context.Background(), level, e.Message)
+	}
+	if !e.Changed {
+		return
+	}
+	kinds := map[track.Kind]vrrp.Kind{track.KindScript: vrrp.KindScript, track.KindFile: vrrp.KindFile, track.KindProcess: vrrp.KindProcess}
+	if e.Kind == track.KindScript {
+		f.statesMu.Lock()
+		f.states[e.Name] = track.Down
+		if e.Up {
+			f.states[e.Name] = track.Up
+		}
+		f.statesMu.Unlock()
+	}
+	f.tell(vrrp.ObjectChanged{Object: vrrp.Object{Kind: kinds[e.Kind], Name: e.Name}, Up: e.Up, Value: e.Value, Reason: e.Reason})
+}
+
+// onSession does so for BFD.
+func (f *fitness) onSession(e session.Event) {
+	if e.Message != "" {
+		f.log.Info(e.Message)
+	}
+	if e.Kind != session.Turned {
+		return
+	}
+	f.mu.Lock()
+	ours := slices.ContainsFunc(f.plan.bfds, func(b config.BFD) bool { return b.Name == e.Name })
+	f.mu.Unlock()
+	if ours {
+		f.tell(vrrp.ObjectChanged{Object: vrrp.Object{Kind: vrrp.KindBFD, Name: e.Name}, Up: e.Up, Reason: e.Reason})
+	}
+}

@@ -1,0 +1,297 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+
+	"uvs/config"
+	"uvs/internal/command"
+	"uvs/internal/fifo"
+	"uvs/internal/mail"
+	"uvs/vrrp"
+	"uvs/vrrp/notify"
+)
+
+// A heraldPlan is who is to be told of VRRP.
+type heraldPlan struct {
+	router            string // router_id
+	instances, groups map[string]notify.Config
+	fifos             []config.FIFO
+	mail              config.Mail
+}
+
+// planHerald is who a configuration wants to be told. It is pure.
+func planHerald(c *config.Config) heraldPlan {
+	p := heraldPlan{
+		router: c.RouterID, mail: c.Global.Mail,
+		instances: make(map[string]notify.Config), groups: make(map[string]notify.Config),
+	}
+	for n := range c.Instances {
+		p.instances[c.Instances[n].Name] = translateNotify(&c.Instances[n].Notify, &c.Global.Mail)
+	}
+	for n := range c.SyncGroups {
+		p.groups[c.SyncGroups[n].Name] = translateNotify(&c.SyncGroups[n].Notify, &c.Global.Mail)
+	}
+	for _, f := range []config.FIFO{c.Global.FIFO, c.Global.VRRPFIFO} {
+		if f.Path != "" {
+			p.fifos = append(p.fifos, f)
+		}
+	}
+	return p
+}
+
+func translateNotify(n *config.Notify, m *config.Mail) notify.Config {
+	run := func(c *config.Command) *notify.Command {
+		if c == nil {
+			return nil
+		}
+		return &notify.Command{Args: c.Args, User: c.User, Group: c.Group}
+	}
+	return notify.Config{
+		Master: run(n.Master), Backup: run(n.Backup), Fault: run(n.Fault), Stop: run(n.Stop), Any: run(n.Any),
+		Deleted: run(n.Deleted), MasterRxLowerPri: run(n.MasterRxLowerPri), OnDelete: n.OnDelete,
+		PriorityChanges: n.PriorityChanges, Mail: n.Mail, NoFaultMail: m.NoFaults,
+	}
+}
+
+// A herald tells programs, pipes and people of what VRRP has come to. It never waits for any
+// of them.
+type herald struct {
+	log      *slog.Logger
+	programs *programs
+
+	mu                sync.Mutex // guards what follows
+	plan              heraldPlan
+	instances, groups map[string]*notify.Subject
+	pipes             []*fifo.Pipe
+	mails             *mail.Queue        // nil for none
+	stop              context.CancelFunc // ends pipes and mails
+	ctx               context.Context    // of run; nil before
+	ended             sync.WaitGroup
+}
+
+func newHerald(log *slog.Logger, p *programs) *herald {
+	return &herald{log: log, programs: p, instances: make(map[string]*notify.Subject), groups: make(map[string]*notify.Subject)}
+}
+
+// run keeps pipes and mails going until ctx is cancelled.
+func (h *herald) run(ctx context.Context) error {
+	h.mu.Lock()
+	h.ctx = ctx
+	h.open()
+	h.mu.Unlock()
+	<-ctx.Done()
+	h.ended.Wait()
+	return nil
+}
+
+// apply replaces who is told. Instances that stay are the same subjects: nobody is told of
+// their state again.
+func (h *herald) apply(p heraldPlan) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := h.plan
+	h.plan = p
+	replace := func(subjects map[string]*notify.Subject, before, now map[string]notify.Config, make func(string, notify.Config) *notify.Subject) {
+		for name, c := range now {
+			if subjects[name] == nil || !reflect.DeepEqual(before[name], c) {
+				subjects[name] = make(name, c)
+			}
+		}
+	}
+	replace(h.instances, old.instances, p.instances, notify.Instance)
+	replace(h.groups, old.groups, p.groups, notify.Group)
+	if h.ctx != nil && (!reflect.DeepEqual(old.fifos, p.fifos) || !reflect.DeepEqual(old.mail, p.mail)) {
+		h.open()
+	}
+}
+
+// open opens pipes and mails in place of those that there are. h.mu is held.
+func (h *herald) open() {
+	if h.stop != nil {
+		h.stop()
+		h.ended.Wait() // they make room for others with the same paths
+	}
+	ctx, cancel := context.WithCancel(h.ctx)
+	h.stop, h.pipes, h.mails = cancel, nil, nil
+	for n := range h.plan.fifos {
+		pipe, err := h.openFIFO(&h.plan.fifos[n])
+		if err != nil {
+			h.log.Error("a notify FIFO is not served", "path", h.plan.fifos[n].Path, "error", err, "config", h.plan.fifos[n].Pos.String())
+			continue
+		}
+		h.pipes = append(h.pipes, pipe)
+		h.ended.Go(func() { _ = pipe.Run(ctx) }) // returns nil
+	}
+	if m := &h.plan.mail; m.Server != "" && len(m.To) > 0 {
+		queue := mail.NewQueue(mail.Options{
+			Server: net.JoinHostPort(m.Server, strconv.Itoa(int(m.Port))), From: sender(m), To: m.To, Helo: m.Helo, Timeout: m.Timeout,
+			OnEvent: func(e mail.Event) {
+				if e.First || len(e.Refused) > 0 {
+					h.log.Info(e.String())
+				}
+			},
+		})
+		h.mails = queue
+		h.ended.Go(func() { _ = queue.Run(ctx) }) // returns nil
+	}
+}
+
+// sender is who mails come from.
+func sender(m *config.Mail) string {
+	if m.From != "" {
+		return m.From
+	}
+	host, _ := os.Hostname() // nothing better is known without
+	return "keepalived@" + host
+}
+
+func (h *herald) openFIFO(f *config.FIFO) (*fifo.Pipe, error) {
+	c := fifo.Config{Path: f.Path}
+	if f.User != "" {
+		owner, err := command.LookupUser(f.User, f.Group, false)
+		if err != nil {
+			return nil, err
+		}
+		c.Owner = owner
+	}
+	if f.Script != nil {
+		reader, err := h.programs.program(f.Script.Args, f.Script.User, f.Script.Group)
+		if err != nil {
+			return nil, err
+		}
+		c.Reader = &reader
+	}
+	return fifo.Open(c, fifo.Options{Start: h.programs.runner.Start, OnMessage: func(text string) { h.log.Info(text) }})
+}
+
+// tell tells of an effect of the Machine.
+func (h *herald) tell(e vrrp.Effect) {
+	switch e := e.(type) {
+	case vrrp.Changed:
+		if ev, ok := eventOf(e.From, e.To); ok {
+			h.instance(e.Instance, ev, e.Priority)
+		}
+	case vrrp.GroupChanged:
+		if ev, ok := eventOf(e.From, e.To); ok {
+			h.group(e.Group, ev)
+		}
+	case vrrp.PriorityChanged:
+		ev := notify.BackupPriority
+		if e.State == vrrp.Master {
+			ev = notify.MasterPriority
+		}
+		h.instance(e.Instance, ev, e.Priority)
+	case vrrp.LowerHeard:
+		h.instance(e.Instance, notify.MasterRxLowerPri, e.Priority)
+	case vrrp.Deleted:
+		h.instance(e.Instance, notify.Deleted, e.Priority)
+		h.forget(e.Instance)
+	}
+}
+
+// eventOf is what a change of state is to be told as. A master that leaves has stopped; that
+// it has left, too, is nobody's news.
+func eventOf(from, to vrrp.State) (notify.Event, bool) {
+	switch to {
+	case vrrp.Master:
+		return notify.Master, true
+	case vrrp.Backup:
+		return notify.Backup, true
+	case vrrp.Fault:
+		return notify.Fault, true
+	case vrrp.Leaving:
+		return notify.Stop, true
+	case vrrp.Stopped:
+		return notify.Stop, from != vrrp.Leaving
+	}
+	return 0, false
+}
+
+func (h *herald) instance(name string, e notify.Event, priority uint8) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.instances[name]; s != nil {
+		h.do(s.Acts(e, priority), func(st mail.State) mail.Message { return mail.Instance(h.routerID(), name, st) })
+	}
+}
+
+func (h *herald) group(name string, e notify.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.groups[name]; s != nil {
+		h.do(s.Acts(e, 0), func(st mail.State) mail.Message { return mail.Group(h.routerID(), name, st) })
+	}
+}
+
+// forget lets go of an instance that a reload left out.
+func (h *herald) forget(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, stays := h.plan.instances[name]; !stays {
+		delete(h.instances, name)
+	}
+}
+
+// routerID is the name in mails. h.mu is held.
+func (h *herald) routerID() string {
+	if h.plan.router != "" {
+		return h.plan.router
+	}
+	name, _ := os.Hostname() // without one there is no prefix
+	return name
+}
+
+// do does what is to be told, in order. h.mu is held.
+func (h *herald) do(acts []notify.Act, message func(mail.State) mail.Message) {
+	for _, a := range acts {
+		switch {
+		case a.Run != nil:
+			h.runProgram(a.Run)
+		case a.Line != "":
+			for _, p := range h.pipes {
+				p.Write(a.Line)
+			}
+		case a.Mail != nil && h.mails != nil:
+			if st, ok := mailState(*a.Mail); ok {
+				h.mails.Send(message(st))
+			}
+		}
+	}
+}
+
+func mailState(e notify.Event) (mail.State, bool) {
+	switch e {
+	case notify.Master:
+		return mail.Master, true
+	case notify.Backup:
+		return mail.Backup, true
+	case notify.Fault:
+		return mail.Fault, true
+	case notify.Stop:
+		return mail.Stopping, true
+	case notify.Deleted:
+		return mail.Deleted, true
+	}
+	return 0, false
+}
+
+// runProgram starts a notify script; that it fails is told in the log.
+func (h *herald) runProgram(c *notify.Command) {
+	text := strings.Join(c.Args, " ")
+	err := h.programs.start(context.Background(), c.Args, c.User, c.Group, func(r command.Result) {
+		if r.Outcome != command.Exited || r.Status != 0 {
+			h.log.Warn(fmt.Sprintf("notify script %q %s", text, r))
+		}
+	})
+	if err != nil {
+		h.log.Warn(fmt.Sprintf("notify script %q is not run: %v", text, err))
+	}
+}

@@ -1,0 +1,289 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"uvs/config"
+	"uvs/internal/hostnet"
+)
+
+// devicesFile of the run directory holds what a crash would leave of devices and settings.
+const devicesFile = "devices.json"
+
+// virtualMACs look after the devices with the MACs of virtual routers (use_vmac), and after
+// the kernel's settings that instances ask for. A device is there, and captured, before its
+// instance owns anything: a takeover need not wait for it.
+type virtualMACs struct {
+	log    *slog.Logger
+	actor  *hostnet.Actor
+	dir    runDir
+	moved  chan struct{} // holds one: the network may lack something
+	groups map[string]uint32
+
+	mu       sync.Mutex // guards what follows
+	plan     []config.Instance
+	made     []hostnet.Device
+	held     []hostnet.Sysctl
+	settings *hostnet.Settings
+	failed   map[string]string // by instance, said once
+}
+
+// leftDevices is the content of devicesFile.
+type leftDevices struct {
+	Devices  []hostnet.Device  `json:"devices"`
+	Settings []hostnet.Setting `json:"settings"`
+}
+
+func newVirtualMACs(log *slog.Logger, actor *hostnet.Actor, dir runDir) *virtualMACs {
+	return &virtualMACs{
+		log: log, actor: actor, dir: dir, moved: make(chan struct{}, 1), settings: hostnet.NewSettings(nil), failed: make(map[string]string),
+	}
+}
+
+// recall loads what the last run left.
+func (v *virtualMACs) recall() error {
+	left, err := v.dir.leftDevices()
+	if err != nil {
+		return err
+	}
+	v.made, v.settings = left.Devices, hostnet.NewSettings(left.Settings)
+	return nil
+}
+
+// leftDevices reads what the last run left; nothing if there is no file.
+func (d runDir) leftDevices() (left leftDevices, err error) {
+	b, err := os.ReadFile(filepath.Join(string(d), devicesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return left, nil
+	}
+	if err != nil {
+		return left, err
+	}
+	if err := json.Unmarshal(b, &left); err != nil {
+		return left, fmt.Errorf("%s: %w; remove it after a look at the devices it names", filepath.Join(string(d), devicesFile), err)
+	}
+	return left, nil
+}
+
+func (d runDir) writeLeftDevices(left leftDevices) error {
+	if len(left.Devices)+len(left.Settings) == 0 {
+		return d.delete(devicesFile)
+	}
+	b, err := json.MarshalIndent(left, "", "  ")
+	if err != nil {
+		return err
+	}
+	return d.replace(devicesFile, append(b, '\n'))
+}
+
+// apply replaces the instances. Devices of others go.
+func (v *virtualMACs) apply(s *hostnet.Snapshot, instances []config.Instance) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.plan = slices.DeleteFunc(slices.Clone(instances), func(i config.Instance) bool { return i.MAC == nil && i.IPVLAN == nil && !i.PromoteSecondaries })
+	clear(v.failed)
+	var stay []hostnet.Device
+	for _, d := range v.made {
+		if slices.ContainsFunc(v.plan, func(i config.Instance) bool { return deviceName(&i) == d.Name }) {
+			stay = append(stay, d)
+			continue
+		}
+		v.removeDevice(d)
+	}
+	v.made = stay
+	v.hold(s)
+	v.ensure(s)
+}
+
+// deviceName is the name of an instance's own device, "" for none.
+func deviceName(i *config.Instance) string {
+	switch {
+	case i.MAC != nil:
+		return i.MAC.Name
+	case i.IPVLAN != nil:
+		return i.IPVLAN.Name
+	}
+	return ""
+}
+
+// hold sets what the instances need of the kernel's settings, and lets go of the rest. v.mu is
+// held.
+func (v *virtualMACs) hold(s *hostnet.Snapshot) {
+	var want []hostnet.Sysctl
+	add := func(list []hostnet.Sysctl) {
+		for _, x := range list {
+			if !slices.Contains(want, x) {
+				want = append(want, x)
+			}
+		}
+	}
+	for n := range v.plan {
+		i := &v.plan[n]
+		if _, ok := s.LinkByName(i.Interface); !ok {
+			continue
+		}
+		if i.MAC != nil && !i.IPv6 {
+			add(hostnet.BelowVirtualMAC(i.Interface))
+			per, err := hostnet.ReversePathPerDevice()
+			if err != nil {
+				v.log.Warn("the reverse-path filter stays as it is", "error", err)
+			}
+			add(per)
+		}
+		if i.PromoteSecondaries {
+			add(hostnet.PromoteSecondaries(i.Interface))
+		}
+	}
+	if slices.Equal(want, v.held) {
+		return
+	}
+	if err := v.settings.Hold(want...); err != nil {
+		v.log.Error("settings for VRRP could not be made", "error", err)
+		want = nil
+	}
+	err := errors.Join(v.settings.Release(v.held...), v.settings.ReleaseUnneeded())
+	v.held = want
+	v.report(errors.Join(err, v.write()))
+}
+
+// ensure makes the devices that are missing and can be made. v.mu is held.
+func (v *virtualMACs) ensure(s *hostnet.Snapshot) {
+	for n := range v.plan {
+		i := &v.plan[n]
+		d, wanted, err := translateDevice(i, linksOf(s), v.groups)
+		if !wanted {
+			continue
+		}
+		if err == nil {
+			err = v.ensureDevice(s, i, d)
+		}
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != v.failed[i.Name] && text != "" {
+			v.log.Error("a device of VRRP is missing", "instance", i.Name, "device", deviceName(i), "error", err)
+		}
+		v.failed[i.Name] = text
+	}
+}
+
+func (v *virtualMACs) ensureDevice(s *hostnet.Snapshot, i *config.Instance, d hostnet.Device) error {
+	link, there := s.LinkByName(d.Name)
+	if !there {
+		if !slices.ContainsFunc(v.made, func(m hostnet.Device) bool { return m.Name == d.Name }) {
+			v.made = append(v.made, d)
+			if err := v.write(); err != nil {
+				return err
+			}
+		}
+	}
+	if known := slices.IndexFunc(v.made, func(m hostnet.Device) bool { return m.Name == d.Name }); known >= 0 {
+		v.made[known] = d // its parent may be another
+	}
+	if there && link.Admin {
+		return v.linkLocal(s, i, link)
+	}
+	_, adopted, err := v.actor.EnsureDevice(d)
+	if errors.Is(err, hostnet.ErrForeign) {
+		v.made = slices.DeleteFunc(v.made, func(m hostnet.Device) bool { return m.Name == d.Name })
+		return errors.Join(err, v.write())
+	}
+	if err == nil && !adopted {
+		v.log.Info(fmt.Sprintf("(%s) device %s made on %s", i.Name, d.Name, i.Interface))
+	}
+	return err
+}
+
+// linkLocal gives the device of an IPv6 instance the link-local address that its adverts come
+// from, as keepalived does.
+func (v *virtualMACs) linkLocal(s *hostnet.Snapshot, i *config.Instance, link hostnet.Link) error {
+	base, ok := s.LinkByName(i.Interface)
+	if !ok || !i.IPv6 {
+		return nil
+	}
+	source, ok := s.SourceOf(base.Index, true, func(a netip.Addr) bool { return isVirtual(i, a) })
+	if !ok || present(s, link.Index, netip.PrefixFrom(source, source.BitLen())) {
+		return nil
+	}
+	const subnet = 64
+	errs := v.actor.Do(hostnet.AddAddress{Address: hostnet.Address{Link: link.Index, Prefix: netip.PrefixFrom(source, subnet), Flags: hostnet.FlagDeprecated}})
+	if err := errs[0]; err != nil && !errors.Is(err, hostnet.ErrExists) {
+		return err
+	}
+	return nil
+}
+
+func isVirtual(i *config.Instance, a netip.Addr) bool {
+	has := func(x config.Address) bool { return x.Prefix.Addr() == a }
+	return slices.ContainsFunc(i.Addresses, has) || slices.ContainsFunc(i.Excluded, has)
+}
+
+// look tells keep that the network changed. It does not wait.
+func (v *virtualMACs) look() {
+	select {
+	case v.moved <- struct{}{}:
+	default:
+	}
+}
+
+// keep makes devices that are missing: their interface came later, or somebody removed them.
+func (v *virtualMACs) keep(ctx context.Context, snapshot func() *hostnet.Snapshot) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-v.moved:
+		}
+		s := snapshot()
+		v.mu.Lock()
+		if len(v.plan) > 0 {
+			v.hold(s)
+			v.ensure(s)
+		}
+		v.mu.Unlock()
+	}
+}
+
+// remove takes all devices and settings away.
+func (v *virtualMACs) remove() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, d := range slices.Backward(v.made) {
+		v.removeDevice(d)
+	}
+	v.plan, v.made = nil, nil
+	err := errors.Join(v.settings.Release(v.held...), v.settings.ReleaseUnneeded())
+	v.held = nil
+	return errors.Join(err, v.write())
+}
+
+func (v *virtualMACs) removeDevice(d hostnet.Device) {
+	err := v.actor.RemoveDevice(d)
+	if err != nil && !errors.Is(err, hostnet.ErrNoDevice) {
+		v.report(fmt.Errorf("device %s: %w", d.Name, err))
+		return
+	}
+	v.log.Info("removing device " + d.Name)
+}
+
+// write puts what a crash would leave on disk. v.mu is held.
+func (v *virtualMACs) write() error {
+	return v.dir.writeLeftDevices(leftDevices{v.made, v.settings.List()})
+}
+
+func (v *virtualMACs) report(err error) {
+	if err != nil {
+		v.log.Error("a device or setting of VRRP was not removed, or will not be known after a crash", "error", err)
+	}
+}
