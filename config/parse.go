@@ -18,7 +18,9 @@ func Parse(fsys fs.FS, name string, opts Options) (*File, Diagnostics) {
 
 	data, err := r.load(name)
 	if err != nil {
-		diags.errorf(Pos{File: r.display(name)}, "", "%v", err).fatal()
+		f := diags.errorf(Pos{File: r.display(name)}, "", "%v", err)
+		f.fatal()
+		f.exit(ExitUnreadable)
 	} else {
 		r.file(name, data)
 	}

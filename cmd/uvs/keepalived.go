@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,6 +22,8 @@ type keepalivedOptions struct {
 	version   bool
 	vrrpOnly  bool
 	checkOnly bool
+	namespace string
+	signal    string // whose number is asked for
 }
 
 // testToStderr is what -t means without a file.
@@ -38,9 +41,13 @@ keepalived does the same.
 With -t test the configuration and leave with keepalived's own exit status: 0 if
 there is nothing to report, 5 if something was reported and keepalived would run
 nevertheless, 6 if scripts are run without enable_script_security, 2 if a keyword
-lacks its parameter, 4 if there is no configuration that can be run.
+lacks its parameter, 4 if there is no configuration that can be run (also for a file
+that does not exist, with which keepalived 2.2.7 is content).
 
-Without -t run the configuration in the foreground, as "uvs run -f FILE" does.`,
+Without -t run the configuration in the foreground, as "uvs run -f FILE" does. Flags
+that tune keepalived's processes, log and files are taken and do nothing; those that
+would have it do something else (one half alone, another namespace) are refused.
+SIGUSR1 and SIGUSR2, by which keepalived writes its data to files, do nothing.`,
 		Example: `  uvs keepalived -t -f /etc/keepalived/keepalived.conf
   uvs keepalived --dont-fork --log-console`,
 		Args:                  cobra.ArbitraryArgs, // keepalived names them and goes on
@@ -53,10 +60,14 @@ Without -t run the configuration in the foreground, as "uvs run -f FILE" does.`,
 			case o.version:
 				fmt.Fprintf(cmd.OutOrStdout(), "uvs %s, in the place of keepalived 2.2.7\n", version())
 				return nil
+			case cmd.Flags().Changed("signum"):
+				return printSignal(cmd.OutOrStdout(), o.signal)
 			case cmd.Flags().Changed("config-test"):
 				return testConfig(a, o, cmd.ErrOrStderr())
-			case o.vrrpOnly || o.checkOnly:
-				return usageError{errors.New("keepalived: --vrrp and --check run one half of keepalived alone; uvs runs both in one process, leave them out")}
+			case o.vrrpOnly != o.checkOnly: // both together are all of it, as old scripts say it
+				return usageError{errors.New("keepalived: --vrrp or --check alone runs one half of keepalived; uvs runs both in one process, leave them out")}
+			case o.namespace != "":
+				return usageError{fmt.Errorf("keepalived: --namespace is not served; use `ip netns exec %s`", o.namespace)}
 			}
 			return runAsKeepalived(cmd.Context(), p, a, o, runDir(cmd))
 		},
@@ -74,8 +85,10 @@ func (o *keepalivedOptions) addFlags(f *pflag.FlagSet) {
 	f.Lookup("config-test").NoOptDefVal = testToStderr
 	f.BoolVarP(&o.detail, "log-detail", "D", false, "detailed log messages")
 	f.BoolVarP(&o.version, "version", "v", false, "display the version")
-	f.BoolVarP(&o.vrrpOnly, "vrrp", "P", false, "refused: both halves run in one process")
-	f.BoolVarP(&o.checkOnly, "check", "C", false, "refused: both halves run in one process")
+	f.BoolVarP(&o.vrrpOnly, "vrrp", "P", false, "refused without --check: both halves run in one process")
+	f.BoolVarP(&o.checkOnly, "check", "C", false, "refused without --vrrp: both halves run in one process")
+	f.StringVarP(&o.namespace, "namespace", "s", "", "refused: use `ip netns exec`")
+	f.StringVar(&o.signal, "signum", "", "print the number of a signal: `STOP`, RELOAD, DATA or STATS")
 	for _, x := range []struct{ name, short string }{
 		{"no_bfd", "B"}, {"all", ""}, {"log-console", "l"}, {"no-syslog", "G"}, {"release-vips", "X"},
 		{"dont-release-vrrp", "V"}, {"dont-release-ipvs", "I"}, {"dont-respawn", "R"}, {"dont-fork", "n"}, {"dump-conf", "d"},
@@ -85,10 +98,20 @@ func (o *keepalivedOptions) addFlags(f *pflag.FlagSet) {
 	}
 	for _, x := range []struct{ name, short string }{
 		{"log-facility", "S"}, {"umask", "u"}, {"pid", "p"}, {"vrrp_pid", "r"}, {"checkers_pid", "c"}, {"bfd_pid", "b"},
-		{"snmp-agent-socket", "A"}, {"namespace", "s"}, {"core-dump-pattern", "M"},
+		{"snmp-agent-socket", "A"}, {"core-dump-pattern", "M"},
 	} {
 		f.StringP(x.name, x.short, "", "taken for keepalived's sake, without effect")
 	}
+}
+
+// printSignal answers --signum, which unit files and scripts find the signal to send by.
+func printSignal(w io.Writer, name string) error {
+	number, ok := map[string]syscall.Signal{"STOP": syscall.SIGTERM, "RELOAD": syscall.SIGHUP, "DATA": syscall.SIGUSR1, "STATS": syscall.SIGUSR2}[name]
+	if !ok {
+		return fmt.Errorf("keepalived: Unknown sigfunc %s (have: DATA, RELOAD, STATS, STOP)", name)
+	}
+	_, err := fmt.Fprintln(w, int(number))
+	return err
 }
 
 // testConfig prints the findings about a configuration, one line each, and leaves with

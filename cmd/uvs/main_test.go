@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	uvs := func() {
 		os.Exit(start(process{args: os.Args, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}, told()))
 	}
-	testscript.Main(m, map[string]func(){"uvs": uvs, "ipvsadm": uvs})
+	testscript.Main(m, map[string]func(){"uvs": uvs, "ipvsadm": uvs, "keepalived": uvs})
 }
 
 // told are actions that print their arguments. Running ends with the context, but
@@ -33,8 +34,8 @@ func told() actions {
 		if o.file == "bad.conf" {
 			return errors.Join(errors.New("bad.conf:1:1: first"), errors.New("bad.conf:2:1: second"))
 		}
-		fmt.Printf("file=%s run-dir=%s steer=%s workers=%d max-connections=%d io=%s ring-memory=%d strict=%v debug=%v\n",
-			o.file, o.runDir, o.steer, o.workers, o.maxConnections, o.io, o.ringMemory, o.strict, o.log.Enabled(ctx, -4))
+		fmt.Printf("file=%s optional=%t id=%s run-dir=%s steer=%s workers=%d max-connections=%d io=%s ring-memory=%d strict=%v vs=%q debug=%v\n",
+			o.file, o.optional, o.configID, o.runDir, o.steer, o.workers, o.maxConnections, o.io, o.ringMemory, o.strict, o.sysctls, o.log.Enabled(ctx, -4))
 		if err := os.WriteFile("up", nil, 0o644); err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- control.Serve(ctx, l, fake{}) }()
+	go func() { done <- control.Serve(ctx, l, fake{dir: ts.MkAbs(".")}) }()
 	ts.Defer(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -128,8 +129,11 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fake is a director with one service.
-type fake struct{ control.Director }
+// fake is a director with one service. It reloads the words of reload.txt in its directory.
+type fake struct {
+	control.Director
+	dir string
+}
 
 func (fake) service() control.Service {
 	return control.Service{
@@ -158,6 +162,28 @@ func (f fake) Status(context.Context) (control.Status, error) {
 
 func (f fake) Edit(context.Context, []control.Edit) error {
 	return &control.EditError{Code: control.CodeExists, Message: "the service is there"}
+}
+
+func (f fake) Reload(context.Context) (control.Reloaded, error) {
+	text, err := os.ReadFile(filepath.Join(f.dir, "reload.txt"))
+	if err != nil {
+		return control.Reloaded{}, errors.New("reload: nothing changed: 1 error in web.conf (first: line 3: lb_algo)")
+	}
+	return control.Reloaded{Changes: strings.Fields(string(text)), Notes: []string{"web.conf:4:5: note: this is not served yet"}}, nil
+}
+
+func (fake) Sysctls(context.Context) ([]control.Sysctl, error) {
+	return []control.Sysctl{
+		{Name: "drop_entry", Value: "0", Default: "0", Unserved: "the table refuses new connections when it is full"},
+		{Name: "sloppy_tcp", Value: "1", Default: "0"},
+	}, nil
+}
+
+func (fake) SetSysctl(_ context.Context, name, value string) error {
+	if name != "sloppy_tcp" || value != "1" {
+		return fmt.Errorf("setting %s is not %q", name, value)
+	}
+	return nil
 }
 
 func (f fake) Services(context.Context) (control.ServiceList, error) {

@@ -122,6 +122,7 @@ func applyEnv(flags *pflag.FlagSet, env func(string) (string, bool)) (err error)
 			if serr := f.Value.Set(text); serr != nil {
 				err = usageError{fmt.Errorf("environment variable %s=%q: %w", names[0], text, serr)}
 			}
+			f.Changed = true // as if it stood on the command line
 		}
 	})
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -35,6 +36,7 @@ func wired() actions {
 			}
 			reload, stop := hangups()
 			defer stop()
+			defer deaf(o.log)()
 			return daemon.Run(ctx, daemon.Options{
 				ConfigFile:     o.file,
 				ConfigID:       o.configID,
@@ -62,6 +64,24 @@ func wired() actions {
 		checkHost: daemon.CheckHost,
 		cleanup:   func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
 		demo:      demoActions{available: demo.Available, run: demo.Run},
+	}
+}
+
+// deaf keeps the signals by which keepalived writes its data and statistics to files from
+// ending the process, until stop is called; it logs what to ask instead.
+func deaf(log *slog.Logger) (stop func()) {
+	signals, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		defer close(done)
+		for s := range signals {
+			log.Warn("this signal has no effect: ask `uvs status -o json`", "signal", s.String())
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+		<-done
 	}
 }
 
