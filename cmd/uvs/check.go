@@ -41,9 +41,11 @@ needs CAP_NET_ADMIN and CAP_NET_RAW. A running director does the same; see
 "uvs status".
 
 The exit status is 1 if anything in the file will not run as written: a value
-that is refused, an unknown word, a block that is skipped. Words that this version
-does not serve yet are notes and leave the exit status at 0. A problem found by
---host makes it 1, too.`,
+that is refused, an unknown word, a block that is skipped. Deprecated words, values
+that are adjusted as keepalived adjusts them, and words that this version does not
+serve yet are warnings and notes and leave it at 0. A problem found by --host makes
+it 1, too. "uvs run" runs what is left of a file with errors, as keepalived does,
+unless it is given --strict; "uvs reload" refuses it.`,
 		Example: `  uvs check /etc/keepalived/keepalived.conf
   uvs check --host /etc/keepalived/keepalived.conf
   uvs check new.conf && cp new.conf /etc/keepalived/keepalived.conf`,

@@ -16,15 +16,16 @@ func newRoot(p process, a actions) *cobra.Command {
 		Use:   "uvs [--run-dir DIR] COMMAND",
 		Short: "A virtual server in user space: IPVS, keepalived's checks and ipvsadm in one program",
 		Long: `uvs forwards TCP and UDP for virtual addresses to real servers, as IPVS does
-in the kernel, checks the servers as keepalived does, and reads keepalived's
-configuration. It needs no kernel module.
+in the kernel, checks the servers as keepalived does, reads keepalived's
+configuration, and is changed live as ipvsadm does it. It needs no kernel module.
 
 Settings of the program itself are flags. Each flag marked with [$NAME] can
 also be given by that environment variable; the flag wins.`,
 		Example: `  uvs check /etc/keepalived/keepalived.conf
   uvs run -f /etc/keepalived/keepalived.conf
   uvs status
-  uvs ipvsadm -Ln`,
+  uvs ipvsadm -Ln
+  uvs reload`,
 		Args:                  atMost(0),
 		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		DisableFlagsInUseLine: true,
