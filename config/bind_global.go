@@ -166,8 +166,11 @@ func (b *binder) syncDaemon(s *Statement) {
 			b.diags.errorf(w.Pos, w.Text, "lvs_sync_daemon %q is not one of group, id, inst, maxlen, port, ttl; it is ignored", w.Text)
 			continue
 		case len(rest) == 0:
-			b.diags.errorf(w.Pos, w.Text, "lvs_sync_daemon %s needs a value after it", w.Text).fatal()
-			return
+			f := b.diags.errorf(w.Pos, w.Text, "lvs_sync_daemon %s needs a value after it; it is ignored", w.Text)
+			if w.Text == "inst" {
+				f.fatal()
+			}
+			continue
 		}
 		b.syncOption(d, s, w, rest[0])
 		rest = rest[1:]

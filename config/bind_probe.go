@@ -60,6 +60,9 @@ func (b *binder) complete(d *checkDraft) bool {
 		if len(c.Command.Args) == 0 {
 			return drop("misc_path")
 		}
+		if c.Command.User == "" {
+			return b.runnable(d.statement, "")
+		}
 	case BFDCheck:
 		if c.Name == "" {
 			return drop("name")

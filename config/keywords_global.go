@@ -14,7 +14,7 @@ var globalKeywords = join([]keyword{
 	{name: "notification_email", tier: 'A', use: partly, block: lines, why: "mail is sent about VRRP, not yet about servers"},
 	{name: "notification_email_from", tier: 'A', use: served, args: some(), lax: true},
 	{name: "smtp_server", tier: 'A', use: served, args: one(arg{}, opt(num(1, 65535)))},
-	{name: "smtp_connect_timeout", tier: 'A', use: served, args: one(num(0, maxUint32))},
+	{name: "smtp_connect_timeout", tier: 'A', use: served, args: one(num(0, maxUint32/1000000))},
 	{name: "smtp_helo_name", tier: 'B', use: served, args: str(), lax: true},
 	{name: "smtp_alert", tier: 'B', use: served, args: onOff()},
 	{name: "smtp_alert_vrrp", tier: 'B', use: served, args: onOff()},

@@ -139,3 +139,30 @@ func TestReloadTellsWhatChanged(t *testing.T) {
 		t.Errorf("an empty file: %s", got)
 	}
 }
+
+// TestReloadChangesTheQuorum: what a reload says of quorum and sorry server holds at once,
+// for the servers that live then.
+func TestReloadChangesTheQuorum(t *testing.T) {
+	x := table.New(serves)
+	x.Load(withSorry(file(1, 1), false))
+	x.Reckon()
+	x.Judge(table.Verdict{Group: "web", Server: addr(1)})
+	for _, tt := range []struct {
+		name      string
+		file      []table.FileService
+		want, log string
+	}{
+		{"the same", withSorry(file(1, 1), false), "web rr: .2 w1", ""},
+		{"a quorum that the living do not reach", withSorry(withQuorum(file(1, 1), 2, 0), false), "web rr: .99 w1S",
+			"Lost quorum 2-0=2 > 1 for VS [192.0.2.10]:tcp:80 / Adding sorry server [198.51.100.99]:tcp:80 to VS [192.0.2.10]:tcp:80"},
+		{"no sorry server any more", withQuorum(file(1, 1), 2, 0), "web rr: .2 w1", ""},
+		{"a heavier server", withSorry(withQuorum(file(1, 5), 2, 0), false), "web rr: .2 w5",
+			"Gained quorum 2+0=2 <= 5 for VS [192.0.2.10]:tcp:80 / Removing sorry server [198.51.100.99]:tcp:80 from VS [192.0.2.10]:tcp:80"},
+	} {
+		x.Load(tt.file)
+		log := strings.Join(x.Reckon(), " / ")
+		if got := listing(x); got != tt.want || log != tt.log {
+			t.Errorf("%s: got  %s, log %s\nwant %s, log %s", tt.name, got, log, tt.want, tt.log)
+		}
+	}
+}

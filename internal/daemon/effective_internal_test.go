@@ -1,0 +1,65 @@
+package daemon
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"uvs/forwarding/sched"
+	"uvs/internal/table"
+)
+
+// TestUnservedIsNotCaptured: services and servers that the data plane does not do stand in
+// the table with a reason, and no packet is taken for them; the same with what is served.
+func TestUnservedIsNotCaptured(t *testing.T) {
+	vip := netip.MustParseAddr("192.0.2.10")
+	tcp := func(port uint16) table.Key { return table.Key{Protocol: table.TCP, Addr: vip, Port: port} }
+	masq := table.ServerSettings{Method: table.NAT, Weight: 1}
+	type row struct {
+		name    string
+		key     table.Key
+		service table.ServiceSettings
+		server  table.ServerSettings
+		// what is taken: of the service, and of its server's answers
+		serviceTaken, serverTaken bool
+	}
+	rows := []row{
+		{"a firewall mark", table.Key{Fwmark: 7}, table.ServiceSettings{Scheduler: "rr"}, masq, false, false},
+		{"SCTP", table.Key{Protocol: table.SCTP, Addr: vip, Port: 80}, table.ServiceSettings{Scheduler: "rr"}, masq, false, false},
+		{"one-packet scheduling", table.Key{Protocol: table.UDP, Addr: vip, Port: 53}, table.ServiceSettings{Scheduler: "rr", OnePacket: true}, masq, false, false},
+		{"a persistence engine", table.Key{Protocol: table.UDP, Addr: vip, Port: 5060}, table.ServiceSettings{Scheduler: "rr", Engine: "sip", Persistence: time.Minute}, masq, false, false},
+		{"a tunnel", tcp(80), table.ServiceSettings{Scheduler: "rr"}, table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "ipip"}}, true, false},
+		{"NAT", tcp(80), table.ServiceSettings{Scheduler: "rr"}, masq, true, true},
+		{"direct routing", tcp(80), table.ServiceSettings{Scheduler: "rr"}, table.ServerSettings{Method: table.DR, Weight: 1}, true, false},
+		{"UDP with persistence", table.Key{Protocol: table.UDP, Addr: vip, Port: 53}, table.ServiceSettings{Scheduler: "wlc", Persistence: time.Minute}, masq, true, true},
+	}
+	for _, s := range []string{"rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "lblc", "lblcr", "fo", "ovf", "twos"} {
+		have := slices.Contains(sched.Names(), s)
+		rows = append(rows, row{"scheduler " + s, tcp(80), table.ServiceSettings{Scheduler: s}, masq, have, have})
+	}
+	for _, r := range rows {
+		x := table.New(served)
+		if err := x.AddService(r.key, r.service); err != nil {
+			t.Fatalf("%s: %v", r.name, err)
+		}
+		port := r.key.Port
+		if r.key.Fwmark != 0 {
+			port = 0
+		}
+		if err := x.AddServer(r.key, netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), port), r.server); err != nil {
+			t.Fatalf("%s: %v", r.name, err)
+		}
+		list := x.Services()
+		e := effectiveOf(list)
+		if got := len(e.goal.services) == 1 && len(e.engine) == 1; got != r.serviceTaken {
+			t.Errorf("%s: the service is taken: %t, want %t", r.name, got, r.serviceTaken)
+		}
+		if got := len(e.goal.servers) == 1; got != r.serverTaken {
+			t.Errorf("%s: the server's answers are taken: %t, want %t", r.name, got, r.serverTaken)
+		}
+		if !r.serviceTaken && (len(e.goal.services) > 0 || len(e.engine) > 0 || len(list[0].Unserved) == 0) {
+			t.Errorf("%s: %d services are steered, %d are in the engine, the reasons are %q", r.name, len(e.goal.services), len(e.engine), list[0].Unserved)
+		}
+	}
+}
