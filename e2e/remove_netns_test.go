@@ -29,6 +29,10 @@ func TestServerRemovedUnderADownload(t *testing.T) {
 	top := nat.site(t, netlab.Plan{Servers: 1, NoVIP: true, Forward: true})
 	client, server := top.Clients[0], top.Servers[0]
 	web := startWeb(t, server)
+	// The client's sockets hold little, so that there is always something on its way.
+	if err := client.Sysctl("net.ipv4.tcp_rmem", "4096 131072 524288"); err != nil {
+		t.Fatal(err)
+	}
 	content := make([]byte, 6<<20)
 	rand.Read(content) //nolint:errcheck // never fails
 	if err := os.WriteFile(filepath.Join(web.dir, "www", "big"), content, 0o644); err != nil {
