@@ -23,13 +23,7 @@ import (
 // addresses, links, routes, and files below /run.
 func dump(t *testing.T, h *netlab.Host) string {
 	t.Helper()
-	// A new site's link-local addresses take a moment.
-	labtest.Eventually(t, 5*time.Second, func() error {
-		if out := labtest.Run(t, h, "ip", "-6", "address", "show", "tentative"); out != "" {
-			return fmt.Errorf("%s: addresses are tentative:\n%s", h.Name(), out)
-		}
-		return nil
-	})
+	waitAddresses(t, h)
 	var b strings.Builder
 	for _, command := range [][]string{
 		{"nft", "-a", "list", "ruleset"},
@@ -74,6 +68,18 @@ func dump(t *testing.T, h *netlab.Host) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// waitAddresses waits until a host's addresses are usable: link-local ones of a new interface
+// take a moment, and without them it asks for no neighbour.
+func waitAddresses(t *testing.T, h *netlab.Host) {
+	t.Helper()
+	labtest.Eventually(t, 5*time.Second, func() error {
+		if out := labtest.Run(t, h, "ip", "-6", "address", "show", "tentative"); out != "" {
+			return fmt.Errorf("%s: addresses are tentative:\n%s", h.Name(), out)
+		}
+		return nil
+	})
 }
 
 // programsOn lists the tcx programs of a device of this namespace as "name id".

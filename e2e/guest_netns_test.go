@@ -111,6 +111,11 @@ func TestGuestTopologies(t *testing.T) {
 					}
 				}
 				w.check(16)
+				for _, f := range d.status().Host {
+					if f.Problem {
+						t.Errorf("nothing is wrong here, and yet: %s", f.Text)
+					}
+				}
 				d.stop()
 			})
 		}
@@ -162,5 +167,63 @@ func TestGuestSteering(t *testing.T) {
 				t.Errorf("filters before:\n%s\nafter SIGTERM:\n%s", before, after)
 			}
 		})
+	}
+}
+// TestGuestVLANPassesThrough: clients, and servers of direct routing, are in a VLAN that the
+// director has no device for: what it forwards keeps the tag, each segment once.
+func TestGuestVLANPassesThrough(t *testing.T) {
+	modprobe(t, "8021q")
+	for _, m := range modes() {
+		t.Run(m.name, func(t *testing.T) {
+			top := m.site(t, netlab.Plan{Servers: 2, NoVIP: true})
+			client, server := top.Clients[0], "eth0"
+			onVLAN(t, top.Clients)
+			mac := macOf(t, top.Directors[0])
+			for _, vip := range []netip.Addr{top.VIP4, top.VIP6} { // the director answers no ARP there
+				labtest.Run(t, client, "ip", "neighbour", "replace", vip.String(), "lladdr", mac, "dev", "eth0.10", "nud", "permanent")
+			}
+			if m.kind == "DR" {
+				server = "eth0.10"
+				for _, h := range top.Servers {
+					labtest.Run(t, h, "ip", "link", "add", "link", "eth0", "name", server, "type", "vlan", "id", "10")
+					labtest.Run(t, h, "ip", "link", "set", server, "up")
+					for _, p := range client.Addrs("eth0.10") {
+						labtest.Run(t, h, "ip", "route", "add", netip.PrefixFrom(p.Addr(), p.Addr().BitLen()).String(), "dev", server)
+					}
+				}
+			}
+			for _, h := range top.Servers {
+				startWeb(t, h)
+			}
+			d := startDirector(t, top.Directors[0], m.config(top), "--workers", "2")
+			w := startWiresOn(t, top, "eth0.10", server)
+			for range 2 {
+				for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+					if got := curl(t, client, url(vip, 80, "/")); !strings.HasPrefix(got, "server") {
+						t.Errorf("%s answers %q", vip, got)
+					}
+				}
+			}
+			w.check(8)
+			d.stop()
+		})
+	}
+}
+
+// TestGuestBondLosesALink: the director's active link fails and it goes on by the other one,
+// with the connections it has.
+func TestGuestBondLosesALink(t *testing.T) {
+	modprobe(t, "bonding")
+	nat := modes()[0]
+	top := nat.site(t, netlab.Plan{Servers: 1, NoVIP: true})
+	bond(t, top)
+	startWeb(t, top.Servers[0])
+	config := strings.Replace(uncheck(nat.config(top)), "interface eth0", "interface bond0", 1)
+	f := startFollowed(t, top, top.Clients[0], config)
+	for _, slave := range []string{"eth0", "eth9"} {
+		labtest.Run(t, top.Directors[0], "ip", "link", "set", slave, "down")
+		f.servedWithin(confirm, "server1", "without "+slave)
+		f.sameConnections("without " + slave)
+		labtest.Run(t, top.Directors[0], "ip", "link", "set", slave, "up")
 	}
 }

@@ -72,7 +72,7 @@ func (d *director) watchHost(ctx context.Context) error {
 		now := siteOf(d.effective.Load().services, network)
 		changed := facts.Network == nil || !now.Equal(site) || network.Changed(facts.Network)&^hostnet.PartNeighbours != 0
 		if changed || time.Since(looked) >= lookEvery {
-			facts, looked = preflight.Gather(ctx, now, network, largeReceive(network)), time.Now()
+			facts, looked = preflight.Gather(ctx, now, network, largeReceive(network, hostnet.OffloadsOn)), time.Now()
 		} else {
 			facts.Claims, facts.Network = preflight.Claims(ctx, now, network), network
 		}
@@ -145,20 +145,22 @@ func CheckHost(ctx context.Context, file, configID string) (findings []control.F
 	t.Load(p.services)
 	site := siteOf(t.Services(), now)
 	planned := now.WithAddresses(plannedOn(now, p.holdings.addresses)...)
-	for _, f := range preflight.Judge(site, preflight.Gather(ctx, site, planned, largeReceive(planned))) {
+	for _, f := range preflight.Judge(site, preflight.Gather(ctx, site, planned, largeReceive(planned, hostnet.OffloadsOn))) {
 		findings = append(findings, control.Finding{Problem: f.Problem, Text: f.Text, Since: time.Now()})
 	}
 	return findings, ctx.Err()
 }
 
-// largeReceive are the links with large receive offload on, whose frames cannot be told apart
-// again. A link that cannot be asked has none.
-func largeReceive(s *hostnet.Snapshot) (names []string) {
+// largeReceive are the links with large receive offload on, as offloadsOn tells, whose frames
+// cannot be told apart again. Only hardware merges: a device upon others, such as a bond, has
+// the switch on to pass it down, whether or not one of them can. A link that cannot be asked
+// has none.
+func largeReceive(s *hostnet.Snapshot, offloadsOn func(ifname string) ([]string, error)) (names []string) {
 	for _, l := range s.Links {
-		if !l.Ethernet || l.Loopback {
+		if !l.Ethernet || l.Loopback || l.Kind != "" {
 			continue
 		}
-		if on, err := hostnet.OffloadsOn(l.Name); err == nil && slices.Contains(on, "rx-lro") {
+		if on, err := offloadsOn(l.Name); err == nil && slices.Contains(on, "rx-lro") {
 			names = append(names, l.Name)
 		}
 	}

@@ -3,6 +3,7 @@ package preflight
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -15,78 +16,110 @@ const (
 	source6, destination6 = 8, 24
 )
 
+// The first registers of sixteen bytes and of four, which share their memory: NFT_REG_1 and
+// NFT_REG32_00 in linux/netfilter/nf_tables.h.
+const (
+	firstLong  = 1
+	firstShort = 8
+)
+
 // mentions returns which of the virtual addresses a rule of nftables compares a source or
 // destination address with. elements returns what is in a set that a rule looks up.
 func mentions(exprs []expr.Any, vips []netip.Addr, elements func(set string) []span) []netip.Addr {
 	var found []netip.Addr
-	var address addressField
+	var loaded registers
 	for _, x := range exprs {
 		switch x := x.(type) {
 		case *expr.Payload:
-			address = fieldOf(x)
+			loaded.load(x)
 		case *expr.Bitwise:
-			address.mask = x.Mask
+			loaded.mask(registerAt(x.SourceRegister), x.Mask)
 		case *expr.Cmp:
-			found = append(found, address.match(vips, func(a []byte) bool {
-				return len(x.Data) > 0 && len(x.Data) <= len(a) && bytes.Equal(a[:len(x.Data)], x.Data)
-			})...)
-			address = addressField{}
+			found = append(found, loaded.match(registerAt(x.Register), vips, []span{{x.Data, nil}})...)
 		case *expr.Range:
-			found = append(found, address.match(vips, span{x.FromData, x.ToData}.holds)...)
-			address = addressField{}
+			found = append(found, loaded.match(registerAt(x.Register), vips, []span{{x.FromData, x.ToData}})...)
 		case *expr.Lookup:
-			for _, s := range elements(x.SetName) {
-				found = append(found, address.match(vips, s.holds)...)
-			}
-			address = addressField{}
+			found = append(found, loaded.match(registerAt(x.SourceRegister), vips, elements(x.SetName))...)
 		}
 	}
-	return found
+	return unique(found)
 }
 
-// An addressField is what an expression loaded: len bytes of an address, 0 if it was
-// something else.
+// registers are the addresses, or parts of them, that the expressions of a rule have loaded
+// and not compared yet.
+type registers []addressField
+
+// An addressField is the first len bytes of an address, in the registers from byte at on.
 type addressField struct {
+	at   int
 	v6   bool
 	len  int
 	mask []byte
 }
 
-func fieldOf(p *expr.Payload) addressField {
-	if p.Base != expr.PayloadBaseNetworkHeader {
-		return addressField{}
+// registerAt returns the byte at which a register begins.
+func registerAt(register uint32) int {
+	if register >= firstShort {
+		return int(register-firstShort) * 4
 	}
-	switch p.Offset {
-	case source4, destination4:
-		if p.Len <= 4 {
-			return addressField{len: int(p.Len)}
-		}
-		// The offset of an IPv4 address is within an IPv6 one, which begins elsewhere.
-	case source6, destination6:
-		if p.Len <= 16 {
-			return addressField{v6: true, len: int(p.Len)}
-		}
-	}
-	return addressField{}
+	return (int(register) - firstLong) * 16
 }
 
-// match returns the addresses of the field's family whose masked bytes fit.
-func (f addressField) match(vips []netip.Addr, fits func([]byte) bool) []netip.Addr {
-	if f.len == 0 {
-		return nil
+// load notes what of addresses a part of the packet is. Two addresses of IPv4 may be loaded at
+// once: nft merges comparisons of neighbouring fields.
+func (r *registers) load(p *expr.Payload) {
+	at := registerAt(p.DestRegister)
+	*r = slices.DeleteFunc(*r, func(f addressField) bool { return f.at >= at && f.at < at+int(p.Len) })
+	if p.Base != expr.PayloadBaseNetworkHeader {
+		return
 	}
+	switch {
+	case p.Offset == source4 && p.Len == 8:
+		*r = append(*r, addressField{at: at, len: 4}, addressField{at: at + 4, len: 4})
+	case (p.Offset == source4 || p.Offset == destination4) && p.Len <= 4:
+		*r = append(*r, addressField{at: at, len: int(p.Len)})
+	case (p.Offset == source6 || p.Offset == destination6) && p.Len <= 16:
+		*r = append(*r, addressField{at: at, v6: true, len: int(p.Len)})
+	}
+}
+
+// mask notes the mask of what is in the registers from byte at on.
+func (r registers) mask(at int, mask []byte) {
+	for i, f := range r {
+		if f.at >= at && f.at < at+len(mask) {
+			r[i].mask = mask[f.at-at:]
+		}
+	}
+}
+
+// match compares what is in the registers from byte at on, several fields of a concatenation
+// among them, with spans. It returns the addresses that fit and forgets the fields.
+func (r *registers) match(at int, vips []netip.Addr, spans []span) []netip.Addr {
+	var found []netip.Addr
+	for _, s := range spans {
+		for _, f := range *r {
+			if f.at >= at && f.at < at+len(s.first) {
+				found = append(found, f.match(vips, s.from(f.at-at))...)
+			}
+		}
+	}
+	// Whatever else is loaded for the comparison stands behind.
+	*r = slices.DeleteFunc(*r, func(f addressField) bool { return f.at >= at })
+	return found
+}
+
+// match returns the addresses of the field's family whose masked bytes are in a span.
+func (f addressField) match(vips []netip.Addr, s span) []netip.Addr {
 	var found []netip.Addr
 	for _, vip := range vips {
 		if vip.Is6() != f.v6 {
 			continue
 		}
 		a := vip.AsSlice()[:f.len]
-		for i := range a {
-			if i < len(f.mask) {
-				a[i] &= f.mask[i]
-			}
+		for i := range min(len(a), len(f.mask)) {
+			a[i] &= f.mask[i]
 		}
-		if fits(a) {
+		if s.holds(a) {
 			found = append(found, vip)
 		}
 	}
@@ -96,16 +129,23 @@ func (f addressField) match(vips []netip.Addr, fits func([]byte) bool) []netip.A
 // A span is a range of addresses, both ends included; a nil last is the first alone.
 type span struct{ first, last []byte }
 
+// holds compares as many bytes as an address, or the end of the span, has.
 func (s span) holds(a []byte) bool {
-	if len(s.first) < len(a) {
-		return false
-	}
 	last := s.last
 	if last == nil {
 		last = s.first
 	}
-	// Elements of concatenations are longer; the address stands first in what people write.
-	return bytes.Compare(s.first[:len(a)], a) <= 0 && len(last) >= len(a) && bytes.Compare(a, last[:len(a)]) <= 0
+	n := min(len(a), len(s.first), len(last))
+	return n > 0 && bytes.Compare(s.first[:n], a[:n]) <= 0 && bytes.Compare(a[:n], last[:n]) <= 0
+}
+
+// from returns what a span says about the bytes from one on.
+func (s span) from(at int) span {
+	part := span{first: s.first[at:]}
+	if s.last != nil {
+		part.last = s.last[min(at, len(s.last)):]
+	}
+	return part
 }
 
 // spansOf turns the elements of a set into ranges: in an interval set, an element that ends

@@ -14,7 +14,12 @@ func TestMentions(t *testing.T) {
 	load := func(offset, n uint32) *expr.Payload {
 		return &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n}
 	}
+	into := func(register uint32, p *expr.Payload) *expr.Payload { p.DestRegister = register; return p }
 	bytesOf := func(s string) []byte { return netip.MustParseAddr(s).AsSlice() }
+	concat := slices.Concat[[]byte]
+	port := into(9, &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+	lookup := func(set string) *expr.Lookup { return &expr.Lookup{SourceRegister: 1, SetName: set} }
+	p80 := []byte{0, 80, 0, 0}
 	sets := func(name string) []span {
 		switch name {
 		case "hosts":
@@ -25,6 +30,16 @@ func TestMentions(t *testing.T) {
 			}, true)
 		case "before":
 			return spansOf([]nftables.SetElement{{Key: bytesOf("192.0.2.0")}, {Key: bytesOf("192.0.2.10"), IntervalEnd: true}}, true)
+		case "host . port":
+			return spansOf([]nftables.SetElement{{Key: concat(bytesOf("192.0.2.10"), p80)}}, false)
+		case "port . host":
+			return spansOf([]nftables.SetElement{{Key: concat(p80, bytesOf("192.0.2.10"))}}, false)
+		case "port . range":
+			return spansOf([]nftables.SetElement{{Key: concat(p80, bytesOf("192.0.2.8")), KeyEnd: concat([]byte{1, 187, 0, 0}, bytesOf("192.0.2.15"))}}, false)
+		case "port . another range":
+			return spansOf([]nftables.SetElement{{Key: concat(p80, bytesOf("192.0.2.1")), KeyEnd: concat([]byte{1, 187, 0, 0}, bytesOf("192.0.2.9"))}}, false)
+		case "host6 . port":
+			return spansOf([]nftables.SetElement{{Key: concat(bytesOf("2001:db8::10"), p80)}}, false)
 		}
 		return nil
 	}
@@ -49,6 +64,19 @@ func TestMentions(t *testing.T) {
 		{"IPv6", []expr.Any{load(destination6, 16), &expr.Cmp{Data: bytesOf("2001:db8::10")}}, []netip.Addr{vip6}},
 		{"set", []expr.Any{load(destination4, 4), &expr.Lookup{SetName: "hosts"}}, []netip.Addr{vip}},
 		{"interval set", []expr.Any{load(destination4, 4), &expr.Lookup{SetName: "ranges"}}, []netip.Addr{vip}},
+		{"address and port", []expr.Any{into(1, load(destination4, 4)), port, lookup("host . port")}, []netip.Addr{vip}},
+		{"port and address", []expr.Any{into(8, &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}), into(9, load(destination4, 4)),
+			&expr.Lookup{SourceRegister: 8, SetName: "port . host"}}, []netip.Addr{vip}},
+		{"port and range", []expr.Any{into(9, load(source4, 4)), &expr.Lookup{SourceRegister: 1, SetName: "port . range"}}, []netip.Addr{vip}},
+		{"port and another range", []expr.Any{into(9, load(source4, 4)), &expr.Lookup{SourceRegister: 1, SetName: "port . another range"}}, nil},
+		{"port and address in the other order", []expr.Any{into(1, load(destination4, 4)), port, lookup("port . host")}, nil},
+		{"IPv6 address and port", []expr.Any{into(1, load(destination6, 16)), into(2, &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}),
+			lookup("host6 . port")}, []netip.Addr{vip6}},
+		{"another register", []expr.Any{into(2, load(destination4, 4)), &expr.Cmp{Register: 1, Data: bytesOf("192.0.2.10")}}, nil},
+		{"an overwritten register", []expr.Any{into(1, load(destination4, 4)), into(1, load(4, 4)), &expr.Cmp{Register: 1, Data: bytesOf("192.0.2.10")}}, nil},
+		{"source and destination at once", []expr.Any{into(1, load(source4, 8)), &expr.Cmp{Register: 1, Data: concat(bytesOf("10.0.0.1"), bytesOf("192.0.2.10"))}},
+			[]netip.Addr{vip}},
+		{"other addresses at once", []expr.Any{into(1, load(source4, 8)), &expr.Cmp{Register: 1, Data: concat(bytesOf("10.0.0.1"), bytesOf("10.0.0.2"))}}, nil},
 		{"interval set that ends before", []expr.Any{load(destination4, 4), &expr.Lookup{SetName: "before"}}, nil},
 	} {
 		if got := mentions(c.exprs, []netip.Addr{vip, vip6}, sets); !slices.Equal(got, c.want) {

@@ -61,7 +61,7 @@ func nftRules(vips []netip.Addr) []FirewallRule {
 			if err != nil {
 				return nil
 			}
-			return spansOf(list, s.Interval)
+			return spansOf(list, s.Interval && !s.Concatenation)
 		}
 		for _, r := range rules {
 			for _, vip := range mentions(r.Exprs, vips, elements) {

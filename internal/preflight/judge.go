@@ -117,22 +117,25 @@ func (j *judge) forwarding() {
 	}
 }
 
-// reversePath: frames that UVS takes face no rp_filter; the answers to health checks do.
+// reversePath: frames that UVS takes face no rp_filter; the answers to health checks do. Its
+// strict mode accepts them by every way that the kernel would send by itself, of several equal
+// ones too (fib_info_nh_uses_dev in net/ipv4/fib_frontend.c), and by no other.
 func (j *judge) reversePath() {
-	if j.facts.Network == nil {
+	n := j.facts.Network
+	if n == nil {
 		return
 	}
 	for _, server := range j.site.servers(anyServer) {
-		r, ok := j.facts.Network.Lookup(server)
-		if !ok || len(r.Hops) < 2 || !server.Is4() {
+		r, ok := n.Lookup(server)
+		if !ok || r.Kind != hostnet.Unicast || len(r.Hops) == 0 || !server.Is4() {
 			continue
 		}
-		for _, h := range r.Hops {
-			l, _ := j.facts.Network.LinkByIndex(h.Link)
-			if slices.Contains(j.facts.StrictReversePath, l.Name) {
-				j.note("net.ipv4.conf.%s.rp_filter is 1 and real server %s is reached by several ways: "+
-					"the kernel drops answers to health checks that come in by another way than it would send; set it to 2", l.Name, server)
-				break
+		way, _ := n.LinkByIndex(r.Hops[0].Link)
+		for _, l := range n.Links {
+			sends := slices.ContainsFunc(r.Hops, func(h hostnet.Hop) bool { return h.Link == l.Index })
+			if l.Up && !sends && inNetworkOf(n, l.Index, server) && slices.Contains(j.facts.StrictReversePath, l.Name) {
+				j.note("net.ipv4.conf.%[1]s.rp_filter is 1, and real server %[2]s is on the network of %[1]s although the way to it is %[3]s: "+
+					"the kernel drops answers to health checks that come in by %[1]s; set it to 2", l.Name, server, way.Name)
 			}
 		}
 	}

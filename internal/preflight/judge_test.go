@@ -40,6 +40,20 @@ func machine(change func(front, back *hostnet.Link, routes *[]hostnet.Route)) *h
 	return s
 }
 
+// twoLinks has eth1 and eth2 on 10.0.0.0/24, and the given ways there.
+func twoLinks(hops ...hostnet.Hop) *hostnet.Snapshot {
+	link := func(index int, name string) hostnet.Link {
+		return hostnet.Link{Index: index, Name: name, MTU: 1500, Admin: true, Up: true, Ethernet: true}
+	}
+	return hostnet.NewSnapshot([]hostnet.Link{link(1, "eth0"), link(2, "eth1"), link(3, "eth2")},
+		[]hostnet.Address{
+			{Link: 1, Prefix: netip.MustParsePrefix("192.0.2.10/24")},
+			{Link: 2, Prefix: netip.MustParsePrefix("10.0.0.254/24")},
+			{Link: 3, Prefix: netip.MustParsePrefix("10.0.0.253/24")},
+		}, nil,
+		[]hostnet.Route{{Dst: netip.MustParsePrefix("10.0.0.0/24"), Table: hostnet.TableMain, Kind: hostnet.Unicast, Hops: hops}})
+}
+
 func TestJudge(t *testing.T) {
 	site := func(nat bool, servers ...netip.Addr) preflight.Site {
 		s := preflight.Service{Addr: vip}
@@ -108,13 +122,17 @@ func TestJudge(t *testing.T) {
 		},
 		{"no forwarding and direct routing", site(false, server), preflight.Facts{Network: func() *hostnet.Snapshot { s := machine(nil); s.Forwarding4 = false; return s }()}, nil},
 		{
-			"strict reverse path filter and two ways", site(false, server), preflight.Facts{
-				StrictReversePath: []string{"eth1"},
-				Network: machine(func(_, _ *hostnet.Link, routes *[]hostnet.Route) {
-					(*routes)[0].Hops = []hostnet.Hop{{Link: 1, Weight: 1}, {Link: 2, Weight: 1}}
-				}),
-			},
-			[]string{"note: net.ipv4.conf.eth1.rp_filter is 1 and real server 10.0.0.11 is reached by several ways"},
+			"strict reverse path filter and two links on a network", site(false, server),
+			preflight.Facts{StrictReversePath: []string{"eth1", "eth2"}, Network: twoLinks(hostnet.Hop{Link: 2, Weight: 1})},
+			[]string{"note: net.ipv4.conf.eth2.rp_filter is 1, and real server 10.0.0.11 is on the network of eth2 although the way to it is eth1"},
+		},
+		{
+			"loose reverse path filter and two links on a network", site(false, server),
+			preflight.Facts{StrictReversePath: []string{"eth1"}, Network: twoLinks(hostnet.Hop{Link: 2, Weight: 1})}, nil,
+		},
+		{
+			"strict reverse path filter and two equal ways", site(false, server),
+			preflight.Facts{StrictReversePath: []string{"eth1", "eth2"}, Network: twoLinks(hostnet.Hop{Link: 2, Weight: 1}, hostnet.Hop{Link: 3, Weight: 1})}, nil,
 		},
 		{"large receive offload", site(false, server), preflight.Facts{Network: machine(nil), LargeReceive: []string{"eth0"}}, []string{"problem: eth0 has large-receive-offload on"}},
 		{
