@@ -87,8 +87,22 @@ func TestGuestTopologies(t *testing.T) {
 			labtest.Run(t, h, "ip", "link", "set", "red", "up")
 			labtest.Run(t, h, "ip", "link", "set", "eth0", "master", "red")
 		}},
+		{"VRF on both sides", "eth0", "eth0", "eth0", func(t *testing.T, top *netlab.Topology, _ mode) {
+			h := top.Directors[0]
+			keepIPv6(t, h) // joining a VRF sets a device down
+			labtest.Run(t, h, "ip", "link", "add", "red", "type", "vrf", "table", "10")
+			for _, ifname := range []string{"red", "eth0", "eth1"} {
+				if ifname != "red" {
+					labtest.Run(t, h, "ip", "link", "set", ifname, "master", "red")
+				}
+				labtest.Run(t, h, "ip", "link", "set", ifname, "up")
+			}
+		}},
 	} {
 		for _, m := range modes() {
+			if m.kind == "DR" && tc.name == "VRF on both sides" {
+				continue // there is one side
+			}
 			t.Run(tc.name+", "+m.name, func(t *testing.T) {
 				top := m.site(t, netlab.Plan{Servers: 2, NoVIP: true})
 				config := strings.Replace(m.config(top), "interface eth0", "interface "+tc.onTop, 1)
