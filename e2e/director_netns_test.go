@@ -20,7 +20,7 @@ import (
 
 // startTimeout is how long a director may take until it is ready: probing its addresses
 // is most of it.
-const startTimeout = 15 * time.Second
+const startTimeout = slowness * 15 * time.Second
 
 // A director is a running uvs on a host. Its run directory is /run/uvs, which each host
 // has for itself.
@@ -95,7 +95,7 @@ func (d *director) uvs(args ...string) string {
 }
 
 func (d *director) tryUVS(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(d.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), slowness*10*time.Second)
 	defer cancel()
 	return d.host.Run(ctx, d.bin, args...)
 }

@@ -17,7 +17,7 @@ import (
 
 // follow is how long traffic may be gone after the network is whole again: what the
 // machine's events take, and a health check that failed meanwhile (delay_loop 1).
-const follow = 3 * time.Second
+const follow = slowness * 3 * time.Second
 
 // A followed is a site whose director runs while the network around it changes.
 type followed struct {
@@ -61,7 +61,7 @@ func (f *followed) servedWithin(limit time.Duration, server, when string) {
 	start := time.Now()
 	for _, vip := range []netip.Addr{f.top.VIP4, f.top.VIP6} {
 		labtest.Eventually(f.t, limit, func() error {
-			got, err := tryCurl(f.t, f.client, "--max-time", "0.2", url(vip, 80, "/"))
+			got, err := tryCurl(f.t, f.client, "--max-time", fmt.Sprint(slowness*0.2), url(vip, 80, "/"))
 			if err == nil && strings.TrimSpace(got) != server {
 				err = fmt.Errorf("answer of %q, want %s", got, server)
 			}
@@ -150,7 +150,7 @@ func newMAC(t *testing.T, h *netlab.Host, mac string) {
 
 // confirm is how long a silent change may take: three unanswered questions to the old MAC,
 // a second apart, a failing check before them, and its success afterwards.
-const confirm = 12 * time.Second
+const confirm = slowness * 12 * time.Second
 
 // silently changes a host's hardware address and lets the host tell nobody: it knows the
 // MAC of the director, so it need not even ask.

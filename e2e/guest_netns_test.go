@@ -16,6 +16,9 @@ import (
 // Tests with the tag guest need devices that not every kernel has. scripts/guest.sh runs
 // them in a virtual machine with Debian's kernel.
 
+// slowness is by how much longer a program may take in a machine that is emulated.
+const slowness = 5
+
 func modprobe(t *testing.T, modules ...string) {
 	t.Helper()
 	for _, m := range modules {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -60,7 +61,9 @@ func TestNoServerIsUnreachable(t *testing.T) {
 func wantRefused(t *testing.T, from *netlab.Host, network string, vip netip.Addr) {
 	t.Helper()
 	since := time.Now()
-	c, err := from.DialContext(t.Context(), network, netip.AddrPortFrom(vip, 80).String())
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	c, err := from.DialContext(ctx, network, netip.AddrPortFrom(vip, 80).String())
 	if network == "udp" && err == nil {
 		defer c.Close() //nolint:errcheck // the test is over
 		err = c.SetReadDeadline(time.Now().Add(5 * time.Second))
