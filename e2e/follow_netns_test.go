@@ -241,6 +241,34 @@ func TestLinkReplaced(t *testing.T) {
 	}
 }
 
+// TestLinksRenamed: both links of the director get other names while it runs, as udev's rules may
+// give them. Nothing changes for clients, and the virtual addresses are removed at the end.
+func TestLinksRenamed(t *testing.T) {
+	m := modes()[0]
+	top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
+	director := top.Directors[0]
+	startWeb(t, top.Servers[0])
+	f := startFollowed(t, top, top.Clients[0], m.config(top))
+	for _, x := range []struct{ from, to string }{{"eth0", "wan0"}, {"eth1", "lan0"}} {
+		labtest.Run(t, director, "ip", "link", "set", x.from, "name", x.to)
+	}
+	labtest.Eventually(t, follow, func() error {
+		if out := f.d.uvs("status"); !strings.Contains(out, "wan0") || !strings.Contains(out, "lan0") {
+			return fmt.Errorf("the status lacks the new names:\n%s", out)
+		}
+		return nil
+	})
+	f.served("server1", "other names")
+	f.sameConnections("other names")
+	f.d.stop()
+	left := labtest.Run(t, director, "ip", "-o", "address", "show", "dev", "wan0")
+	for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+		if strings.Contains(left, " "+vip.String()+"/") {
+			t.Errorf("%s is left after SIGTERM", vip)
+		}
+	}
+}
+
 // keepIPv6 lets IPv6 addresses survive their interface's going down, as IPv4 ones do.
 func keepIPv6(t *testing.T, h *netlab.Host) {
 	t.Helper()

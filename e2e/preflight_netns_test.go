@@ -94,6 +94,9 @@ func TestCheckHost(t *testing.T) {
 			"note: firewall rules mention the virtual address VIP (nft table inet shop chain input, handle 3; nft table inet shop chain input, handle 6)",
 			"note: firewall rules mention the virtual address VIP6 (nft table inet shop chain input, handle 5)",
 		}},
+		{"a policy rule", nat, func(t *testing.T, top *netlab.Topology) {
+			labtest.Run(t, top.Directors[0], "ip", "rule", "add", "from", top.VIP4.String(), "lookup", "100")
+		}, []string{"note: policy rules (32765: from VIP/32 lookup 100) are not obeyed"}},
 		{"rules of iptables", nat, func(t *testing.T, top *netlab.Topology) {
 			labtest.Run(t, top.Directors[0], "iptables", "-A", "INPUT", "-d", top.VIP4.String(), "-p", "tcp", "--dport", "80", "-j", "DROP")
 			labtest.Run(t, top.Directors[0], "ip6tables", "-A", "INPUT", "-d", top.VIP6.String(), "-j", "DROP")

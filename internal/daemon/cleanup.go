@@ -65,7 +65,7 @@ func Cleanup(runDirectory string) (removed []string, err error) {
 func removeOwned(actor changer, s *hostnet.Snapshot, dir runDir, owned []ownedAddress) (removed []string, err error) {
 	list := slices.Clone(owned)
 	slices.Reverse(list)
-	changes, of := deletions(s, list)
+	changes, of := deletions(s, newLinkNames(), list)
 	var left []ownedAddress
 	var errs []error
 	for n, err := range actor.Do(changes...) {

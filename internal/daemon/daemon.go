@@ -81,6 +81,7 @@ type director struct {
 	flowsFrom string // what it comes from
 	health    *health.Set
 	actor     *hostnet.Actor
+	links     *linkNames
 	holdings  *holdings
 	floating  *redundancy
 	programs  *programs
@@ -116,7 +117,7 @@ type director struct {
 // nil. An error means that it did not come up, or had to give up; nothing is left then
 // either.
 func Run(ctx context.Context, o Options) (err error) {
-	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1), own: newOwnConnections(), answers: make(chan struct{}, 1)}
+	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1), links: newLinkNames(), own: newOwnConnections(), answers: make(chan struct{}, 1)}
 	d.state.Store(control.StateStarting)
 	d.table = table.New(served)
 	d.effective.Store(effectiveOf(nil))
@@ -209,11 +210,11 @@ func (d *director) open(undo *undoList) error {
 		return err
 	}
 	undo.add(d.actor.Close)
-	d.holdings = newHoldings(d.log, d.actor, runDir(d.opts.RunDir))
+	d.holdings = newHoldings(d.log, d.actor, d.links, runDir(d.opts.RunDir))
 	if err := d.holdings.recall(); err != nil {
 		return err
 	}
-	d.macs = newVirtualMACs(d.log, d.actor, runDir(d.opts.RunDir))
+	d.macs = newVirtualMACs(d.log, d.actor, d.links, runDir(d.opts.RunDir))
 	if err := d.macs.recall(); err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type changer interface {
 type holdings struct {
 	log   *slog.Logger
 	host  changer
+	links *linkNames
 	dir   runDir
 	retry chan struct{} // holds one: something may have disappeared
 
@@ -80,9 +81,9 @@ type (
 	}
 )
 
-func newHoldings(log *slog.Logger, host changer, dir runDir) *holdings {
+func newHoldings(log *slog.Logger, host changer, links *linkNames, dir runDir) *holdings {
 	return &holdings{
-		log: log, host: host, dir: dir, retry: make(chan struct{}, 1),
+		log: log, host: host, links: links, dir: dir, retry: make(chan struct{}, 1),
 		owners: map[string]bool{"": true}, present: make(map[ownedAddress]bool),
 		failed: make(map[ownedAddress]string), claimed: make(map[ownedAddress]string),
 	}
@@ -216,8 +217,9 @@ func (h *holdings) answered(s *hostnet.Snapshot) map[int][]netip.Addr {
 			continue
 		}
 		for _, l := range s.Links {
-			on := l.Name == p.device
-			if named, ok := s.LinkByName(p.device); ok && named.Loopback {
+			named, ok := h.links.find(s, p.device)
+			on := ok && l.Index == named.Index
+			if ok && named.Loopback {
 				on = l.Master == 0
 			}
 			if on && l.Ethernet && l.Up {
@@ -232,7 +234,7 @@ func (h *holdings) answered(s *hostnet.Snapshot) map[int][]netip.Addr {
 // that somebody else put there is left alone. h.mu is held.
 func (h *holdings) additions(s *hostnet.Snapshot, plans []addressPlan) (list []addressPlan, changes []hostnet.Change) {
 	for _, p := range plans {
-		a, err := translateAddress(p.spec, p.device, linksOf(s))
+		a, err := translateAddress(p.spec, p.device, h.links.in(s))
 		if err != nil {
 			h.fail(p, err)
 			continue
@@ -345,7 +347,7 @@ func (h *holdings) delete(s *hostnet.Snapshot, list []ownedAddress) error {
 		return nil
 	}
 	slices.Reverse(list)
-	changes, of := deletions(s, list)
+	changes, of := deletions(s, h.links, list)
 	errs := h.host.Do(changes...)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -365,9 +367,9 @@ func (h *holdings) delete(s *hostnet.Snapshot, list []ownedAddress) error {
 
 // deletions are the changes that take addresses away, and which address each is of. An
 // interface that is gone took its addresses with it.
-func deletions(s *hostnet.Snapshot, list []ownedAddress) (changes []hostnet.Change, of []ownedAddress) {
+func deletions(s *hostnet.Snapshot, links *linkNames, list []ownedAddress) (changes []hostnet.Change, of []ownedAddress) {
 	for _, o := range list {
-		link, ok := s.LinkByName(o.Interface)
+		link, ok := links.find(s, o.Interface)
 		if !ok {
 			continue
 		}
@@ -385,7 +387,7 @@ func deletions(s *hostnet.Snapshot, list []ownedAddress) (changes []hostnet.Chan
 
 // routeChanges is the change that adds or deletes a route; one that cannot be is logged.
 func (h *holdings) routeChanges(s *hostnet.Snapshot, r routePlan, add bool) []hostnet.Change {
-	spec, err := translateRoute(r.spec, linksOf(s))
+	spec, err := translateRoute(r.spec, h.links.in(s))
 	switch {
 	case err != nil:
 		if add {
@@ -423,7 +425,7 @@ func (p *holdingPlan) of(instance string) (one holdingPlan) {
 func (h *holdings) wantedOn(s *hostnet.Snapshot) []hostnet.Address {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return addressesOn(s, slices.DeleteFunc(slices.Clone(h.plan.addresses), func(p addressPlan) bool {
+	return h.addressesOn(s, slices.DeleteFunc(slices.Clone(h.plan.addresses), func(p addressPlan) bool {
 		return !h.owners[p.instance] || h.failed[p.key()] != ""
 	}))
 }
@@ -432,14 +434,14 @@ func (h *holdings) wantedOn(s *hostnet.Snapshot) []hostnet.Address {
 func (h *holdings) plannedOn(s *hostnet.Snapshot) []hostnet.Address {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return addressesOn(s, h.plan.addresses)
+	return h.addressesOn(s, h.plan.addresses)
 }
 
 // addressesOn are the addresses of a plan on the links that there are.
-func addressesOn(s *hostnet.Snapshot, plans []addressPlan) []hostnet.Address {
+func (h *holdings) addressesOn(s *hostnet.Snapshot, plans []addressPlan) []hostnet.Address {
 	var list []hostnet.Address
 	for _, p := range plans {
-		if l, ok := s.LinkByName(p.device); ok {
+		if l, ok := h.links.find(s, p.device); ok {
 			list = append(list, hostnet.Address{Link: l.Index, Prefix: p.prefix})
 		}
 	}
@@ -452,7 +454,7 @@ func (h *holdings) targets(s *hostnet.Snapshot, instance string) []announce.Targ
 	defer h.mu.Unlock()
 	var list []announce.Target
 	for _, p := range h.plan.addresses {
-		link, ok := s.LinkByName(p.device)
+		link, ok := h.links.find(s, p.device)
 		if p.instance != instance || !h.owners[instance] || !ok || link.Loopback || !link.Ethernet || link.NoARP || h.failed[p.key()] != "" {
 			continue
 		}
@@ -506,14 +508,14 @@ func (h *holdings) incomplete(s *hostnet.Snapshot) map[string]string {
 	defer h.mu.Unlock()
 	lacks := make(map[string]string)
 	for _, p := range h.plan.addresses {
-		link, ok := s.LinkByName(p.device)
+		link, ok := h.links.find(s, p.device)
 		if h.owners[p.instance] && ok && link.Up && !present(s, link.Index, p.prefix) && h.taken(p) {
 			lacks[p.instance] = fmt.Sprintf("%s on %s", p.prefix, p.device)
 		}
 	}
 	for _, r := range h.plan.routes {
-		spec, err := translateRoute(r.spec, linksOf(s))
-		if h.owners[r.instance] && err == nil && !r.spec.HasProtocol && !s.HasRoute(spec) && linksUp(s, &r.spec) {
+		spec, err := translateRoute(r.spec, h.links.in(s))
+		if h.owners[r.instance] && err == nil && !r.spec.HasProtocol && !s.HasRoute(spec) && h.linksUp(s, &r.spec) {
 			lacks[r.instance] = "route " + spec.String()
 		}
 	}
@@ -532,8 +534,8 @@ func (h *holdings) taken(p addressPlan) bool {
 }
 
 // linksUp reports whether a route could be there: its device is up.
-func linksUp(s *hostnet.Snapshot, r *config.Route) bool {
-	l, ok := s.LinkByName(r.Device)
+func (h *holdings) linksUp(s *hostnet.Snapshot, r *config.Route) bool {
+	l, ok := h.links.find(s, r.Device)
 	return r.Device != "" && ok && l.Up
 }
 
@@ -578,14 +580,6 @@ func (h *holdings) list() []control.Address {
 		list = append(list, a)
 	}
 	return list
-}
-
-// linksOf finds devices of a snapshot.
-func linksOf(s *hostnet.Snapshot) linkIndex {
-	return func(name string) (int, bool) {
-		l, ok := s.LinkByName(name)
-		return l.Index, ok
-	}
 }
 
 func present(s *hostnet.Snapshot, link int, p netip.Prefix) bool {

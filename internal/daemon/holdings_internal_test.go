@@ -79,7 +79,7 @@ func ofVI(prefixes ...string) holdingPlan {
 
 func testHoldings(t *testing.T, host *fakeHost, dir runDir, p holdingPlan) *holdings {
 	t.Helper()
-	h := newHoldings(slog.New(slog.NewTextHandler(io.Discard, nil)), host, dir)
+	h := newHoldings(slog.New(slog.NewTextHandler(io.Discard, nil)), host, newLinkNames(), dir)
 	if err := h.recall(); err != nil {
 		t.Fatal(err)
 	}
@@ -241,4 +241,18 @@ func TestReloadOfHoldings(t *testing.T) {
 	}
 	h.retake(host.snapshot())
 	wantHost(t, host, "after a reload that failed", "192.0.2.10/32", "192.0.2.11/32")
+}
+
+// TestHoldingsOnARenamedLink are removed all the same.
+func TestHoldingsOnARenamedLink(t *testing.T) {
+	host := &fakeHost{}
+	h := testHoldings(t, host, runDir(t.TempDir()), ofVI("192.0.2.10/32"))
+	h.own(host)
+	renamed := hostnet.NewSnapshot([]hostnet.Link{{Index: 1, Name: "lan0", Loopback: true, Admin: true, Up: true}}, nil, nil, nil)
+	if got := h.incomplete(renamed); got["VI"] == "" {
+		t.Error("an address that is missing on a renamed link is not missed")
+	}
+	if err := h.remove(renamed); err != nil || len(host.have) != 0 {
+		t.Errorf("left on the host: %v (%v), want nothing", host.have, err)
+	}
 }

@@ -132,7 +132,7 @@ func (r *redundancy) follow(s *hostnet.Snapshot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range r.plan.tracked {
-		link, ok := s.LinkByName(name)
+		link, ok := r.d.links.find(s, name)
 		up := ok && link.Up
 		if was, known := r.links[name]; known && was == up {
 			continue
@@ -146,19 +146,19 @@ func (r *redundancy) follow(s *hostnet.Snapshot) {
 	}
 	for i := range r.plan.instances {
 		x := &r.plan.instances[i]
-		r.router.SetPlace(x.name, x.place(s))
+		r.router.SetPlace(x.name, x.place(s, r.d.links))
 	}
 }
 
 // place is where an instance is on the host.
-func (x *vrrpInstance) place(s *hostnet.Snapshot) router.Place {
+func (x *vrrpInstance) place(s *hostnet.Snapshot, links *linkNames) router.Place {
 	var p router.Place
-	link, ok := s.LinkByName(x.device)
+	link, ok := links.find(s, x.device)
 	if ok {
 		p.Listen = router.Device{Index: link.Index, Name: link.Name}
 		p.Send = p.Listen
 	}
-	if sender, there := s.LinkByName(x.sender); there && x.sender != x.device {
+	if sender, there := links.find(s, x.sender); there && x.sender != x.device {
 		p.Send = router.Device{Index: sender.Index, Name: sender.Name}
 	} else if !there {
 		ok = ok && x.sender == x.device
@@ -293,7 +293,7 @@ func (r *redundancy) probe(ctx context.Context, instance string) {
 	s := r.d.network.Snapshot()
 	var wg sync.WaitGroup
 	for _, p := range r.d.holdings.ownedBy(instance) {
-		link, ok := s.LinkByName(p.device)
+		link, ok := r.d.links.find(s, p.device)
 		if !ok || link.Loopback || !link.Ethernet {
 			continue
 		}

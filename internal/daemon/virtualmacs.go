@@ -26,6 +26,7 @@ const devicesFile = "devices.json"
 type virtualMACs struct {
 	log    *slog.Logger
 	actor  *hostnet.Actor
+	links  *linkNames
 	dir    runDir
 	moved  chan struct{} // holds one: the network may lack something
 	groups map[string]uint32
@@ -44,9 +45,9 @@ type leftDevices struct {
 	Settings []hostnet.Setting `json:"settings"`
 }
 
-func newVirtualMACs(log *slog.Logger, actor *hostnet.Actor, dir runDir) *virtualMACs {
+func newVirtualMACs(log *slog.Logger, actor *hostnet.Actor, links *linkNames, dir runDir) *virtualMACs {
 	return &virtualMACs{
-		log: log, actor: actor, dir: dir, moved: make(chan struct{}, 1), settings: hostnet.NewSettings(nil), failed: make(map[string]string),
+		log: log, actor: actor, links: links, dir: dir, moved: make(chan struct{}, 1), settings: hostnet.NewSettings(nil), failed: make(map[string]string),
 	}
 }
 
@@ -129,7 +130,7 @@ func (v *virtualMACs) hold(s *hostnet.Snapshot) {
 	}
 	for n := range v.plan {
 		i := &v.plan[n]
-		if _, ok := s.LinkByName(i.Interface); !ok {
+		if _, ok := v.links.find(s, i.Interface); !ok {
 			continue
 		}
 		if i.MAC != nil && !i.IPv6 {
@@ -160,7 +161,7 @@ func (v *virtualMACs) hold(s *hostnet.Snapshot) {
 func (v *virtualMACs) ensure(s *hostnet.Snapshot) {
 	for n := range v.plan {
 		i := &v.plan[n]
-		d, wanted, err := translateDevice(i, linksOf(s), v.groups)
+		d, wanted, err := translateDevice(i, v.links.in(s), v.groups)
 		if !wanted {
 			continue
 		}
@@ -179,7 +180,7 @@ func (v *virtualMACs) ensure(s *hostnet.Snapshot) {
 }
 
 func (v *virtualMACs) ensureDevice(s *hostnet.Snapshot, i *config.Instance, d hostnet.Device) error {
-	link, there := s.LinkByName(d.Name)
+	link, there := v.links.find(s, d.Name)
 	if !there {
 		if !slices.ContainsFunc(v.made, func(m hostnet.Device) bool { return m.Name == d.Name }) {
 			v.made = append(v.made, d)
@@ -208,7 +209,7 @@ func (v *virtualMACs) ensureDevice(s *hostnet.Snapshot, i *config.Instance, d ho
 // linkLocal gives the device of an IPv6 instance the link-local address that its adverts come
 // from, as keepalived does.
 func (v *virtualMACs) linkLocal(s *hostnet.Snapshot, i *config.Instance, link hostnet.Link) error {
-	base, ok := s.LinkByName(i.Interface)
+	base, ok := v.links.find(s, i.Interface)
 	if !ok || !i.IPv6 {
 		return nil
 	}

@@ -15,6 +15,7 @@ func Judge(s Site, f Facts) []Finding {
 	j.claims()
 	j.gateways()
 	j.routes()
+	j.rules()
 	j.forwarding()
 	j.reversePath()
 	j.offloads()
@@ -94,6 +95,36 @@ func (j *judge) routes() {
 				server, r.Hops[0].Gateway)
 		}
 	}
+}
+
+// rules: what UVS forwards is routed by the tables local, main and default, and by those of
+// VRFs. Whoever has rules for other tables means them for the answers to clients, too.
+func (j *judge) rules() {
+	if j.facts.Network == nil {
+		return
+	}
+	for _, v6 := range []bool{false, true} {
+		var list []string
+		for _, r := range j.facts.Network.Rules {
+			if r.IPv6 == v6 && !r.L3MDev {
+				list = append(list, r.String())
+			}
+		}
+		served := slices.ContainsFunc(j.site.vips(anyServer), func(a netip.Addr) bool { return a.Is6() == v6 })
+		if len(list) > 0 && served {
+			j.note("policy rules (%s) are not obeyed: UVS routes what it forwards by the table main and those of VRFs; "+
+				"put the routes to clients and servers there", shorten(list))
+		}
+	}
+}
+
+// shorten joins the first of a list and counts the others.
+func shorten(list []string) string {
+	const shown = 3
+	if len(list) <= shown {
+		return strings.Join(list, "; ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:shown], "; "), len(list)-shown)
 }
 
 // forwarding: UVS needs no ip_forward, what else the servers send does.
@@ -198,13 +229,7 @@ func (j *judge) firewall() {
 		if len(list) == 0 {
 			continue
 		}
-		const shown = 3
-		more := ""
-		if len(list) > shown {
-			more = fmt.Sprintf(" and %d more", len(list)-shown)
-			list = list[:shown]
-		}
-		j.note("firewall rules mention the virtual address %s (%s%s): packets that UVS forwards pass no netfilter rule; "+
-			"filter in front of the director or on the servers", vip, strings.Join(list, "; "), more)
+		j.note("firewall rules mention the virtual address %s (%s): packets that UVS forwards pass no netfilter rule; "+
+			"filter in front of the director or on the servers", vip, shorten(list))
 	}
 }

@@ -40,6 +40,12 @@ func machine(change func(front, back *hostnet.Link, routes *[]hostnet.Route)) *h
 	return s
 }
 
+func withRules(rules ...hostnet.Rule) *hostnet.Snapshot {
+	s := machine(nil)
+	s.Rules = rules
+	return s
+}
+
 // twoLinks has eth1 and eth2 on 10.0.0.0/24, and the given ways there.
 func twoLinks(hops ...hostnet.Hop) *hostnet.Snapshot {
 	link := func(index int, name string) hostnet.Link {
@@ -134,6 +140,13 @@ func TestJudge(t *testing.T) {
 			"strict reverse path filter and two equal ways", site(false, server),
 			preflight.Facts{StrictReversePath: []string{"eth1", "eth2"}, Network: twoLinks(hostnet.Hop{Link: 2, Weight: 1}, hostnet.Hop{Link: 3, Weight: 1})}, nil,
 		},
+		{
+			"policy rules", site(false, server), preflight.Facts{Network: withRules(
+				hostnet.Rule{Priority: 100, Src: netip.MustParsePrefix("192.0.2.10/32"), Table: 100, Action: 1}, hostnet.Rule{Priority: 1000, L3MDev: true, Action: 1},
+				hostnet.Rule{Priority: 100, IPv6: true, Table: 100, Action: 1})},
+			[]string{"note: policy rules (100: from 192.0.2.10/32 lookup 100) are not obeyed"},
+		},
+		{"rules of VRFs", site(false, server), preflight.Facts{Network: withRules(hostnet.Rule{Priority: 1000, L3MDev: true, Action: 1})}, nil},
 		{"large receive offload", site(false, server), preflight.Facts{Network: machine(nil), LargeReceive: []string{"eth0"}}, []string{"problem: eth0 has large-receive-offload on"}},
 		{
 			"a smaller MTU behind", site(false, server), preflight.Facts{Network: machine(func(_, back *hostnet.Link, _ *[]hostnet.Route) { back.MTU = 1400 })},
