@@ -70,13 +70,20 @@ func dump(t *testing.T, h *netlab.Host) string {
 	return b.String()
 }
 
-// waitAddresses waits until a host's addresses are usable: link-local ones of a new interface
-// take a moment, and without them it asks for no neighbour.
+// waitAddresses waits until a host's IPv6 addresses are usable and have their routes: those of
+// a new interface take a moment, and without a link-local one a host asks for no neighbour.
 func waitAddresses(t *testing.T, h *netlab.Host) {
 	t.Helper()
 	labtest.Eventually(t, 5*time.Second, func() error {
 		if out := labtest.Run(t, h, "ip", "-6", "address", "show", "tentative"); out != "" {
 			return fmt.Errorf("%s: addresses are tentative:\n%s", h.Name(), out)
+		}
+		routes := labtest.Run(t, h, "ip", "-6", "route", "show", "table", "all", "type", "local")
+		for line := range strings.Lines(labtest.Run(t, h, "ip", "-6", "-o", "address", "show", "up")) {
+			addr, _, _ := strings.Cut(strings.Fields(line)[3], "/")
+			if !strings.Contains(routes, "local "+addr+" dev ") {
+				return fmt.Errorf("%s: %s has no route:\n%s", h.Name(), addr, routes)
+			}
 		}
 		return nil
 	})
