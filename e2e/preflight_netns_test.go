@@ -99,8 +99,11 @@ func TestCheckHost(t *testing.T) {
 		}, []string{"note: policy rules (32765: from VIP/32 lookup 100) are not obeyed"}},
 		{"rules of iptables", nat, func(t *testing.T, top *netlab.Topology) {
 			labtest.Run(t, top.Directors[0], "iptables", "-A", "INPUT", "-d", top.VIP4.String(), "-p", "tcp", "--dport", "80", "-j", "DROP")
-			labtest.Run(t, top.Directors[0], "ip6tables", "-A", "INPUT", "-d", top.VIP6.String(), "-j", "DROP")
-		}, []string{"note: firewall rules mention the virtual address VIP (", "note: firewall rules mention the virtual address VIP6 ("}},
+			labtest.Run(t, top.Directors[0], "ip6tables-legacy", "-A", "INPUT", "-d", top.VIP6.String(), "-j", "DROP")
+		}, []string{
+			"note: firewall rules mention the virtual address VIP (nft table ip filter chain INPUT, handle ",
+			"note: firewall rules mention the virtual address VIP6 (ip6tables table filter chain INPUT)",
+		}},
 		{"a DR server that answers neighbour discovery", dr, func(t *testing.T, top *netlab.Topology) {
 			host := netip.PrefixFrom(top.VIP6, 128)
 			if err := top.Servers[0].DelAddr("lo", host); err != nil {
