@@ -78,7 +78,7 @@ packages:
 	scripts/packages.sh
 
 netns: root build $(GATE)
-	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -p 1 -timeout 5m $(NETNS) | $(GATE)
+	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -p 1 -timeout 15m $(NETNS) | $(GATE)
 
 # Flags for the program, such as -rounds 10, go into BENCHFLAGS.
 bench: root packages build
