@@ -33,8 +33,8 @@ func TestServerRemovedUnderADownload(t *testing.T) {
 	if err := client.Sysctl("net.ipv4.tcp_rmem", "4096 131072 524288"); err != nil {
 		t.Fatal(err)
 	}
-	content := make([]byte, 6<<20)
-	rand.Read(content) //nolint:errcheck // never fails
+	content := make([]byte, 12<<20) // 4 s of a download
+	rand.Read(content)              //nolint:errcheck // never fails
 	if err := os.WriteFile(filepath.Join(web.dir, "www", "big"), content, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +54,8 @@ func TestServerRemovedUnderADownload(t *testing.T) {
 	for _, x := range downloads {
 		x.file = filepath.Join(t.TempDir(), "down")
 		x.curl = labtest.Start(t, client, "curl", "-sS", "-g", "--fail", "--limit-rate", "3M", "-o", x.file, url(x.vip, 80, "/big"))
+	}
+	for _, x := range downloads {
 		waitPackets(t, atClient, x.vip, time.Time{}, 20)
 	}
 	edit := func(op control.Op) {
