@@ -111,7 +111,8 @@ func FuzzBind(f *testing.F) {
 			checkService(t, &c.VirtualServers[i])
 		}
 		for _, i := range c.Instances {
-			if i.VRID == 0 || i.Priority == 0 || i.Interface == "" && !i.Send.Unicast() || i.AdvertInterval <= 0 {
+			unbound := i.Interface == "" && (len(i.Send.Peers) == 0 || !i.Send.Source.IsValid() || i.Send.Source.IsLinkLocalUnicast() || i.MAC != nil)
+			if i.VRID == 0 || i.Priority == 0 || unbound || i.AdvertInterval <= 0 {
 				t.Errorf("an instance that cannot run: %+v", i)
 			}
 			for _, a := range append(slices.Clone(i.Addresses), i.Excluded...) {

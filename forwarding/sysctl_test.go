@@ -126,3 +126,30 @@ func TestSysctlsServed(t *testing.T) {
 		t.Errorf("served are %s, want %s", got, want)
 	}
 }
+
+// FuzzSysctl: what is refused changes nothing, and what is taken reads back as a value that
+// is taken again.
+func FuzzSysctl(f *testing.F) {
+	f.Add("sloppy_tcp", "1")
+	f.Add("net.ipv4.vs.sync_threshold", "3 50")
+	f.Add("sync_ports", " 8\n")
+	f.Add("conn_reuse_mode", "-1")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		before := forwarding.DefaultSysctls()
+		s := before
+		if err := s.Set(name, value); err != nil {
+			if s != before {
+				t.Errorf("%q=%q was refused and changed %+v to %+v", name, value, before, s)
+			}
+			return
+		}
+		again, ok := s.Get(name)
+		if !ok {
+			t.Fatalf("%q was set and is not known", name)
+		}
+		second := before
+		if err := second.Set(name, again); err != nil || second != s {
+			t.Errorf("%q=%q reads back as %q: %+v, not %+v (%v)", name, value, again, second, s, err)
+		}
+	})
+}

@@ -114,3 +114,31 @@ func TestSpanEnd(t *testing.T) {
 		t.Errorf("end of an open interval: got %v", got)
 	}
 }
+
+// FuzzFirewall: whatever is in rules and sets of other software, nothing but virtual
+// addresses is reported.
+func FuzzFirewall(f *testing.F) {
+	f.Add("*filter\n-A INPUT -d 192.0.2.10/32 -p tcp -j DROP\nCOMMIT\n", []byte{192, 0, 2, 10}, []byte{192, 0, 2, 16}, uint32(destination4), uint32(4))
+	f.Add("-A -d\n", []byte{0x20, 1, 0xd, 0xb8}, []byte(nil), uint32(source6), uint32(16))
+	vips := []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")}
+	f.Fuzz(func(t *testing.T, saved string, first, last []byte, offset, n uint32) {
+		for _, r := range savedRules("iptables", saved, vips) {
+			if !slices.Contains(vips, r.VIP) {
+				t.Errorf("%q: reported %v", saved, r)
+			}
+		}
+		elements := []nftables.SetElement{{Key: first}, {Key: last, IntervalEnd: true}, {Key: first, KeyEnd: last}}
+		for _, interval := range []bool{false, true} {
+			exprs := []expr.Any{
+				&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n}, &expr.Bitwise{Mask: last}, &expr.Cmp{Data: first},
+				&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n}, &expr.Range{FromData: first, ToData: last},
+				&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n}, &expr.Lookup{},
+			}
+			for _, a := range mentions(exprs, vips, func(string) []span { return spansOf(elements, interval) }) {
+				if !slices.Contains(vips, a) {
+					t.Errorf("reported %v", a)
+				}
+			}
+		}
+	})
+}
