@@ -1,6 +1,7 @@
 # What there is to make:
 #
 #	build       bin/uvs, one static binary
+#	install     the binary and systemd's unit below PREFIX, in a package's tree with DESTDIR
 #	demo        the binary, and a whole site in network namespaces to see it work (root)
 #	check       everything that needs no root: format, vet, lint, race tests, other machines
 #	test        Debian packages, check, and the tests in network namespaces (root); CI runs it
@@ -17,6 +18,8 @@ SHELL       := /bin/bash
 GO       ?= $(shell command -v go || echo /usr/local/go/bin/go)
 FUZZTIME ?= 60s
 ROUNDS   ?= 5
+PREFIX   ?= /usr/local
+DESTDIR  ?=
 
 # The go command is also run by scripts and tests.
 export PATH := $(dir $(GO)):$(PATH):/usr/sbin:/sbin
@@ -33,10 +36,20 @@ CROSS := arm64 arm mips64
 LINT := .cache/golangci-lint
 GATE := .cache/skipgate
 
-.PHONY: build demo check format vet lint unit cross test packages root netns bench microbench fuzz guest soak clean
+.PHONY: build install demo check format vet lint unit cross test packages root netns bench microbench fuzz guest soak clean
 
 build:
 	$(GOBUILD) -o bin/uvs ./cmd/uvs
+
+# A binary that is there is taken as it is: root may have no Go.
+bin/uvs:
+	$(MAKE) build
+
+install: bin/uvs
+	install -D -m 755 bin/uvs '$(DESTDIR)$(PREFIX)/sbin/uvs'
+	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	sed 's|/usr/sbin/uvs|$(PREFIX)/sbin/uvs|' dist/systemd/uvs.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/uvs.service'
+	chmod 644 '$(DESTDIR)$(PREFIX)/lib/systemd/system/uvs.service'
 
 demo: build
 	bin/uvs demo

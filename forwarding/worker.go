@@ -25,6 +25,7 @@ type Worker struct {
 	waker   *waker                 // ends the worker's wait
 	reasons reasonCounters         // its totals are read by others
 	made    madeCounters           // read by others
+	rounds  atomic.Uint64          // read by others
 
 	mu         sync.Mutex // guards what follows
 	next       *[]Port    // to change over to
@@ -221,6 +222,11 @@ func (w *Worker) recount(frames []Frame) {
 		}
 	}
 }
+
+// Rounds returns how many rounds the worker has begun. It has one for each batch, and some ten
+// in a second without traffic: one that does not go on hangs. Safe for use by many
+// goroutines.
+func (w *Worker) Rounds() uint64 { return w.rounds.Load() }
 
 func (w *Worker) wake() { w.waker.wake() }
 

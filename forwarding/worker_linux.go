@@ -49,6 +49,7 @@ func (w *Worker) run(ctx context.Context) error {
 			w.usePorts()
 			fds = w.pollSet(fds[:0])
 		}
+		w.rounds.Add(1)
 		now := mono.Now()
 		received := w.round(now)
 		if now.Sub(expired) >= expireEvery {

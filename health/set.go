@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"uvs/internal/mono"
@@ -36,6 +37,8 @@ type Options struct {
 type Set struct {
 	opts Options
 	wake chan struct{} // capacity 1; full means that the loop will look anyway
+
+	rounds atomic.Uint64 // of Run's loop
 
 	mu      sync.Mutex // guards all below; never held during OnEvent or a probe
 	lists   [][]Server // given to Apply and not taken up yet, oldest first
@@ -102,11 +105,21 @@ func (s *Set) Apply(servers []Server) {
 	s.mu.Lock()
 	s.lists = append(s.lists, servers)
 	s.mu.Unlock()
+	s.Nudge()
+}
+
+// Nudge makes the loop of Run begin another round soon, even if there is nothing to do. It
+// does not block.
+func (s *Set) Nudge() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 }
+
+// Rounds returns how many rounds the loop of Run has begun. One that does not go on though it
+// is nudged hangs, or waits for OnEvent.
+func (s *Set) Rounds() uint64 { return s.rounds.Load() }
 
 // Run does the checking until ctx is done. Then it cancels the probes under way, waits
 // for them, and returns nil. It may be called once.
@@ -121,6 +134,7 @@ func (s *Set) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		s.rounds.Add(1)
 		select {
 		case <-ctx.Done():
 			return nil

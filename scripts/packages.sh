@@ -22,6 +22,7 @@ programs=(
 	nginx:nginx-light
 	ping:iputils-ping
 	ps:procps
+	systemd-analyze:systemd
 	tcpdump:tcpdump
 )
 

@@ -12,6 +12,7 @@ import (
 	"uvs/control"
 	"uvs/internal/daemon"
 	"uvs/internal/demo"
+	"uvs/internal/systemd"
 )
 
 // actions are what the commands do beyond asking a running director. Tests have
@@ -34,6 +35,10 @@ func wired() actions {
 			if _, err := os.Stat(o.file); o.optional && errors.Is(err, fs.ErrNotExist) {
 				o.file = ""
 			}
+			notifier, err := systemd.FromEnvironment()
+			if err != nil {
+				return err
+			}
 			reload, stop := hangups()
 			defer stop()
 			defer deaf(o.log)()
@@ -51,6 +56,7 @@ func wired() actions {
 				Reload:         reload,
 				Version:        version(),
 				Log:            o.log,
+				Systemd:        notifier,
 			})
 		},
 		check: func(file, configID string) (verdict, error) {

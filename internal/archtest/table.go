@@ -26,7 +26,7 @@ func Packages() []Package {
 		{"bfd", "bidirectional forwarding detection: packets and a session as a pure machine", []string{"internal/mono"}},
 		{"bfd/session", "BFD sessions on the host's sockets, by one thread", []string{"bfd", "internal/mono"}},
 		{"cmd/uvs", "command line: words, flags, signals; no logic", []string{
-			"config", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/demo", "internal/netlab", "internal/steer"}},
+			"config", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/demo", "internal/netlab", "internal/steer", "internal/systemd"}},
 		{"config", "keepalived.conf: text to typed model, with diagnostics", nil},
 		{"conntrack", "flow table, protocol states, timing wheel; knows no services", []string{"internal/mono"}},
 		{"control", "control API on a Unix socket, and its client", nil},
@@ -46,7 +46,7 @@ func Packages() []Package {
 		{"internal/daemon", "composition: the only one that knows several engines", []string{
 			"bfd", "bfd/session", "config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
 			"internal/announce", "internal/command", "internal/fifo", "internal/hostconf", "internal/hostnet", "internal/mail", "internal/mono",
-			"internal/ownwatch", "internal/preflight", "internal/steer", "internal/table", "internal/track", "internal/wire",
+			"internal/ownwatch", "internal/preflight", "internal/steer", "internal/systemd", "internal/table", "internal/track", "internal/wire",
 			"vrrp", "vrrp/notify", "vrrp/router"}},
 		{"internal/demo", "a site at work, told and judged", []string{"control", "internal/netlab"}},
 		{"internal/fifo", "named pipes that tell of changes, and their readers", []string{"internal/command"}},
@@ -61,6 +61,7 @@ func Packages() []Package {
 		{"internal/preflight", "looks the host and its neighbours over", []string{"internal/announce", "internal/hostnet"}},
 		{"internal/skipgate", "go test -json: a skipped test is a failure unless allowed", nil},
 		{"internal/steer", "keeps the kernel's stack off our packets", nil},
+		{"internal/systemd", "sd_notify, and the watchdog that no part hangs", []string{"internal/mono"}},
 		{"internal/table", "the effective service table: file, operators, health", nil},
 		{"internal/track", "scripts, files and processes that decide about fitness", []string{"internal/command", "internal/mono"}},
 		{"internal/wire", "header views and checksums", nil},
@@ -86,6 +87,7 @@ func Restrictions() []Restriction {
 		{"golang.org/x/sys/unix", "*_linux.go", nil, "system calls are found by their file name"},
 		{"golang.org/x/net/bpf", "", []string{"forwarding/afpacket", "internal/announce", "internal/ownwatch"}, "socket filters belong to who owns the socket"},
 		{"github.com/cilium/ebpf", "", []string{"internal/steer"}, "bpf(2) has one owner"},
+		{"github.com/coreos/go-systemd", "", []string{"internal/systemd"}, "one word with systemd"},
 		{"github.com/google/gopacket", "", []string{"bench", "internal/netlab/capture"}, "7 MB of memory: tests and benchmarks only"},
 		{"github.com/google/nftables", "", []string{"internal/preflight", "internal/steer"}, "other software's rules are not touched"},
 		{"github.com/mdlayher/netlink", "", []string{"internal/steer"}, "nftables speaks it"},

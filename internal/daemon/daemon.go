@@ -14,9 +14,10 @@
 //
 // Run owns all of them and waits for each: the engine's workers, the network watcher, the
 // reconciler (it alone changes steering, ports and routes once the director runs), the
-// keeper of the addresses, those who answer for them where steering is bare, the health
-// checks, whose events change the service table, the neighbour keeper, the preflight and
-// the watch for own connections, which look and change nothing, and the control API.
+// keeper of the addresses, those who answer for them where steering is bare, VRRP with what
+// it tracks and tells, the health checks, whose events change the service table, the
+// neighbour keeper, the preflight and the watch for own connections, which look and change
+// nothing, the control API, and the watch over the others that pings systemd's watchdog.
 package daemon
 
 import (
@@ -39,6 +40,7 @@ import (
 	"uvs/health"
 	"uvs/internal/hostnet"
 	"uvs/internal/steer"
+	"uvs/internal/systemd"
 	"uvs/internal/table"
 )
 
@@ -58,6 +60,7 @@ type Options struct {
 	Reload  <-chan struct{}
 	Version string // as `uvs version` prints it
 	Log     *slog.Logger
+	Systemd *systemd.Notifier // nil: systemd is told nothing
 }
 
 // orphanTime is for how long an end of a connection retransmits to one that does not answer
@@ -111,6 +114,9 @@ type director struct {
 	trouble atomic.Pointer[error] // of the reconciler's last attempt; nil in it if it went well
 
 	state atomic.Value // control.State
+	beats beats
+
+	reloading sync.Mutex // held for a whole reload, systemd's part included; taken before mu
 }
 
 // Run runs a director until ctx is cancelled, then takes away all it added and returns
@@ -148,7 +154,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.state.Store(control.StateRunning)
 	undo.add(func() error { d.state.Store(control.StateStopping); return nil })
 	d.serve(listener, &undo, fail)
+	d.watchParts(&undo, fail)
 	d.log.Info("uvs is ready", "version", o.Version, "services", len(d.effective.Load().services), "workers", len(d.engine.Workers()), "steering", string(d.steer.Backend()))
+	d.tellSystemd(d.opts.Systemd.Ready(d.statusLine()))
+	defer func() { d.tellSystemd(d.opts.Systemd.Stopping()) }()
 	select {
 	case <-ctx.Done():
 		d.log.Info("stopping")

@@ -42,6 +42,7 @@ func (d *director) keepInLine(ctx context.Context) error {
 	defer retry.Stop()
 	told := ""
 	for {
+		d.beats.reconciler.Add(1)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -149,8 +149,19 @@ func (d *director) Edit(_ context.Context, edits []control.Edit) error {
 	return nil
 }
 
-// Reload implements control.Director.
+// Reload implements control.Director. Systemd is told when it begins and ends, while nobody
+// waits for d.mu.
 func (d *director) Reload(ctx context.Context) (control.Reloaded, error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	if d.state.Load() == control.StateRunning { // else systemd waits for another word
+		d.tellSystemd(d.opts.Systemd.Reloading())
+		defer func() { d.tellSystemd(d.opts.Systemd.Ready(d.statusLine())) }()
+	}
+	return d.reload(ctx)
+}
+
+func (d *director) reload(ctx context.Context) (control.Reloaded, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.opts.ConfigFile == "" {
