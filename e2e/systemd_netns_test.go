@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -285,7 +286,28 @@ func TestWatchdogNoticesAHungWorker(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	d.stop()
+
+	// What the watchdog would do ends the process so that the unit starts it again.
+	if err := d.proc.Signal(syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := d.proc.Wait(); !errors.As(err, &exit) || exit.Success() {
+		t.Fatalf("SIGABRT ends uvs with %v", err)
+	}
+	if got := setting(t, "Restart"); !slices.Equal(got, []string{"on-failure"}) {
+		t.Errorf("the unit has Restart=%s", got)
+	}
+	unit, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := regexp.MustCompile(`(?m)^(RestartPrevent|Success)ExitStatus=.*`).FindString(string(unit)); m != "" {
+		t.Errorf("uvs crashes with status %d, and the unit has %s", exit.ExitCode(), m)
+	}
+	if got := d.uvs("cleanup"); !strings.Contains(got, top.VIP4.String()) {
+		t.Errorf("cleanup says %q", got)
+	}
 }
 
 // workerThread finds the thread that waits in ppoll(2), as only the worker does.
