@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,14 +24,26 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A scene is a watch over one part, in a bubble's time, and what came of it.
 type scene struct {
-	start time.Time
-	down  error // what systemd's socket says
-
+	start    time.Time
 	patience time.Duration
+	beats    atomic.Uint64
+	lines    []string // what systemd and the log were told, with the second
 
-	beats  atomic.Uint64
+	mu     sync.Mutex // guards what follows
+	down   error      // what systemd's socket says
 	status string
-	lines  []string // what systemd and the log were told, with the second
+}
+
+func (s *scene) set(status string, down error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down, s.status = down, status
+}
+
+func (s *scene) get() (status string, down error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status, s.down
 }
 
 func (s *scene) note(format string, args ...any) {
@@ -40,19 +53,20 @@ func (s *scene) note(format string, args ...any) {
 // play runs the watch for a minute while act does something. watchdog 0 is none.
 func (s *scene) play(t *testing.T, watchdog time.Duration, act func()) {
 	t.Helper()
-	s.start, s.status = time.Now(), "fine"
+	s.start = time.Now()
 	n := systemd.New(func(state string) error {
-		if s.down == nil {
+		_, down := s.get()
+		if down == nil {
 			s.note("%s", state)
 		}
-		return s.down
+		return down
 	}, watchdog)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		done <- n.Watch(ctx, systemd.Watched{
 			Pulses: func() []systemd.Pulse { return []systemd.Pulse{{Part: "worker 0", Beats: s.beats.Load()}} },
-			Status: func() string { return s.status }, Patience: s.patience,
+			Status: func() string { status, _ := s.get(); return status }, Patience: s.patience,
 			Hung:   func(h []systemd.Hung) { s.note("hung %v", h) },
 			Failed: func(err error) { s.note("failed: %v", err) },
 		})
@@ -82,10 +96,10 @@ func (s *scene) wants(t *testing.T, want ...string) {
 // and no ping from when the part hangs until it goes on again.
 func TestWatchPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scene{}
+		s := &scene{status: "fine"}
 		s.play(t, 4*time.Second, func() {
 			s.goOn(1500 * time.Millisecond)
-			s.status = "better"
+			s.set("better", nil)
 			s.goOn(time.Second)
 			time.Sleep(4 * time.Second) // the last beat is seen at 3 s
 			s.goOn(time.Second)
@@ -107,7 +121,7 @@ func TestWatchPings(t *testing.T) {
 // TestWatchIsPatient: a watchdog that is shorter than a part's rhythm makes no part hang.
 func TestWatchIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scene{patience: 3 * time.Second}
+		s := &scene{status: "fine", patience: 3 * time.Second}
 		s.play(t, 4*time.Second, func() {
 			s.goOn(100 * time.Millisecond)
 			time.Sleep(2500 * time.Millisecond)
@@ -124,7 +138,7 @@ func TestWatchIsPatient(t *testing.T) {
 // TestWatchWithoutWatchdog: nobody waits for pings, and the log still tells what hangs.
 func TestWatchWithoutWatchdog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scene{}
+		s := &scene{status: "fine"}
 		s.play(t, 0, func() { time.Sleep(12 * time.Second) })
 		s.wants(t,
 			"0 STATUS=fine",
@@ -137,10 +151,10 @@ func TestWatchWithoutWatchdog(t *testing.T) {
 // TestWatchGoesOnWithoutSystemd: a socket that is gone is told once, and tried again.
 func TestWatchGoesOnWithoutSystemd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scene{down: errors.New("connection refused")}
+		s := &scene{status: "fine", down: errors.New("connection refused")}
 		s.play(t, 4*time.Second, func() {
 			s.goOn(2500 * time.Millisecond)
-			s.down = nil
+			s.set("fine", nil)
 			s.goOn(time.Second)
 		})
 		s.wants(t, "0 failed: tell systemd: connection refused", "3 WATCHDOG=1 STATUS=fine")
