@@ -55,7 +55,7 @@ func TestWatchdogStopsWhenAPartHangs(t *testing.T) {
 	var m manager
 	var callback sync.Mutex // the checks' events wait for it
 	d := &director{
-		log: slog.New(slog.DiscardHandler), engine: newEngine(t), moved: make(chan struct{}, 1), addresses: &addresses{},
+		log: slog.New(slog.DiscardHandler), engine: newEngine(t), moved: make(chan struct{}, 1), holdings: newHoldings(slog.New(slog.DiscardHandler), nil, newLinkNames(), runDir(t.TempDir())),
 		opts: Options{Systemd: systemd.New(m.hear, watchdog)},
 	}
 	d.effective.Store(effectiveOf(nil))
