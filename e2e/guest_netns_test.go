@@ -186,6 +186,7 @@ func TestGuestSteering(t *testing.T) {
 		})
 	}
 }
+
 // TestGuestVLANPassesThrough: clients, and servers of direct routing, are in a VLAN that the
 // director has no device for: what it forwards keeps the tag, each segment once.
 func TestGuestVLANPassesThrough(t *testing.T) {

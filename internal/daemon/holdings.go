@@ -262,8 +262,12 @@ func (h *holdings) additions(s *hostnet.Snapshot, plans []addressPlan) (list []a
 func (h *holdings) added(p addressPlan, err error) {
 	switch key := p.key(); {
 	case err == nil:
-		h.log.Info(fmt.Sprintf("(%s) adding VIP %s on %s", p.instance, p.prefix, p.device))
-		fallthrough
+		if p.instance == "" {
+			h.log.Info(fmt.Sprintf("adding static address %s on %s", p.prefix, p.device))
+		} else {
+			h.log.Info(fmt.Sprintf("(%s) adding VIP %s on %s", p.instance, p.prefix, p.device))
+		}
+		delete(h.failed, key)
 	case errors.Is(err, hostnet.ErrExists): // of ours, from before
 		delete(h.failed, key)
 	default:
