@@ -181,6 +181,7 @@ func (d *checkDraft) options(v *serviceDraft, r *serverDraft, addr netip.AddrPor
 	}
 	o.DelayBeforeRetry = first(delay, d.delayBeforeRetry, r.delayBeforeRetry, v.delayBeforeRetry)
 	o.Warmup = first(o.DelayLoop, d.warmup, r.warmup, v.warmup)
+	o.WarmupGiven = d.warmup.set || r.warmup.set || v.warmup.set
 	if d.conn.addr.IsValid() {
 		o.Connect = netip.AddrPortFrom(d.conn.addr, o.Connect.Port())
 	}

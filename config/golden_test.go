@@ -238,6 +238,7 @@ func describeChecker(b *strings.Builder, k config.Checker) {
 	}
 	item(b, "mark", o.Fwmark, o.Fwmark != 0)
 	fmt.Fprintf(b, ", timeout %s, every %s, retry %d after %s, warmup %s, alpha %t", o.ConnectTimeout, o.DelayLoop, o.Retry, o.DelayBeforeRetry, o.Warmup, o.Alpha)
+	item(b, "warmup given", "", o.WarmupGiven)
 	item(b, "log all", "", o.LogAllFailures)
 	switch k := k.(type) {
 	case config.SMTPCheck:

@@ -37,8 +37,10 @@ type CheckOptions struct {
 	Retry uint32
 	// DelayBeforeRetry is the time from a forgiven failure to the next probe. 0 is legal: the engine has the floor.
 	DelayBeforeRetry time.Duration
-	// Warmup bounds the random delay of the first probe.
-	Warmup time.Duration
+	// Warmup bounds the random delay of the first probe; WarmupGiven tells whether the file names it, else it is
+	// DelayLoop.
+	Warmup      time.Duration
+	WarmupGiven bool
 	// Alpha lets the server begin as down.
 	Alpha bool
 	// LogAllFailures logs each failed probe, not only verdicts.

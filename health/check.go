@@ -17,9 +17,11 @@ const (
 	// same checker. keepalived has no such floor: with delay_before_retry 0 it sends
 	// hundreds of probes a second.
 	MinGap = 100 * time.Millisecond
-	// StartDelay is what every checker waits before its first probe, on top of the
-	// random part of its warm-up.
+	// StartDelay is what a checker waits before its first probe, on top of the random
+	// part of its warm-up.
 	StartDelay = time.Second
+	// PromptSpread is the time in which the first probes of a list with Prompt begin.
+	PromptSpread = time.Second
 )
 
 // A Kind says what a checker does. The zero Kind is TCP.
@@ -86,6 +88,7 @@ type Check struct {
 	DelayBeforeRetry time.Duration
 	DelayLoop        time.Duration // not positive: DefaultDelayLoop
 	Warmup           time.Duration // the first probe waits StartDelay and a random part of this
+	Prompt           bool          // but that of a new server comes within PromptSpread
 	Alpha            bool          // down until a check has succeeded
 	LogAllFailures   bool          // an event for each failed probe while up
 
@@ -145,7 +148,7 @@ func (c *Check) equal(d *Check) bool {
 		c.BindInterface == d.BindInterface && c.Mark == d.Mark &&
 		c.ConnectTimeout == d.ConnectTimeout && c.Retry == d.Retry &&
 		c.DelayBeforeRetry == d.DelayBeforeRetry && c.DelayLoop == d.DelayLoop &&
-		c.Warmup == d.Warmup && c.Alpha == d.Alpha && c.LogAllFailures == d.LogAllFailures &&
+		c.Warmup == d.Warmup && c.Prompt == d.Prompt && c.Alpha == d.Alpha && c.LogAllFailures == d.LogAllFailures &&
 		c.Protocol == d.Protocol && c.FastRecovery == d.FastRecovery &&
 		slices.Equal(c.URLs, d.URLs)
 }

@@ -47,10 +47,11 @@ func (m *Machine) Up() bool { return m.up }
 // Pending returns the probe that is to be done next.
 func (m *Machine) Pending() Step { return Step{Check: m.check, URL: m.url} }
 
-// Start returns when the first probe is due. The caller draws warmup from 0 to the
-// check's Warmup, so that the checkers of one server do not march in step.
-func (m *Machine) Start(now mono.Time, warmup time.Duration) (next mono.Time, ev []Event) {
-	return now.Add(StartDelay + max(warmup, 0)), []Event{m.event(Activated, now,
+// Start returns what there is to tell of a checker that begins. When its first probe is
+// due is the caller's business: StartDelay and a random part of the check's Warmup later,
+// so that the checkers of one server do not march in step, or sooner with Prompt.
+func (m *Machine) Start(now mono.Time) []Event {
+	return []Event{m.event(Activated, now,
 		"Activating healthchecker for service "+m.key.Server+" for VS "+m.key.Service)}
 }
 

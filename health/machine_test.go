@@ -346,12 +346,8 @@ func TestRetriesCountEveryFailureKind(t *testing.T) {
 	}
 }
 
-func TestStartWaitsOneSecondAndWarmup(t *testing.T) {
-	m := health.NewMachine(key, &health.Check{})
-	next, ev := m.Start(mono.Time(s), 7*s)
-	if next != mono.Time(9*s) {
-		t.Errorf("first probe at %v, want 9s", time.Duration(next))
-	}
+func TestStartIsTold(t *testing.T) {
+	ev := health.NewMachine(key, &health.Check{}).Start(mono.Time(s))
 	want := "Activating healthchecker for service [10.0.0.1]:tcp:80 for VS [192.0.2.1]:tcp:80"
 	if len(ev) != 1 || ev[0].Message != want || ev[0].Kind != health.Activated {
 		t.Errorf("events %+v, want one Activated saying %q", ev, want)

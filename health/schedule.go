@@ -67,6 +67,7 @@ func (s *Set) finish(r result) []Event {
 	if c.removed {
 		return nil
 	}
+	s.hear(c)
 	c.lastEnd, c.lastTook, c.lastText = r.end, r.end.Sub(r.begun), r.outcome.Detail()
 
 	srv, was := c.server, c.machine.up

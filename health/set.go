@@ -37,6 +37,8 @@ type Options struct {
 type Set struct {
 	opts Options
 	wake chan struct{} // capacity 1; full means that the loop will look anyway
+	// judged is closed by Run when the checkers of the first list have had an outcome.
+	judged chan struct{}
 
 	rounds atomic.Uint64 // of Run's loop
 
@@ -45,6 +47,9 @@ type Set struct {
 	servers []*server  // in the order of the list taken up last
 	queue   queue      // checkers that wait for their time
 	probing int        // probes under way, those of removed checkers included
+	fresh   []*checker // of the list being taken up, not queued yet
+	began   bool       // the first list has been taken up
+	unheard int        // checkers of that list without an outcome
 }
 
 // A server is a real server as the Set knows it.
@@ -65,6 +70,8 @@ type checker struct {
 	index   int                // in the queue, or noIndex
 	cancel  context.CancelFunc // of the probe under way, else nil
 	removed bool               // nobody wants to hear of it any more
+	prompt  bool               // its first probe waits for neither StartDelay nor Warmup
+	unheard bool               // counted in the Set's
 
 	lastEnd  mono.Time // of the last probe, 0 before it
 	lastTook time.Duration
@@ -85,7 +92,7 @@ func NewSet(opts Options) *Set {
 	if opts.Jitter == nil {
 		opts.Jitter = rand.N[time.Duration]
 	}
-	return &Set{opts: opts, wake: make(chan struct{}, 1)}
+	return &Set{opts: opts, wake: make(chan struct{}, 1), judged: make(chan struct{})}
 }
 
 // Apply replaces the list of servers that are wanted. It never blocks: Run takes lists
@@ -96,7 +103,10 @@ func NewSet(opts Options) *Set {
 // A checker whose server and description stay the same goes on undisturbed. One that is
 // gone stops, its probe is cancelled. A new one starts like any other, except that on a
 // server that was there before it counts as up or down as that server does, so that a
-// reload neither brings back a dead server nor takes away a live one.
+// reload neither brings back a dead server nor takes away a live one. As there is no
+// hurry then, and reloads may come often, Prompt does not count for it either.
+//
+// First probes with Prompt are spread evenly over PromptSpread, the first one at once.
 //
 // When a list is taken up, each server new to the Set is reported by one event with
 // Initial set, and each server whose state is changed by its new list of checkers by an
@@ -121,6 +131,12 @@ func (s *Set) Nudge() {
 // is nudged hangs, or waits for OnEvent.
 func (s *Set) Rounds() uint64 { return s.rounds.Load() }
 
+// FirstVerdicts returns a channel that is closed once every checker of the list taken up
+// first has had the outcome of a probe, and OnEvent has been told of it. A checker that a
+// later list removes is not waited for. The channel stays open if Run ends before; it is
+// the same for every call.
+func (s *Set) FirstVerdicts() <-chan struct{} { return s.judged }
+
 // Run does the checking until ctx is done. Then it cancels the probes under way, waits
 // for them, and returns nil. It may be called once.
 func (s *Set) Run(ctx context.Context) error {
@@ -133,6 +149,7 @@ func (s *Set) Run(ctx context.Context) error {
 	results := make(chan result, s.opts.MaxProbes)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	heard := false
 	for {
 		s.rounds.Add(1)
 		select {
@@ -143,6 +160,10 @@ func (s *Set) Run(ctx context.Context) error {
 		case r := <-results:
 			s.report(s.finish(r))
 		case <-timer.C:
+		}
+		if !heard && s.heardAll() {
+			heard = true
+			close(s.judged)
 		}
 		now := mono.Now()
 		started, wait := s.due(ctx, now)
@@ -166,9 +187,48 @@ func (s *Set) takeUp(now mono.Time) (events []Event) {
 	defer s.mu.Unlock()
 	for _, list := range s.lists {
 		events = append(events, s.replace(list, now)...)
+		s.begin(now)
 	}
 	s.lists = nil
 	return events
+}
+
+// begin queues the checkers that a list has brought. mu is held.
+func (s *Set) begin(now mono.Time) {
+	prompt, n := 0, 0
+	for _, c := range s.fresh {
+		if c.prompt {
+			prompt++
+		}
+	}
+	for _, c := range s.fresh {
+		wait := StartDelay + s.warmup(c.machine.check)
+		if c.prompt {
+			wait = PromptSpread * time.Duration(n) / time.Duration(prompt)
+			n++
+		}
+		s.queue.push(c, now.Add(wait))
+		if !s.began {
+			c.unheard = true
+			s.unheard++
+		}
+	}
+	s.fresh, s.began = nil, true
+}
+
+// hear counts the first outcome of a checker, or that there will be none. mu is held.
+func (s *Set) hear(c *checker) {
+	if c.unheard {
+		c.unheard = false
+		s.unheard--
+	}
+}
+
+// heardAll reports whether the checkers of the first list have had their outcomes.
+func (s *Set) heardAll() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.began && s.unheard == 0
 }
 
 // replace goes from the present list to another. mu is held.
@@ -213,9 +273,9 @@ func (s *Set) replaceServer(old, srv *server, now mono.Time) (events []Event) {
 			if old != nil {
 				c.machine.up = old.up()
 			}
-			next, ev := c.machine.Start(now, s.warmup(&srv.Checks[i]))
-			s.queue.push(c, next)
-			started = append(started, ev...)
+			c.prompt = old == nil && srv.Checks[i].Prompt
+			s.fresh = append(s.fresh, c)
+			started = append(started, c.machine.Start(now)...)
 		}
 		c.server = srv
 		c.machine.check = &srv.Checks[i]
@@ -272,6 +332,7 @@ func (s *Set) warmup(c *Check) time.Duration {
 // remove stops a checker. mu is held.
 func (s *Set) remove(c *checker) {
 	c.removed = true
+	s.hear(c)
 	if c.cancel != nil {
 		c.cancel()
 	}

@@ -222,6 +222,7 @@ func translateCheck(c config.Checker) (check health.Check, ok bool) {
 		DelayBeforeRetry: o.DelayBeforeRetry,
 		DelayLoop:        o.DelayLoop,
 		Warmup:           o.Warmup,
+		Prompt:           !o.WarmupGiven,
 		Alpha:            o.Alpha,
 	}
 	if !http {
