@@ -10,7 +10,6 @@ import (
 // word that is not given.
 type instanceDraft struct {
 	Instance
-	at      map[string]Pos // where each word stands, the last time
 	family  family
 	state   bool // given
 	dropped bool // the instance cannot run
@@ -37,12 +36,7 @@ type instanceDraft struct {
 }
 
 // pos is where a word stands that the instance has, else where the instance does.
-func (d *instanceDraft) pos(word string) Pos {
-	if p, ok := d.at[word]; ok {
-		return p
-	}
-	return d.Pos
-}
+func (d *instanceDraft) pos(word string) Pos { return d.Where(word) }
 
 // settle makes an address the one that decides the family of the instance, or reports whether it is of that family.
 // The first address of a block decides: of the peers, the sources or the virtual addresses.
@@ -63,8 +57,7 @@ func (b *binder) instance(s *Statement, vs values) {
 	}
 	b.instances[name] = s.Pos
 	d := &instanceDraft{
-		Instance: Instance{Pos: s.Pos, Name: name, Send: Send{TTL: -1}, TrackPrimary: true},
-		at:       make(map[string]Pos),
+		Instance: Instance{Pos: s.Pos, Name: name, Send: Send{TTL: -1}, TrackPrimary: true, at: make(map[string]Pos)},
 	}
 	d.DownTimerAdverts = b.defaults.downTimerAdverts
 	d.Announce = b.defaults.announce

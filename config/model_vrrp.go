@@ -78,6 +78,17 @@ type Instance struct {
 
 	// Faults are the reasons for which keepalived would load the instance and keep it in FAULT, one phrase each.
 	Faults []string
+
+	at map[string]Pos // where each word stands, the last time
+}
+
+// Where returns the place of a word in the block of the instance, the last one if it stands there more than once, or
+// that of the block itself.
+func (i *Instance) Where(word string) Pos {
+	if p, ok := i.at[word]; ok {
+		return p
+	}
+	return i.Pos
 }
 
 // AuthType is the authentication of VRRP version 2.

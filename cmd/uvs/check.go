@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,13 +22,18 @@ type verdict struct {
 	// What would run; states, counters and next hops do not matter.
 	addresses []control.Address
 	services  []control.Service
+	elections []string // lines about vrrp_instances
+	// peerErrors is how many diagnostics are about files of peers, or about what does not
+	// fit together.
+	peerErrors int
 }
 
-func newCheck(check func(file, configID string) (verdict, error), checkHost func(ctx context.Context, file, configID string) ([]control.Finding, error)) *cobra.Command {
+func newCheck(check func(file, configID string, peers []string) (verdict, error), checkHost func(ctx context.Context, file, configID string) ([]control.Finding, error)) *cobra.Command {
 	var host bool
 	var id string
+	var peers []string
 	cmd := &cobra.Command{
-		Use:   "check [--host] FILE",
+		Use:   "check [--host] [--peer FILE]... FILE",
 		Short: "Report every problem of a configuration and show what would run",
 		Long: `Read a configuration as "uvs run" would, report every problem with file, line
 and column, and show what would run. Nothing on the machine is changed.
@@ -40,14 +46,22 @@ servers with ARP, neighbour discovery and pings, which takes a second or two, an
 needs CAP_NET_ADMIN and CAP_NET_RAW. A running director does the same; see
 "uvs status".
 
+For each vrrp_instance it says how soon it takes over. With --peer, the
+configuration of another director of the same virtual routers, it says who becomes
+MASTER, why, and who follows, while all that is tracked is up; and it names what
+makes two of them MASTER at a time, each with its place: another password,
+interval, version, list of addresses, VRID or destination.
+
 The exit status is 1 if anything in the file will not run as written: a value
 that is refused, an unknown word, a block that is skipped. Deprecated words, values
 that are adjusted as keepalived adjusts them, and words that this version does not
-serve yet are warnings and notes and leave it at 0. A problem found by --host makes
-it 1, too. "uvs run" runs what is left of a file with errors, as keepalived does,
-unless it is given --strict; "uvs reload" refuses it.`,
+serve yet are warnings and notes and leave it at 0. A problem found by --host or
+--peer makes it 1, too. "uvs run" runs what is left of a file with errors, as
+keepalived does, unless it is given --strict; "uvs reload" refuses it.`,
 		Example: `  uvs check /etc/keepalived/keepalived.conf
   uvs check --host /etc/keepalived/keepalived.conf
+  uvs check node-a.conf --peer node-b.conf --peer node-c.conf
+  uvs check -i a shared.conf --peer shared.conf,b
   uvs check new.conf && cp new.conf /etc/keepalived/keepalived.conf`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -56,7 +70,7 @@ unless it is given --strict; "uvs reload" refuses it.`,
 			return atMost(1)(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := check(args[0], id)
+			v, err := check(args[0], id, peers)
 			if err != nil {
 				return fmt.Errorf("check: %w", err)
 			}
@@ -64,7 +78,7 @@ unless it is given --strict; "uvs reload" refuses it.`,
 				fmt.Fprintln(cmd.ErrOrStderr(), d)
 			}
 			fmt.Fprint(cmd.OutOrStdout(), v.summary(args[0]))
-			problems := v.errors > 0
+			problems := v.errors+v.peerErrors > 0
 			if host {
 				findings, err := checkHost(cmd.Context(), args[0], id)
 				if err != nil {
@@ -80,6 +94,7 @@ unless it is given --strict; "uvs reload" refuses it.`,
 		},
 	}
 	cmd.Flags().BoolVar(&host, "host", false, "look the machine and its neighbours over, too")
+	cmd.Flags().StringArrayVar(&peers, "peer", nil, "elect a master among FILE and this `FILE[,ID]` of another director; may be repeated")
 	addConfigID(cmd.Flags(), &id)
 	return cmd
 }
@@ -107,6 +122,9 @@ func (v verdict) summary(file string) string {
 		result = fmt.Sprintf("%d errors", v.errors)
 	}
 	plan := statusview.RenderPlan(v.addresses, v.services)
+	if len(v.elections) > 0 {
+		plan += "\n" + strings.Join(v.elections, "\n") + "\n"
+	}
 	switch {
 	case v.refused:
 		return fmt.Sprintf("%s: %s; uvs run refuses it\n", file, result)

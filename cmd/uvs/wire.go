@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"uvs/control"
@@ -19,7 +20,7 @@ import (
 // their own.
 type actions struct {
 	run   func(ctx context.Context, o runOptions) error
-	check func(file, configID string) (verdict, error)
+	check func(file, configID string, peers []string) (verdict, error)
 	// test gives keepalived's verdict about a file: lines to print and an exit status.
 	test func(file, configID string) (findings []string, exit int, err error)
 	// checkHost looks the machine over for a file.
@@ -59,11 +60,15 @@ func wired() actions {
 				Systemd:        notifier,
 			})
 		},
-		check: func(file, configID string) (verdict, error) {
-			r, err := daemon.Check(file, configID)
+		check: func(file, configID string, peers []string) (verdict, error) {
+			files := make([]daemon.PeerFile, len(peers))
+			for n, p := range peers {
+				files[n].File, files[n].ConfigID, _ = strings.Cut(p, ",")
+			}
+			r, err := daemon.Check(file, configID, files)
 			return verdict{
 				diagnostics: r.Findings, errors: r.Errors, refused: r.Refused,
-				addresses: r.Addresses, services: r.Services,
+				addresses: r.Addresses, services: r.Services, elections: r.Elections, peerErrors: r.PeerErrors,
 			}, err
 		},
 		test:      daemon.Test,

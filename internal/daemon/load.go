@@ -130,13 +130,33 @@ type CheckResult struct {
 	// What would run. States, counters and next hops say nothing.
 	Addresses []control.Address
 	Services  []control.Service
+	// Elections are lines about each vrrp_instance: how soon it takes over, and who of it and
+	// its peers wins. Lines that go on with an instance are indented.
+	Elections []string
+	// PeerErrors is how many of the Findings are about files of peers, or about what of the
+	// files does not fit together. They are not among Errors.
+	PeerErrors int
 }
 
 // Check reads a configuration as Run would, against this machine's network, and changes
-// nothing. configID chooses the lines with @, "" is the machine's name. The error is that
-// the file or the network cannot be looked at, never one in the file.
-func Check(file, configID string) (CheckResult, error) {
-	c, findings, err := readHere(file, configID)
+// nothing. configID chooses the lines with @, "" is the machine's name. The files of peers
+// are compared with it: what they cannot agree about, and errors in them, are among the
+// findings. The error is that a file's name or the network cannot be looked at, never one in
+// a file.
+func Check(file, configID string, peers []PeerFile) (CheckResult, error) {
+	network, err := hostnet.Open()
+	if err != nil {
+		return CheckResult{}, err
+	}
+	s := network.Snapshot()
+	if err := network.Close(); err != nil {
+		return CheckResult{}, err
+	}
+	c, findings, err := hostconf.Read(file, s, hostconf.Options{ConfigID: configID})
+	if err != nil {
+		return CheckResult{}, err
+	}
+	rivals, faults, err := readPeers(peers)
 	if err != nil {
 		return CheckResult{}, err
 	}
@@ -149,7 +169,12 @@ func Check(file, configID string) (CheckResult, error) {
 		p := translate(c)
 		result.Findings = append(result.Findings, p.notes...)
 		result.Addresses, result.Services = p.describe()
+		lines, different := elections(newRival(file, c, sourceOn(s)), rivals)
+		result.Elections = lines
+		faults = append(faults, different...)
 	}
+	result.Findings = append(result.Findings, faults...)
+	result.PeerErrors = len(faults)
 	return result, nil
 }
 

@@ -53,6 +53,23 @@ func Read(file string, network *hostnet.Snapshot, o Options) (*config.Config, co
 	return c, findings, nil
 }
 
+// ReadElsewhere parses and binds a file that another machine runs, which lies on this one:
+// nothing is known of that one's interfaces, users and programs, and nothing is said of
+// them. ConfigID "" matches no line with @. The error is that of Read.
+func ReadElsewhere(file string, o Options) (*config.Config, config.Diagnostics, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("configuration %s: %w", file, err)
+	}
+	root := os.DirFS("/")
+	c, findings := config.Load(root, strings.TrimPrefix(abs, "/"), config.Options{
+		ConfigID: o.ConfigID, LookupEnv: os.LookupEnv, Seed: uint64(time.Now().UnixNano()), Root: "/",
+	}, func(*config.File) config.Host {
+		return config.Host{AnyInterface: true, RouteNames: routeNames(root)}
+	})
+	return c, findings, nil
+}
+
 func names(s *hostnet.Snapshot) []string {
 	list := make([]string, len(s.Links))
 	for i, l := range s.Links {
