@@ -107,6 +107,13 @@ func fullStatus() control.Status {
 				NextHop: control.NextHop{Interface: "eth1", Gateway: netip.MustParseAddr("fe80::1"), MAC: "02:00:00:00:00:02"},
 			}},
 		}},
+		VRRP: &control.VRRP{
+			Instances: []control.VRRPInstance{{Name: "WEB", Interface: "eth0", VRID: 5, Version: 3, State: "MASTER", Priority: 150, Effective: 150}},
+			Timers: control.VRRPTimers{
+				Deadlines: 3, Mean: control.ExactDuration(110 * time.Microsecond),
+				Worst: control.ExactDuration(12 * time.Millisecond), Recent: control.ExactDuration(2*time.Millisecond + time.Microsecond),
+			},
+		},
 		Drops: map[string]uint64{"no_server": 9},
 		Notes: []string{"keepalived.conf:4:2: sorry_server is not served yet"},
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"time"
 )
@@ -80,5 +81,26 @@ func (s *Seconds) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*s = Seconds(time.Duration(n) * time.Second)
+	return nil
+}
+
+// An ExactDuration is a time that JSON has as seconds with six decimals: 0.000110.
+type ExactDuration time.Duration
+
+// Duration returns d as the standard type.
+func (d ExactDuration) Duration() time.Duration { return time.Duration(d) }
+
+// MarshalJSON writes seconds, rounded to whole microseconds.
+func (d ExactDuration) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, time.Duration(d).Seconds(), 'f', 6, 64), nil
+}
+
+// UnmarshalJSON reads a number of seconds.
+func (d *ExactDuration) UnmarshalJSON(b []byte) error {
+	n, err := strconv.ParseFloat(string(b), 64)
+	if err != nil {
+		return err
+	}
+	*d = ExactDuration(math.Round(n*1e6) * 1e3)
 	return nil
 }

@@ -67,9 +67,9 @@ type VRRPGroup struct {
 // VRRPTimers is how late the timers of VRRP were served since the start. As long as that is
 // far below an advert interval no takeover is this director's own fault.
 type VRRPTimers struct {
-	Deadlines uint64  `json:"deadlines"`
-	Mean      Seconds `json:"mean_late_seconds"`
-	Worst     Seconds `json:"worst_late_seconds"`
+	Deadlines uint64        `json:"deadlines"`
+	Mean      ExactDuration `json:"mean_late_seconds"`
+	Worst     ExactDuration `json:"worst_late_seconds"`
 	// Recent is the worst of the last minute.
-	Recent Seconds `json:"recent_late_seconds"`
+	Recent ExactDuration `json:"recent_late_seconds"`
 }

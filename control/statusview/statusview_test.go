@@ -54,7 +54,7 @@ func busy() control.Status {
 				{Name: "CLOUD", VRID: 53, Version: 3, State: "INIT", Priority: 100, Effective: 100},
 			},
 			Groups: []control.VRRPGroup{{Name: "G", Members: []string{"OUT", "IN"}, State: "BACKUP"}},
-			Timers: control.VRRPTimers{Deadlines: 10000, Mean: control.Seconds(110 * time.Microsecond), Worst: control.Seconds(12 * time.Millisecond), Recent: control.Seconds(2 * time.Millisecond)},
+			Timers: control.VRRPTimers{Deadlines: 10000, Mean: control.ExactDuration(110 * time.Microsecond), Worst: control.ExactDuration(12 * time.Millisecond), Recent: control.ExactDuration(2 * time.Millisecond)},
 		},
 		Addresses: []control.Address{
 			{Address: netip.MustParsePrefix("192.0.2.10/32"), Interface: "eth0", State: control.AddressAdded},

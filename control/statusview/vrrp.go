@@ -68,6 +68,6 @@ func remarks(b *bytes.Buffer, i *control.VRRPInstance, now time.Time) {
 }
 
 // late prints how late a timer was: "0.14 ms".
-func late(s control.Seconds) string {
+func late(s control.ExactDuration) string {
 	return fmt.Sprintf("%.2f ms", float64(s.Duration())/float64(time.Millisecond))
 }

@@ -349,9 +349,9 @@ func (r *redundancy) status(ctx context.Context) *control.VRRP {
 		out.Groups = append(out.Groups, control.VRRPGroup{Name: g.Name, Members: g.Members, State: state.String()})
 	}
 	late := r.router.Lateness()
-	out.Timers = control.VRRPTimers{Deadlines: late.Deadlines, Worst: control.Seconds(late.Worst), Recent: control.Seconds(late.Recent)}
+	out.Timers = control.VRRPTimers{Deadlines: late.Deadlines, Worst: control.ExactDuration(late.Worst), Recent: control.ExactDuration(late.Recent)}
 	if late.Deadlines > 0 {
-		out.Timers.Mean = control.Seconds(late.Sum / time.Duration(late.Deadlines)) //nolint:durationcheck // a mean
+		out.Timers.Mean = control.ExactDuration(late.Sum / time.Duration(late.Deadlines)) //nolint:durationcheck // a mean
 	}
 	return &out
 }
