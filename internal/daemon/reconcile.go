@@ -107,16 +107,20 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	}
 	goal := d.goal.Load()
 	vips := localOnes(planned, goal.vips())
-	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(prepared, localOnes(prepared, goal.vips()), goal.natServerAddrs()))
-	rules := steer.Rules{Links: d.inLine.points, Locals: planned.LocalAddrs()}
+	// Spreading over workers is for all that may be ours: to change it takes the kernel some
+	// time, which no takeover has.
+	soon := localOnes(prepared, goal.vips())
+	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(prepared, soon, goal.natServerAddrs()))
+	rules := steer.Rules{Links: d.inLine.points, Locals: planned.LocalAddrs(), SoonLocals: prepared.LocalAddrs()}
 	rules.Services, rules.Servers = slices.Clone(goal.services), goal.servers
 	rules.Services = slices.DeleteFunc(rules.Services, func(m steer.Match) bool { return !slices.Contains(vips, m.Addr) })
+	rules.SoonServices = slices.DeleteFunc(slices.Clone(goal.services), func(m steer.Match) bool { return !slices.Contains(soon, m.Addr) })
 	// A device is steered before it is captured.
 	if err := d.steer.Apply(rules); err != nil {
 		d.inLine.with = nil
 		return d.steerError(err)
 	}
-	if err := d.capture.apply(portPlan{captured: d.inLine.points, sendOnly: sendOnly(s, d.inLine.points)}, s, vips); err != nil {
+	if err := d.capture.apply(portPlan{captured: d.inLine.points, sendOnly: sendOnly(s, d.inLine.points)}, s, soon); err != nil {
 		d.inLine.with = nil
 		return err
 	}

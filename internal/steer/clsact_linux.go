@@ -46,7 +46,7 @@ func (c clsact) probe() (err error) {
 	}
 	defer func() { err = errors.Join(err, prog.Close()) }()
 	t := programs{hook: c}
-	err = t.placeAll(prog, []int{loopbackIndex})
+	err = t.placeAll(prog.Program, []int{loopbackIndex})
 	_, errSweep := t.sweepLink(false, 0, net.Interface{Index: loopbackIndex, Name: "lo"})
 	switch {
 	case errors.Is(err, unix.EPERM):

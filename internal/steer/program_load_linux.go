@@ -25,14 +25,25 @@ type dialect struct {
 	plain  bool            // Linux 4.5: maps are filled entry by entry, and not sealed
 }
 
-// loadProgram loads the program for the matches of rules that come from normal. The
-// maps live as long as the program.
-func loadProgram(d dialect, r Rules) (*ebpf.Program, error) {
-	services, err1 := loadMap(d, servicesName, keys(r.Services))
-	servers, err2 := loadMap(d, serversName, keys(r.Servers))
-	locals, err3 := loadMap(d, localsName, addresses(r.Locals))
-	defer closeMaps(services, servers, locals) // the program holds them
-	if err := cmp.Or(err1, err2, err3); err != nil {
+// A loaded is a program with those of its maps that change.
+type loaded struct {
+	*ebpf.Program
+	services, locals *ebpf.Map // nil without entries
+}
+
+// loadProgram loads the program for rules that come from normal, with room in its maps for
+// what may be in force soon.
+func loadProgram(d dialect, r Rules) (*loaded, error) {
+	services, err1 := loadMap(d, servicesName, keys(r.Services), len(r.SoonServices))
+	servers, err2 := loadMap(d, serversName, keys(r.Servers), len(r.Servers))
+	locals, err3 := loadMap(d, localsName, addresses(r.Locals), len(r.SoonLocals))
+	defer closeMaps(servers) // the program holds it
+	err := cmp.Or(err1, err2, err3)
+	if err == nil && servers != nil && !d.plain {
+		err = servers.Freeze()
+	}
+	if err != nil {
+		closeMaps(services, locals)
 		return nil, err
 	}
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
@@ -43,29 +54,57 @@ func loadProgram(d dialect, r Rules) (*ebpf.Program, error) {
 			services:       descriptor(services),
 			servers:        descriptor(servers),
 			locals:         descriptor(locals),
-			anyServicePort: slices.ContainsFunc(r.Services, Match.anyPort),
+			anyServicePort: slices.ContainsFunc(r.SoonServices, Match.anyPort),
 			anyServerPort:  slices.ContainsFunc(r.Servers, Match.anyPort),
 		}),
 		License: "Apache-2.0",
 	})
 	if err != nil {
+		closeMaps(services, locals)
 		return nil, fmt.Errorf("program %s: %w", programName, err)
 	}
-	return prog, nil
+	return &loaded{prog, services, locals}, nil
 }
 
-// loadMap returns a map with the keys, or nil without keys. Unless the dialect is plain,
-// nobody can change it any more.
-func loadMap[K mapKey | mapAddr](d dialect, name string, keys []K) (*ebpf.Map, error) {
-	if len(keys) == 0 {
+// Close releases the descriptors. What is attached goes on.
+func (l *loaded) Close() error {
+	closeMaps(l.services, l.locals)
+	return l.Program.Close()
+}
+
+// change brings the maps from rules to others that they prepare. A packet that both take is
+// taken all the time: what is added comes first, services before locals, and what goes the
+// other way round. After an error the maps are as they were, as far as they can be.
+func (l *loaded) change(from, to Rules) error {
+	fromServices, toServices := keys(from.Services), keys(to.Services)
+	fromLocals, toLocals := addresses(from.Locals), addresses(to.Locals)
+	err := l.step(fromServices, toServices, fromLocals, toLocals)
+	if err != nil {
+		err = errors.Join(err, l.step(toServices, fromServices, toLocals, fromLocals))
+	}
+	return err
+}
+
+func (l *loaded) step(fromServices, toServices []mapKey, fromLocals, toLocals []mapAddr) error {
+	return cmp.Or(
+		fillOneByOne(l.services, without(toServices, fromServices)),
+		fillOneByOne(l.locals, without(toLocals, fromLocals)),
+		empty(l.locals, without(fromLocals, toLocals)),
+		empty(l.services, without(fromServices, toServices)),
+	)
+}
+
+// loadMap returns a map with the keys and room for so many in all, or nil without room.
+func loadMap[K mapKey | mapAddr](d dialect, name string, keys []K, room int) (*ebpf.Map, error) {
+	if room == 0 {
 		return nil, nil
 	}
 	spec := &ebpf.MapSpec{
 		Name:       name,
 		Type:       ebpf.Hash,
-		KeySize:    uint32(len(keys[0])),
+		KeySize:    uint32(len(*new(K))),
 		ValueSize:  1,
-		MaxEntries: 2 * uint32(len(keys)), // at most half full: short chains
+		MaxEntries: 2 * uint32(room), // at most half full: short chains
 	}
 	fill := fillAtOnce[K]
 	if d.plain {
@@ -83,18 +122,29 @@ func loadMap[K mapKey | mapAddr](d dialect, name string, keys []K) (*ebpf.Map, e
 	return m, nil
 }
 
-// fillAtOnce fills and seals a map. It needs Linux 5.6.
+// fillAtOnce adds keys to a map. It needs Linux 5.6.
 func fillAtOnce[K mapKey | mapAddr](m *ebpf.Map, keys []K) error {
-	if _, err := m.BatchUpdate(keys, make([]uint8, len(keys)), nil); err != nil {
-		return err
+	if len(keys) == 0 {
+		return nil
 	}
-	return m.Freeze()
+	_, err := m.BatchUpdate(keys, make([]uint8, len(keys)), nil)
+	return err
 }
 
-// fillOneByOne fills a map.
+// fillOneByOne adds keys to a map.
 func fillOneByOne[K mapKey | mapAddr](m *ebpf.Map, keys []K) error {
 	for _, k := range keys {
 		if err := m.Put(k, uint8(0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty takes keys out of a map. One that is not there is no error.
+func empty[K mapKey | mapAddr](m *ebpf.Map, keys []K) error {
+	for _, k := range keys {
+		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return err
 		}
 	}

@@ -52,28 +52,36 @@ type attachment struct {
 func (a attachment) is(id ebpf.ProgramID) bool { return id != 0 && a.id == id }
 
 // programs is the backend of all hooks. The programs belong to the device: they stay when
-// the process dies. Program and maps are never changed; new matches make a new program,
-// which replaces the one on each device atomically.
+// the process dies. New matches make a new program with maps of its own, which replaces the
+// one on each device atomically. That waits for a grace period of the kernel, 10 to 30 ms;
+// only what rules have announced as soon to be in force is put into the maps, or taken out
+// of them, as they are.
 type programs struct {
 	hook
-	prog  *ebpf.Program // the current program; nil before the first apply
-	rules Rules         // whose matches it has
+	prog  *loaded // the current program; nil before the first apply
+	room  Rules   // that it was loaded for
+	rules Rules   // whose matches it has
 }
 
 // apply implements backend.
 func (t *programs) apply(r Rules) error {
-	if r.empty() {
+	if r.idle() {
 		_, err := t.remove()
 		return errors.Join(err, t.close())
 	}
-	prog := t.prog
-	if prog == nil || !t.rules.sameMatches(r) {
+	prog, room := t.prog, t.room
+	if prog == nil || !room.prepares(r) {
 		var err error
 		if prog, err = loadProgram(t.dialect(), r); err != nil {
 			return err
 		}
+		room = r
 	}
-	if err := t.placeAll(prog, r.Links); err != nil {
+	err := t.placeAll(prog.Program, r.Links)
+	if err == nil && prog == t.prog {
+		err = prog.change(t.rules, r)
+	}
+	if err != nil {
 		if prog != t.prog {
 			err = errors.Join(err, prog.Close())
 		}
@@ -83,8 +91,8 @@ func (t *programs) apply(r Rules) error {
 	if t.prog != nil && t.prog != prog {
 		closed = t.prog.Close()
 	}
-	t.prog, t.rules = prog, r
-	_, err := t.sweep(prog, r.Links)
+	t.prog, t.room, t.rules = prog, room, r
+	_, err = t.sweep(prog.Program, r.Links)
 	return errors.Join(err, closed)
 }
 

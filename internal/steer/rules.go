@@ -58,21 +58,31 @@ type Rules struct {
 	// a real server, such as health checks, with the stack. Virtual addresses may be
 	// among them: an answer that is to be translated goes to a client, never there.
 	Locals []netip.Addr
+
+	// SoonServices and SoonLocals may become Services and Locals at any moment, when they
+	// must be in force at once: a backend that can prepares for that. Nothing is dropped
+	// because of them.
+	SoonServices []Match
+	SoonLocals   []netip.Addr
 }
 
 // normal returns a copy in the one order and notation of its meaning, so that
-// equal rules compare equal, or an error that names the entry which has none.
+// equal rules compare equal, or an error that names the entry which has none. What is in
+// force is among what may be soon.
 func (r Rules) normal() (Rules, error) {
 	n := Rules{
 		Links:    slices.Clone(r.Links),
 		Services: slices.Clone(r.Services),
 		Servers:  slices.Clone(r.Servers),
 		Locals:   slices.Clone(r.Locals),
+
+		SoonServices: slices.Concat(r.Services, r.SoonServices),
+		SoonLocals:   slices.Concat(r.Locals, r.SoonLocals),
 	}
 	for _, list := range []struct {
 		name    string
 		matches []Match
-	}{{"service", n.Services}, {"server", n.Servers}} {
+	}{{"service", n.Services}, {"server", n.Servers}, {"service", n.SoonServices}} {
 		for i, m := range list.matches {
 			if err := m.check(); err != nil {
 				return Rules{}, fmt.Errorf("steer %s %s: %w", list.name, m, err)
@@ -80,20 +90,24 @@ func (r Rules) normal() (Rules, error) {
 			list.matches[i].Addr = m.Addr.Unmap()
 		}
 	}
-	for i, a := range n.Locals {
-		if !a.IsValid() {
-			return Rules{}, fmt.Errorf("steer: local address %d is not set", i)
+	for _, locals := range [][]netip.Addr{n.Locals, n.SoonLocals} {
+		for i, a := range locals {
+			if !a.IsValid() {
+				return Rules{}, fmt.Errorf("steer: local address %d is not set", i)
+			}
+			locals[i] = a.WithZone("").Unmap()
 		}
-		n.Locals[i] = a.WithZone("").Unmap()
 	}
 	slices.Sort(n.Links)
 	n.Links = slices.Compact(n.Links)
-	slices.SortFunc(n.Services, compareMatches)
-	n.Services = slices.Compact(n.Services)
-	slices.SortFunc(n.Servers, compareMatches)
-	n.Servers = slices.Compact(n.Servers)
-	slices.SortFunc(n.Locals, netip.Addr.Compare)
-	n.Locals = slices.Compact(n.Locals)
+	for _, list := range []*[]Match{&n.Services, &n.Servers, &n.SoonServices} {
+		slices.SortFunc(*list, compareMatches)
+		*list = slices.Compact(*list)
+	}
+	for _, list := range []*[]netip.Addr{&n.Locals, &n.SoonLocals} {
+		slices.SortFunc(*list, netip.Addr.Compare)
+		*list = slices.Compact(*list)
+	}
 	return n, nil
 }
 
@@ -117,11 +131,31 @@ func (m Match) anyPort() bool { return m.Port == 0 }
 // that nobody has: RFC 6666's discard prefix.
 func probeRules() Rules {
 	m := Match{Addr: netip.AddrFrom16([16]byte{0: 1, 15: 1}), Port: 1, Proto: protoTCP}
-	return Rules{Services: []Match{m}, Servers: []Match{m}, Locals: []netip.Addr{m.Addr}}
+	one, addr := []Match{m}, []netip.Addr{m.Addr}
+	return Rules{Services: one, Servers: one, Locals: addr, SoonServices: one, SoonLocals: addr}
 }
 
 // empty reports whether the rules take no frame at all.
 func (r Rules) empty() bool { return len(r.Services) == 0 && len(r.Servers) == 0 }
+
+// idle reports whether the rules take no frame, now or soon.
+func (r Rules) idle() bool { return r.empty() && len(r.SoonServices) == 0 }
+
+// prepares reports whether all of o is in force or prepared for with r, so that only
+// entries for services and locals come or go. Both must come from normal.
+func (r Rules) prepares(o Rules) bool {
+	return slices.Equal(r.Servers, o.Servers) && subset(o.SoonServices, r.SoonServices) && subset(o.SoonLocals, r.SoonLocals)
+}
+
+// subset reports whether all of a list is in another.
+func subset[T comparable](list, of []T) bool {
+	return !slices.ContainsFunc(list, func(v T) bool { return !slices.Contains(of, v) })
+}
+
+// without returns what of a list is not in another.
+func without[T comparable](list, other []T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return slices.Contains(other, v) })
+}
 
 // sameMatches reports whether both take the same frames, whatever their links.
 // Both must come from normal.

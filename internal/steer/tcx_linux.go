@@ -37,7 +37,7 @@ func (t tcx) findAgain() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, prog.Close()) }()
-	id, err := programID(prog)
+	id, err := programID(prog.Program)
 	if err != nil {
 		return err
 	}

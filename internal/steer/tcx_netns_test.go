@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -201,4 +202,93 @@ func BenchmarkTCXProgram(b *testing.B) {
 			})
 		}
 	}
+}
+
+// TestTCXPreparesForWhatIsSoon: what was announced comes into force, and goes, in the program
+// that is there; frames for it are nobody's before and after. What was not announced takes
+// another program.
+func TestTCXPreparesForWhatIsSoon(t *testing.T) {
+	netlab.Require(t)
+	h := hostWithLink(t)
+	s := open(t, h, steer.TCX)
+	eth0 := index(t, h, "eth0")
+	service := steer.Match{Addr: netip.MustParseAddr("198.51.100.80"), Port: 80, Proto: tcp}
+	server := steer.Match{Addr: netip.MustParseAddr("192.0.2.201"), Port: 80, Proto: tcp}
+	other := steer.Match{Addr: netip.MustParseAddr("198.51.100.81"), Port: 0, Proto: tcp}
+	soon := steer.Rules{Links: []int{eth0}, SoonServices: []steer.Match{service}}
+	withServer := soon
+	withServer.Servers = []steer.Match{server}
+	withServer.SoonLocals = []netip.Addr{service.Addr}
+	request := flow{src: addrPort("203.0.113.9:5000"), dst: addrPort("198.51.100.80:80"), proto: tcp}
+	toOther := flow{src: addrPort("203.0.113.9:5000"), dst: addrPort("198.51.100.81:443"), proto: tcp}
+	fromServer := flow{src: addrPort("192.0.2.201:80"), dst: addrPort("198.51.100.80:4000"), proto: tcp}
+	inForce := func(r steer.Rules) steer.Rules {
+		r.Services, r.Locals = r.SoonServices, r.SoonLocals
+		return r
+	}
+	widened := inForce(soon)
+	widened.Services = append([]steer.Match{other}, widened.Services...)
+	before := ""
+	for _, step := range []struct {
+		name  string
+		rules steer.Rules
+		fresh bool   // takes another program
+		drops []flow // of all three
+	}{
+		{"soon", soon, true, nil},
+		{"in force", inForce(soon), false, []flow{request}},
+		{"in force again", inForce(soon), false, []flow{request}},
+		{"soon once more", soon, false, nil},
+		{"not announced", widened, true, []flow{request, toOther}},
+		{"no longer", inForce(soon), false, []flow{request}},
+		{"a server, and the address is not local yet", withServer, true, []flow{fromServer}},
+		{"the address is local", inForce(withServer), false, []flow{request}},
+		{"and not any more", withServer, false, []flow{fromServer}},
+	} {
+		apply(t, h, s, step.rules)
+		var programs []string
+		inside(t, h, func() (err error) {
+			programs, err = programsOn(eth0)
+			return err
+		})
+		if len(programs) != 1 || (programs[0] != before) != step.fresh {
+			t.Errorf("%s: programs are %q after %q, want another one: %t", step.name, programs, before, step.fresh)
+		}
+		before = programs[0]
+		for _, f := range []flow{request, toOther, fromServer} {
+			want := slices.ContainsFunc(step.drops, func(d flow) bool { return d.src == f.src && d.dst == f.dst })
+			if got := attachedProgram(t, h, eth0).drops(t, f); got != want {
+				t.Errorf("%s: %v is dropped: %t, want %t", step.name, f, got, want)
+			}
+		}
+	}
+}
+
+// A runner is a program that can be run on frames.
+type runner struct{ *ebpf.Program }
+
+// attachedProgram returns the first program on a device.
+func attachedProgram(t *testing.T, h *netlab.Host, index int) runner {
+	t.Helper()
+	var r runner
+	inside(t, h, func() error {
+		q, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXIngress})
+		if err != nil {
+			return err
+		}
+		r.Program, err = ebpf.NewProgramFromID(q.Programs[0].ID)
+		return err
+	})
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// drops runs the program on a frame of a flow.
+func (r runner) drops(t *testing.T, f flow) bool {
+	t.Helper()
+	got, err := r.Run(&ebpf.RunOptions{Data: f.frame(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got == tcxDrop
 }
