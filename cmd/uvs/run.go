@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,9 @@ import (
 
 // defaultConfig is keepalived's own default.
 const defaultConfig = "/etc/keepalived/keepalived.conf"
+
+// defaultHealthWait is enough for checks with the usual timeouts.
+const defaultHealthWait = 5 * time.Second
 
 // runOptions is what `uvs run` was asked for.
 type runOptions struct {
@@ -26,6 +30,7 @@ type runOptions struct {
 	ringMemory     uint64 // bytes, 0: from memory
 	strict         bool
 	sysctls        []string // NAME=VALUE
+	healthWait     time.Duration
 	log            *slog.Logger
 }
 
@@ -35,6 +40,7 @@ func newRun(p process, run func(context.Context, runOptions) error) *cobra.Comma
 	workers, maxConnections := number{max: 1024}, number{max: 1 << 28}
 	input := choice{"auto", []string{"auto", "v2", "v3", "recvmmsg", "plain"}}
 	ringMemory := size{least: 4 << 20}
+	healthWait := span{value: defaultHealthWait, most: time.Hour}
 	var id string
 	cmd := &cobra.Command{
 		Use:   "run [-f FILE]",
@@ -55,6 +61,11 @@ What an operator changed with ipvsadm stays, unless the file changed that very e
 What a configuration asks for and this version does not serve is logged, and the
 rest runs. With --strict any error in the file is refused; "uvs check FILE" shows
 them beforehand.
+
+Virtual addresses float between directors by VRRP, as keepalived has it. After the
+start a director of higher priority leaves a living master alone until its checks
+know which servers serve, for --vrrp-health-wait at the most; without a master it
+waits for nothing. One that stops serves on until it hears its successor.
 
 Frames come in by rings of AF_PACKET: --io v2 (TPACKET_V2, the least latency) or
 v3 (the least memory and most for bulk; a frame waits for 1 ms and more), or
@@ -93,6 +104,7 @@ their other ports are silent. auto takes it only where nothing else works.`,
 				io:             input.value,
 				ringMemory:     ringMemory.value,
 				strict:         strict,
+				healthWait:     healthWait.value,
 				sysctls:        sysctls,
 				log:            slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: least})),
 			})
@@ -111,8 +123,9 @@ their other ports are silent. auto takes it only where nothing else works.`,
 	f.Var(&input, "io", "how frames come in")
 	f.Var(&ringMemory, "ring-memory", "memory for all receive rings, 0 for 1/16 of the memory and 256M at the most")
 	f.StringSlice("vs", nil, "`NAME=VALUE` of IPVS's settings (net.ipv4.vs.*), may be repeated; \"uvs sysctl\" lists them")
+	f.Var(&healthWait, "vrrp-health-wait", "how long a living master of lower priority is left alone after the start until the servers have been judged, 0 not to wait")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "config-id", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "strict", "log-level")
+	twin(f, "file", "config-id", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "vrrp-health-wait", "strict", "log-level")
 	return cmd
 }

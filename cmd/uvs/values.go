@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A choice is a flag that takes one of some words.
@@ -38,6 +39,22 @@ func (n *number) Set(text string) error {
 		return fmt.Errorf("want a whole number from 0 to %d", n.max)
 	}
 	n.value = v
+	return nil
+}
+
+// A span is a flag that takes a time from 0 to most, such as 5s or 300ms.
+type span struct{ value, most time.Duration }
+
+func (s *span) String() string { return s.value.String() }
+func (s *span) Type() string   { return "TIME" }
+
+// Set takes a number with its unit, or 0.
+func (s *span) Set(text string) error {
+	v, err := time.ParseDuration(text)
+	if err != nil || v < 0 || v > s.most {
+		return fmt.Errorf("want a time from 0 to %s with its unit, such as 5s or 300ms", s.most)
+	}
+	s.value = v
 	return nil
 }
 

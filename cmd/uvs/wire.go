@@ -54,6 +54,7 @@ func wired() actions {
 				RingMemory:     o.ringMemory,
 				Strict:         o.strict,
 				Sysctls:        o.sysctls,
+				HealthWait:     o.healthWait,
 				Reload:         reload,
 				Version:        version(),
 				Log:            o.log,

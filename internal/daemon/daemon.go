@@ -56,6 +56,9 @@ type Options struct {
 	RingMemory     uint64   // bytes for all receive rings together; 0: from the machine's memory
 	Strict         bool     // refuse a configuration with any error
 	Sysctls        []string // NAME=VALUE of IPVS's settings
+	// HealthWait bounds how long a living master is left alone until the servers have been
+	// judged; 0 does not wait at all.
+	HealthWait time.Duration
 	// Reload delivers requests to read the configuration again (SIGHUP); nil: there are none.
 	Reload  <-chan struct{}
 	Version string // as `uvs version` prints it
@@ -231,6 +234,7 @@ func (d *director) open(undo *undoList) error {
 	d.programs.configure(d.plan.scripts)
 	d.herald = newHerald(d.log, d.programs)
 	d.herald.apply(d.plan.herald)
+	d.plan.vrrp.spec.HoldPreempt = d.opts.HealthWait > 0 && len(d.plan.checked) > 0
 	if d.floating, err = newRedundancy(d, d.plan.vrrp); err != nil {
 		return err
 	}
@@ -341,6 +345,9 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	undo.add(func() error { d.floating.stop(); return nil })
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
+	if d.plan.vrrp.spec.HoldPreempt {
+		d.floating.releaseAfter(d.health.FirstVerdicts(), d.opts.HealthWait)
+	}
 	undo.start(fail, "preflight", d.watchHost)
 	undo.start(fail, "own connections", d.watchOwn)
 	if d.opts.Reload != nil {

@@ -100,13 +100,22 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	// What is about to be added counts as there: steering, capture and the engine come first.
 	// What may be one day is captured already, so that a takeover need not wait for rings.
 	planned, prepared := s.WithAddresses(d.holdings.wantedOn(s)...), s.WithAddresses(d.holdings.plannedOn(s)...)
-	d.engine.SetRoutes(forwarding.NewRoutes(networkOf(planned)))
+	goal := *d.goal.Load()
+	network := networkOf(planned)
+	back := d.standsBack()
+	if back {
+		network.Locals = withoutVIPs(network.Locals, goal.vips())
+		goal.servers = nil
+	}
+	d.engine.SetRoutes(forwarding.NewRoutes(network))
 	if d.inLine.with != nil && s.Changed(d.inLine.with)&^hostnet.PartNeighbours == 0 {
 		d.inLine.with = s
 		return nil
 	}
-	goal := d.goal.Load()
 	vips := localOnes(planned, goal.vips())
+	if back {
+		vips = nil
+	}
 	// Spreading over workers is for all that may be ours: to change it takes the kernel some
 	// time, which no takeover has.
 	soon := localOnes(prepared, goal.vips())
@@ -126,6 +135,15 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	}
 	d.inLine.with = s
 	return nil
+}
+
+// standsBack reports whether this director is to leave all packets to its stack: IPVS's
+// setting backup_only asks for that while another one is master.
+func (d *director) standsBack() bool { return d.engine.Sysctls().BackupOnly && d.floating.standby() }
+
+// withoutVIPs takes virtual addresses out of the host's own.
+func withoutVIPs(locals []netip.Prefix, vips []netip.Addr) []netip.Prefix {
+	return slices.DeleteFunc(locals, func(p netip.Prefix) bool { return p.IsSingleIP() && slices.Contains(vips, p.Addr()) })
 }
 
 // prepare brings steering and capture in line with what is about to be owned.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"uvs/config"
@@ -45,8 +46,11 @@ type redundancy struct {
 	log    *slog.Logger
 	router *router.Router
 
+	backup atomic.Bool // there are instances, and none owns anything
+
 	mu     sync.Mutex // guards what follows
 	plan   vrrpPlan
+	owning map[string]bool               // instances
 	links  map[string]bool               // interfaces as the Machine knows them
 	bursts map[string]context.CancelFunc // announcements under way, by instance
 	group  sync.WaitGroup                // of bursts and probes
@@ -86,7 +90,8 @@ func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
 }
 
 func newRedundancy(d *director, p vrrpPlan) (*redundancy, error) {
-	r := &redundancy{d: d, log: d.log, plan: p, links: make(map[string]bool), bursts: make(map[string]context.CancelFunc)}
+	r := &redundancy{d: d, log: d.log, plan: p, owning: make(map[string]bool), links: make(map[string]bool), bursts: make(map[string]context.CancelFunc)}
+	r.backup.Store(len(p.instances) > 0)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	var err error
 	r.router, err = router.New(router.Options{Spec: p.spec, Endpoints: p.ends, OnEffects: r.do})
@@ -110,6 +115,21 @@ func (r *redundancy) start(ctx context.Context, s *hostnet.Snapshot) {
 	r.follow(s)
 	r.router.Tell(vrrp.Start{})
 	r.router.Settle(ctx)
+}
+
+// releaseAfter lets living masters be preempted once the checks know of each server whether it
+// serves, or at the latest after a time.
+func (r *redundancy) releaseAfter(verdicts <-chan struct{}, limit time.Duration) {
+	r.group.Go(func() {
+		select {
+		case <-r.ctx.Done():
+		case <-verdicts:
+			r.router.Tell(vrrp.Release{})
+		case <-time.After(limit):
+			r.log.Warn("not all servers have been judged; masters of lower priority are preempted all the same", "after", limit)
+			r.router.Tell(vrrp.Release{})
+		}
+	})
 }
 
 // reload replaces what runs. It returns when all is done that follows from it at once.
@@ -186,6 +206,7 @@ func (r *redundancy) do(effects []vrrp.Effect) {
 		}
 	}
 	if len(owners) > 0 {
+		r.own(true, owners...)
 		r.d.holdings.begin(owners...)
 		r.d.prepare()
 	}
@@ -194,6 +215,28 @@ func (r *redundancy) do(effects []vrrp.Effect) {
 	}
 }
 
+// own notes that instances own what is theirs, or no longer. When the last one yields, or the
+// first one takes over, it may be that packets are to be left alone.
+func (r *redundancy) own(owns bool, instances ...string) {
+	r.mu.Lock()
+	for _, i := range instances {
+		if owns {
+			r.owning[i] = true
+		} else {
+			delete(r.owning, i)
+		}
+	}
+	backup := len(r.plan.instances) > 0 && len(r.owning) == 0
+	r.mu.Unlock()
+	if r.backup.Swap(backup) != backup && r.d.engine.Sysctls().BackupOnly {
+		r.d.fallBehind()
+		r.d.look()
+	}
+}
+
+// standby reports whether VRRP is configured and no instance is master.
+func (r *redundancy) standby() bool { return r.backup.Load() }
+
 func (r *redundancy) doOne(e vrrp.Effect) {
 	switch e := e.(type) {
 	case vrrp.Own:
@@ -201,6 +244,7 @@ func (r *redundancy) doOne(e vrrp.Effect) {
 		r.d.look()
 	case vrrp.Disown:
 		r.give(e.Instance)
+		r.own(false, e.Instance)
 	case vrrp.MasterSeen:
 		r.log.Info(fmt.Sprintf("(%s) sees master %s", e.Instance, e.Master))
 		r.give(e.Instance) // what a crash left is not ours any more

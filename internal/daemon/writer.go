@@ -251,6 +251,8 @@ func (d *director) SetSysctl(_ context.Context, name, value string) error {
 		return err
 	}
 	d.engine.SetSysctls(s)
+	d.fallBehind() // backup_only may be another
+	d.look()
 	d.log.Info("setting changed by an operator", "name", name, "value", value)
 	return nil
 }
