@@ -46,6 +46,12 @@ func launch(t *testing.T, h *netlab.Host, config string, args ...string) *direct
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	return launchFile(t, h, file, args...)
+}
+
+// launchFile starts uvs with a file and does not wait.
+func launchFile(t *testing.T, h *netlab.Host, file string, args ...string) *director {
+	t.Helper()
 	d := &director{t: t, host: h, bin: labtest.Binary(t)}
 	d.proc = labtest.Start(t, h, d.bin, append([]string{"run", "-f", file}, args...)...)
 	return d
