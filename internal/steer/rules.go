@@ -157,14 +157,6 @@ func without[T comparable](list, other []T) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return slices.Contains(other, v) })
 }
 
-// sameMatches reports whether both take the same frames, whatever their links.
-// Both must come from normal.
-func (r Rules) sameMatches(o Rules) bool {
-	return slices.Equal(r.Services, o.Services) &&
-		slices.Equal(r.Servers, o.Servers) &&
-		slices.Equal(r.Locals, o.Locals)
-}
-
 // compareMatches orders matches by address, port and protocol.
 func compareMatches(a, b Match) int {
 	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto))
