@@ -28,6 +28,7 @@ import (
 // use by many goroutines.
 type slowDownload struct {
 	t    *testing.T
+	conn net.Conn
 	sum  hash.Hash
 	got  atomic.Int64
 	done chan struct{} // closed at the end
@@ -71,6 +72,7 @@ func startSlowDownload(t *testing.T, from *netlab.Host, source netip.Addr, servi
 	if err := c.(*net.TCPConn).SetReadBuffer(4 * downloadChunk); err != nil {
 		t.Fatal(err)
 	}
+	d.conn = c
 	go func() {
 		defer close(d.done)
 		d.err = d.read(c)
@@ -193,10 +195,10 @@ func TestDownloadsSurviveTakeovers(t *testing.T) {
 }
 
 // TestNATConnectionsEndWithTheirDirector: flows of NAT are in the memory of the director that
-// made them. When another takes over, it drops what clients send on them, so that they hear
-// nothing more and time out; new connections are served. What servers send is dropped as well,
-// unless the director is a router: then it comes to the client with the server's own address,
-// and the client's reset ends the server's side.
+// made them. When another takes over, it drops what both ends send on them, so that clients
+// stall. (A director that has run for 16 minutes resets what clients send.) If it is a router,
+// what the server sends comes to the client with the server's own address, and the client's
+// reset ends the server's side. New connections are served.
 func TestNATConnectionsEndWithTheirDirector(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -227,6 +229,7 @@ func TestNATConnectionsEndWithTheirDirector(t *testing.T) {
 			p.heardFrom(1, 1)
 			wantStall(t, d)
 			wantServerSide(t, top.Servers[0], !c.plan.Forward)
+			wantUnheard(t, d, p.uvs[1])
 			if got := strings.TrimSpace(curl(t, top.Clients[0], url(top.VIP4, 80, "/"))); got != "server1" {
 				t.Errorf("a new connection got %q", got)
 			}
@@ -248,6 +251,27 @@ func wantStall(t *testing.T, d *slowDownload) {
 		}
 		if time.Since(since) < still {
 			return fmt.Errorf("the download is at %d bytes", from)
+		}
+		return nil
+	})
+	select {
+	case <-d.done:
+		t.Errorf("the download ended: %v", d.err)
+	default:
+	}
+}
+
+// wantUnheard sends something on the connection of a download, which a director that knows
+// nothing of it is to drop.
+func wantUnheard(t *testing.T, d *slowDownload, heir *director) {
+	t.Helper()
+	if _, err := io.WriteString(d.conn, "GET / HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	labtest.Eventually(t, 5*time.Second, func() error {
+		// The first copy, and another one: nobody has answered.
+		if n := heir.status().Drops["drop_no_flow"]; n < 2 {
+			return fmt.Errorf("%d segments were dropped as drop_no_flow, want 2", n)
 		}
 		return nil
 	})
