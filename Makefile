@@ -2,7 +2,7 @@
 #
 #	build       bin/uvs, one static binary
 #	install     the binary and systemd's unit below PREFIX, in a package's tree with DESTDIR
-#	demo        the binary, and a whole site in network namespaces to see it work (root)
+#	demo        the binary, and whole sites in network namespaces to see it work (root)
 #	check       everything that needs no root: format, vet, lint, race tests, other machines
 #	test        Debian packages, check, and the tests in network namespaces (root); CI runs it
 #	bench       Debian packages, and UVS beside its alternatives on one topology (root); bench/README.md

@@ -23,14 +23,16 @@ type demoActions struct {
 }
 
 func newDemo(p process, a demoActions) *cobra.Command {
-	mode := choice{"both", []string{"nat", "dr", "both"}}
+	mode := choice{"all", []string{"nat", "dr", "both", "vrrp", "all"}}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show a whole site at work in network namespaces, and clean up",
 		Long: `Build a client, a director and three real servers in network namespaces, all of
 them from this program alone; send requests through the director by NAT and by
 direct routing; kill one server under load, bring it back, and show who answers
-and how fast the death was noticed. It takes about half a minute and needs root.
+and how fast the death was noticed. Then two directors by VRRP: the master is
+killed, comes back and is stopped, and what clients notice of it is measured.
+It takes about forty seconds and needs root.
 
 Nothing outside the namespaces is touched, and nothing is left however it ends.
 The exit status is 0 only if everything went as it must, and 130 after Ctrl-C.`,
@@ -61,7 +63,7 @@ The exit status is 0 only if everything went as it must, and 130 after Ctrl-C.`,
 			return fmt.Errorf("demo: %w", err)
 		},
 	}
-	cmd.Flags().Var(&mode, "mode", "which forwarding methods to show")
+	cmd.Flags().Var(&mode, "mode", "what to show: one director by nat, dr or both, two by vrrp, or all")
 	cmd.Flags().Bool("plain", false, "plain lines of ASCII, also on a terminal")
 	cmd.AddCommand(newDemoServe())
 	return cmd
@@ -73,8 +75,12 @@ func demoModes(word string) []demo.Mode {
 		return []demo.Mode{demo.NAT}
 	case "dr":
 		return []demo.Mode{demo.DR}
+	case "both":
+		return []demo.Mode{demo.NAT, demo.DR}
+	case "vrrp":
+		return []demo.Mode{demo.Pair}
 	}
-	return []demo.Mode{demo.NAT, demo.DR}
+	return []demo.Mode{demo.NAT, demo.DR, demo.Pair}
 }
 
 // newDemoServe is what the demo's real servers run.

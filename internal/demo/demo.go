@@ -18,17 +18,21 @@ type Options struct {
 	Unicode    bool      // Out shows more than ASCII
 }
 
-// A Mode is a forwarding method and the site that goes with it.
+// A Mode is a site and the story that is told in it.
 type Mode int
 
 // The modes of the demo.
 const (
-	NAT Mode = iota // clients – director – servers: both ways pass the director
-	DR              // all on one Ethernet: answers go straight to the client
+	NAT  Mode = iota // clients – director – servers: both ways pass the director
+	DR               // all on one Ethernet: answers go straight to the client
+	Pair             // two directors by VRRP, forwarding as with DR
 )
 
-// String returns the method as lb_kind has it.
-func (m Mode) String() string { return [...]string{"NAT", "DR"}[m] }
+// String returns what the mode is called: the forwarding method, or the protocol.
+func (m Mode) String() string { return [...]string{"NAT", "DR", "VRRP"}[m] }
+
+// kind returns the forwarding method as lb_kind has it.
+func (m Mode) kind() string { return [...]string{"NAT", "DR", "DR"}[m] }
 
 // longest is how long the whole demo may take.
 const longest = 60 * time.Second
@@ -49,8 +53,7 @@ func Run(ctx context.Context, o Options) error {
 	took := time.Since(began)
 	checks := allChecks(outcomes, took)
 	s.heading("Summary")
-	s.text(summaryTable(outcomes))
-	s.text("\n" + renderChecks(checks, s.glyphs))
+	s.text(summary(outcomes) + renderChecks(checks, s.glyphs))
 	if failed := failedNames(checks); len(failed) > 0 {
 		return fmt.Errorf("%d of %d checks failed: %s", len(failed), len(checks), strings.Join(failed, ", "))
 	}

@@ -53,7 +53,7 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(summary, "FAILED") || !strings.Contains(summary, "All 31 checks hold") {
+	if strings.Contains(summary, "FAILED") || !strings.Contains(summary, "All 41 checks hold") {
 		t.Errorf("not all checks hold:\n%s", summary)
 	}
 	for _, c := range []struct {
@@ -63,12 +63,34 @@ func TestDemo(t *testing.T) {
 		{"\n$ ipvsadm -Ln\nIP Virtual Server version 1.2.1 (size=4096)\n", 6},
 		{"server2 is out of the table, ", 2},
 		{"\n$ uvs cleanup\nnothing to remove\n", 2},
+		{"\n$ uvs cleanup            # on both\nnothing to remove\n", 1},
+		{" is master after ", 4},
 	} {
 		if n := strings.Count(string(out), c.text); n != c.times {
 			t.Errorf("%q stands %d times, want %d", c.text, n, c.times)
 		}
 	}
+	wantGaps(t, summary)
 	t.Logf("took %v\n%s", took.Round(10*time.Millisecond), summary)
+}
+
+// wantGaps holds the table of two directors against what the protocol takes.
+func wantGaps(t *testing.T, summary string) {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^longest time without service +(\d+) ms +(\d+) ms +(\d+) ms +(\d+) ms$`).FindStringSubmatch(summary)
+	if m == nil {
+		t.Fatalf("the summary lacks four times without service:\n%s", summary)
+	}
+	// Calm, after a crash, on a return, on a planned stop. The crash comes up to an advert
+	// interval of 100 ms after the last advert.
+	for n, want := range [][2]int{{0, 50}, {200, 461}, {0, 50}, {0, 50}} {
+		if got, err := strconv.Atoi(m[n+1]); err != nil || got < want[0] || got > want[1] {
+			t.Errorf("phase %d was %s ms without service, want %d to %d", n, m[n+1], want[0], want[1])
+		}
+	}
+	if !regexp.MustCompile(`(?m)^failed requests +0 +0 +0 +0$`).MatchString(summary) {
+		t.Error("requests failed")
+	}
 }
 
 // numbers returns the two numbers of a row of the summary.

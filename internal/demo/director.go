@@ -29,16 +29,16 @@ const (
 	startTimeout = 10 * time.Second
 )
 
-// launch starts the director with a configuration and waits until it forwards for all its
-// addresses. The status is that of this moment.
-func launch(ctx context.Context, h *netlab.Host, exe, config string) (d *director, s control.Status, err error) {
+// launch starts the director with a configuration and waits until its status is as wanted.
+// The status is that of this moment.
+func launch(ctx context.Context, h *netlab.Host, exe, config string, wanted func(control.Status) bool, args ...string) (d *director, s control.Status, err error) {
 	d = &director{host: h, exe: exe}
 	if d.before, err = addresses(h); err != nil {
 		return nil, s, err
 	}
 	// The shell only brings the configuration to a place that ends with the site.
-	const script = `cat >/run/keepalived.conf && exec "$0" --run-dir ` + runDir + ` run -f /run/keepalived.conf`
-	d.proc, err = h.StartCmd(netlab.Cmd{Name: "/bin/sh", Args: []string{"-c", script, exe}, Stdin: strings.NewReader(config)})
+	const script = `cat >/run/keepalived.conf && exec "$0" --run-dir ` + runDir + ` run -f /run/keepalived.conf "$@"`
+	d.proc, err = h.StartCmd(netlab.Cmd{Name: "/bin/sh", Args: append([]string{"-c", script, exe}, args...), Stdin: strings.NewReader(config)})
 	if err != nil {
 		return nil, s, err
 	}
@@ -54,7 +54,7 @@ func launch(ctx context.Context, h *netlab.Host, exe, config string) (d *directo
 		if errors.Is(err, control.ErrNotRunning) {
 			return false, nil
 		}
-		return err == nil && ready(s), err
+		return err == nil && wanted(s), err
 	})
 	if errors.Is(err, errTimeout) {
 		err = fmt.Errorf("the director is not ready after %v:\n%s", startTimeout, d.proc.Output())

@@ -62,11 +62,25 @@ func drPlan() plan {
 	}
 }
 
+func pairPlan() plan {
+	p := drPlan()
+	p.mode, p.second = Pair, netip.MustParseAddr("198.51.100.2")
+	return p
+}
+
 func TestSite(t *testing.T) {
-	for _, p := range []plan{natPlan(), drPlan()} {
+	for _, p := range []plan{natPlan(), drPlan(), pairPlan()} {
 		name := strings.ToLower(p.mode.String())
 		golden(t, "picture-"+name, p.picture())
-		golden(t, "keepalived-"+name, p.config())
+		golden(t, "keepalived-"+name, p.config(0))
+	}
+}
+
+// TestSecondDirector: the directors of a pair differ in their priority.
+func TestSecondDirector(t *testing.T) {
+	p := pairPlan()
+	if got, want := p.config(1), strings.ReplaceAll(p.config(0), "priority 150", "priority 100"); got != want || got == p.config(0) {
+		t.Errorf("director2 runs with\n%s\nwant\n%s", got, want)
 	}
 }
 

@@ -91,6 +91,43 @@ func startLoad(ctx context.Context, from *netlab.Host, url string) *load {
 	return l
 }
 
+const (
+	floodInterval = 5 * time.Millisecond
+	floodLimit    = 1000 // requests under way
+)
+
+// startFlood begins 200 requests a second until stop or the end of ctx, whether those before
+// are answered or not: who waits for one does not keep others from being answered.
+func startFlood(ctx context.Context, from *netlab.Host, url string) *load {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &load{cancel: cancel}
+	client := newClient(from)
+	slots := make(chan struct{}, floodLimit)
+	l.done.Go(func() {
+		pace := time.NewTicker(floodInterval)
+		defer pace.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-pace.C:
+			}
+			slots <- struct{}{}
+			l.done.Go(func() {
+				defer func() { <-slots }()
+				l.add(get(context.WithoutCancel(ctx), client, url))
+			})
+		}
+	})
+	return l
+}
+
+func (l *load) add(r request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests = append(l.requests, r)
+}
+
 func (l *load) run(ctx context.Context, client *http.Client, url string) {
 	pace := time.NewTicker(loadInterval)
 	defer pace.Stop()
@@ -101,10 +138,7 @@ func (l *load) run(ctx context.Context, client *http.Client, url string) {
 		case <-pace.C:
 		}
 		// One that is under way when the load ends is not broken off.
-		r := get(context.WithoutCancel(ctx), client, url)
-		l.mu.Lock()
-		l.requests = append(l.requests, r)
-		l.mu.Unlock()
+		l.add(get(context.WithoutCancel(ctx), client, url))
 	}
 }
 

@@ -23,6 +23,8 @@ type outcome struct {
 	even, without, again []int      // who answered in the stages, by server
 	tables               [][]string // what was wrong with ipvsadm's listing in each stage
 
+	phases []phase // of two directors
+
 	bulk      transfer
 	passedOut uint64 // bytes of the download that came through the director
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,11 +34,12 @@ type scenario struct {
 	top    *netlab.Topology
 	seen   *outcome
 
-	director *director
-	servers  []*netlab.Process
-	load     *load
-	tally    *tally
-	shown    int // requests that the tally has
+	director  *director   // who is asked for the table
+	directors []*director // of two
+	servers   []*netlab.Process
+	load      *load
+	tally     *tally
+	shown     int // requests that the tally has
 }
 
 // show builds the site of a mode, tells the story in it, and takes it down again. What
@@ -62,10 +64,21 @@ func inSite(ctx context.Context, screen *screen, exe string, m Mode, seen *outco
 	if s.load != nil {
 		s.load.stop()
 	}
-	if err != nil && s.director != nil && ctx.Err() == nil {
-		screen.textf("\nThe director's log:\n%s", s.director.proc.Output())
+	if err != nil && ctx.Err() == nil {
+		for _, d := range s.allDirectors() {
+			screen.textf("\nThe log of %s:\n%s", d.host.Name(), d.proc.Output())
+		}
 	}
 	return errors.Join(err, takeDown(top.Site, seen))
+}
+
+// allDirectors are those that were started.
+func (s *scenario) allDirectors() []*director {
+	all := slices.Clone(s.directors)
+	if len(all) == 0 {
+		all = append(all, s.director)
+	}
+	return slices.DeleteFunc(all, func(d *director) bool { return d == nil })
 }
 
 // takeDown closes a site and notes what the kernel still has of it.
@@ -80,9 +93,13 @@ func takeDown(site *netlab.Site, seen *outcome) error {
 
 // run is the story.
 func (s *scenario) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{
+	steps := []func(context.Context) error{
 		s.start, s.sequence, s.everybody, s.death, s.comeback, s.bulk, s.end,
-	} {
+	}
+	if s.plan.mode == Pair {
+		steps = s.pairSteps()
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -94,7 +111,26 @@ func (s *scenario) run(ctx context.Context) error {
 func (s *scenario) start(ctx context.Context) error {
 	s.screen.heading(fmt.Sprintf("%s: a client, a director and %d real servers, each in a network namespace", s.plan.mode, serverCount))
 	s.screen.text(s.plan.picture())
-	s.screen.textf("\n$ cat keepalived.conf\n%s\n$ uvs run -f keepalived.conf\n", s.plan.config())
+	s.screen.textf("\n$ cat keepalived.conf\n%s\n$ uvs run -f keepalived.conf\n", s.plan.config(0))
+	if err := s.startServers(); err != nil {
+		return err
+	}
+	began := time.Now()
+	d, status, err := launch(ctx, s.top.Directors[0], s.exe, s.plan.config(0), ready)
+	if err != nil {
+		return err
+	}
+	if status.Config.Errors > 0 {
+		return fmt.Errorf("the configuration does not run as written:\n%s", d.proc.Output())
+	}
+	s.director, s.seen.ready = d, time.Since(began)
+	s.screen.textf("The director forwards after %s (%d workers, steering by %s).\n\n",
+		seconds(s.seen.ready), len(status.Workers), status.Steering.Backend)
+	return nil
+}
+
+// startServers starts the real servers and prepares the client.
+func (s *scenario) startServers() error {
 	// The usual range comes round within the demo, and as in IPVS a flow that is still
 	// known keeps its server when the client uses its port again: shares would not be even.
 	if err := s.top.Clients[0].Sysctl("net.ipv4.ip_local_port_range", "1024 65535"); err != nil {
@@ -112,17 +148,6 @@ func (s *scenario) start(ctx context.Context) error {
 			return err
 		}
 	}
-	began := time.Now()
-	d, status, err := launch(ctx, s.top.Directors[0], s.exe, s.plan.config())
-	if err != nil {
-		return err
-	}
-	if status.Config.Errors > 0 {
-		return fmt.Errorf("the configuration does not run as written:\n%s", d.proc.Output())
-	}
-	s.director, s.seen.ready = d, time.Since(began)
-	s.screen.textf("The director forwards after %s (%d workers, steering by %s).\n\n",
-		seconds(s.seen.ready), len(status.Workers), status.Steering.Backend)
 	return nil
 }
 

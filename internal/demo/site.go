@@ -35,6 +35,7 @@ type plan struct {
 	vip4, vip6 netip.Addr
 	client     netip.Addr   // IPv4
 	inside     netip.Addr   // the director's address towards the servers, IPv4
+	second     netip.Addr   // that of the other director of two
 	servers4   []netip.Addr // of server1, server2 …
 	servers6   []netip.Addr
 	port       uint16 // of the real servers: NAT can change it, DR cannot
@@ -43,8 +44,11 @@ type plan struct {
 // build makes the site of a mode.
 func (m Mode) build() (*netlab.Topology, error) {
 	p := netlab.Plan{Name: "demo", Servers: serverCount, NoVIP: true} // the director adds the VIP
-	if m == NAT {
+	switch m {
+	case NAT:
 		return netlab.TwoArm(p)
+	case Pair:
+		p.Directors = pairSize
 	}
 	return netlab.OneArm(p)
 }
@@ -56,6 +60,9 @@ func planOf(m Mode, top *netlab.Topology) plan {
 	if m == NAT {
 		p.inside = top.Directors[0].Addr4("eth1")
 		p.port = 8080
+	}
+	if m == Pair {
+		p.second = top.Directors[1].Addr4("eth0")
 	}
 	for _, h := range top.Servers {
 		p.servers4 = append(p.servers4, h.Addr4("eth0"))
@@ -89,13 +96,13 @@ func (p plan) rows() [][]string {
 	return rows
 }
 
-// config returns the keepalived.conf of the director.
-func (p plan) config() string {
+// config returns the keepalived.conf of a director.
+func (p plan) config(director int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `vrrp_instance site {
     interface eth0
     virtual_router_id 80
-    priority 255
+%s    priority %d
     virtual_ipaddress {
         %s/24
     }
@@ -103,20 +110,36 @@ func (p plan) config() string {
         %s/64
     }
 }
-`, p.vip4, p.vip6)
+`, p.adverts(), p.priority(director), p.vip4, p.vip6)
 	p.virtualServer(&b, p.vip4, p.servers4)
 	p.virtualServer(&b, p.vip6, p.servers6)
 	return b.String()
+}
+
+// adverts returns how often directors speak to each other: ten times a second.
+func (p plan) adverts() string {
+	if p.mode != Pair {
+		return ""
+	}
+	return fmt.Sprintf("    version 3\n    advert_int %g\n", pairInterval.Seconds())
+}
+
+// scheduler returns lb_algo and its options. With mh, all directors choose the same server
+// for a connection.
+func (p plan) scheduler() string {
+	if p.mode != Pair {
+		return "    lb_algo rr\n"
+	}
+	return "    lb_algo mh\n    mh-port\n"
 }
 
 func (p plan) virtualServer(b *strings.Builder, vip netip.Addr, servers []netip.Addr) {
 	fmt.Fprintf(b, `
 virtual_server %s %d {
     delay_loop 1
-    lb_algo rr
-    lb_kind %s
+%s    lb_kind %s
     protocol TCP
-`, vip, servicePort, p.mode)
+`, vip, servicePort, p.scheduler(), p.mode.kind())
 	for _, s := range servers {
 		fmt.Fprintf(b, `    real_server %s %d {
         TCP_CHECK {
@@ -158,6 +181,9 @@ func (p plan) oneArm() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, margin+"+-- director1 %-16s VIP %s\n", "", p.inside, p.vip4)
 	fmt.Fprintf(&b, margin+"|%-34s%s\n", "client1 ----------------", "", p.vip6)
+	if p.second.IsValid() {
+		fmt.Fprintf(&b, margin+"+-- director2 %-16s on one of the two\n", "", p.second)
+	}
 	for i, s := range p.servers4 {
 		left := ""
 		if i == 0 {

@@ -24,7 +24,27 @@ func renderChecks(checks []check, g glyphs) string {
 	return b.String()
 }
 
-// summaryTable returns the numbers, a column for each mode.
+// summary returns all numbers.
+func summary(outcomes []outcome) string {
+	var b strings.Builder
+	var single []outcome
+	for i := range outcomes {
+		if outcomes[i].mode != Pair {
+			single = append(single, outcomes[i])
+		}
+	}
+	if len(single) > 0 {
+		b.WriteString(summaryTable(single) + "\n")
+	}
+	for i := range outcomes {
+		if table := pairTable(&outcomes[i]); table != "" {
+			b.WriteString(table + "\n")
+		}
+	}
+	return b.String()
+}
+
+// summaryTable returns the numbers, a column for each mode of one director.
 func summaryTable(outcomes []outcome) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 8, 3, ' ', 0)
@@ -58,6 +78,8 @@ func numbers(names []string) string {
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+func millis(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/1e6) }
 

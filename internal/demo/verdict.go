@@ -43,6 +43,9 @@ func (o *outcome) checks() []check {
 	if o.err != nil {
 		return []check{{"every stage comes to its end", false, oneLine(o.err.Error())}, o.siteGone()}
 	}
+	if o.mode == Pair {
+		return o.pairChecks()
+	}
 	inside, outside := o.failures()
 	firstOutside := ""
 	if len(outside) > 0 {

@@ -45,7 +45,7 @@ func TestSummary(t *testing.T) {
 		{"broken", []outcome{good(NAT), broken}},
 	} {
 		checks := allChecks(c.outcomes, 26580*time.Millisecond)
-		golden(t, "summary-"+c.name, summaryTable(c.outcomes)+"\n"+renderChecks(checks, glyphsFor(true))+"\n"+renderChecks(checks[:2], glyphsFor(false)))
+		golden(t, "summary-"+c.name, summary(c.outcomes)+renderChecks(checks, glyphsFor(true))+"\n"+renderChecks(checks[:2], glyphsFor(false)))
 		if failed := failedNames(checks); (len(failed) > 0) != (c.name == "broken") {
 			t.Errorf("%s: failed checks are %v", c.name, failed)
 		}
