@@ -53,8 +53,10 @@ type VRRPConflict struct {
 	Since time.Time  `json:"since"`
 	// Reason is why the two do not settle it.
 	Reason string `json:"reason"`
-	// Adverts is how many of its adverts were heard.
-	Adverts uint64 `json:"adverts"`
+	// Adverts is how many of its adverts were heard, the last one at LastHeard. keepalived is
+	// silent, and MASTER still, as long as it refuses ours.
+	Adverts   uint64    `json:"adverts"`
+	LastHeard time.Time `json:"last_heard"`
 }
 
 // VRRPGroup is a vrrp_sync_group.

@@ -12,10 +12,16 @@ type Conflict struct {
 	Since mono.Time
 	// Why the two do not settle it: what of its adverts we refuse, or that it does not hear us.
 	Why string
-	// Adverts is how many of it were heard.
+	// Adverts is how many of it were heard, the last one at Last.
 	Adverts uint64
+	Last    mono.Time
+}
 
-	last mono.Time
+// over reports whether a conflict has ended by itself. One with a peer whose adverts we refuse
+// has not: as long as keepalived hears adverts that it refuses, it puts off its own and stays
+// MASTER in silence. It ends when we understand the peer, or are no master any more.
+func (c *Conflict) over(i *instance, now mono.Time) bool {
+	return (c.Why == "" || c.Why == deaf) && now.Sub(c.Last) > i.masterDown(1)
 }
 
 // deaf is why a lesser master stays one.
@@ -36,18 +42,46 @@ func (m *Machine) reject(i *instance, p *Packet, bad *Rejection) {
 		}
 		m.log(Warn, "%s; from %s: %s. It is ignored, and its like are not logged again", text, p.Source, bad)
 	}
-	if i.state == Master {
+	switch i.state {
+	case Master:
 		m.noteConflict(i, p.Source, bad.String())
+	case Backup:
+		i.refused = refusal{peer: p.Source, why: bad.String(), at: m.now}
+	}
+}
+
+// A refusal is the last advert that a backup refused.
+type refusal struct {
+	peer netip.Addr
+	why  string
+	at   mono.Time
+}
+
+// takeOverFrom notes the conflict that a takeover begins if it came about by refused adverts.
+// There may be no later sign of it.
+func (m *Machine) takeOverFrom(i *instance, r refusal) {
+	if r.peer.IsValid() && m.now.Sub(r.at) <= i.masterDown(1) {
+		m.noteConflict(i, r.peer, r.why)
+	}
+}
+
+// understood ends the conflict with a peer whose adverts were refused before.
+func (i *instance) understood(peer netip.Addr) {
+	if c := &i.conflict; c.Peer == peer && c.Why != "" && c.Why != deaf {
+		*c = Conflict{}
+	}
+	if i.refused.peer == peer {
+		i.refused = refusal{}
 	}
 }
 
 // noteConflict takes note of another master.
 func (m *Machine) noteConflict(i *instance, peer netip.Addr, why string) {
 	c := &i.conflict
-	if c.Peer != peer || m.now.Sub(c.last) > i.masterDown(1) {
+	if c.Peer != peer || c.over(i, m.now) {
 		*c = Conflict{Peer: peer, Since: m.now}
 	}
-	c.last = m.now
+	c.Last = m.now
 	c.Adverts++
 	switch {
 	case why == c.Why, why == deaf && m.now.Sub(c.Since) <= patience*i.interval:

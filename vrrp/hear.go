@@ -21,6 +21,7 @@ func (m *Machine) receive(i *instance, p *Packet) {
 	}
 	i.counters.AdvertsReceived++
 	i.rejected.forget(p.Source)
+	i.understood(p.Source)
 	if a.Priority == stopPriority {
 		i.counters.PriorityZeroReceived++
 	}

@@ -271,6 +271,7 @@ func (m *Machine) takeOver(i *instance, why string) {
 	m.emit(Own{i.Name})
 	m.emit(Tell{i.Name, i.Announce.Repeat})
 	m.to(i, Master, why)
+	m.takeOverFrom(i, i.refused)
 	i.counters.BecameMaster++
 	i.advert = m.now.Add(i.AdvertInterval)
 	i.again = after(m.now, i.Announce.Delay)

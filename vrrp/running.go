@@ -44,6 +44,7 @@ type instance struct {
 	receiver receiver
 	sequence uint32 // of AH: the last one sent
 	rejected rejections
+	refused  refusal
 	conflict Conflict
 	counters Counters
 }

@@ -47,7 +47,7 @@ func (m *Machine) Status() []Status {
 		if i.group != nil {
 			s.Group = i.group.Name
 		}
-		if c := i.conflict; c.Why != "" && m.now.Sub(c.last) <= i.masterDown(1) {
+		if c := i.conflict; c.Why != "" && !c.over(i, m.now) {
 			s.Conflict = c
 		}
 		list[n] = s

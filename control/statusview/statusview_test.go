@@ -47,7 +47,7 @@ func busy() control.Status {
 				{
 					Name: "OUT", Interface: "eth0", VRID: 51, Version: 2, Group: "G", State: "MASTER", Since: ago(time.Hour), Reason: "master 192.0.2.2 fell silent",
 					Priority: 150, Effective: 130, Source: ip("192.0.2.1"), Master: ip("192.0.2.2"), MasterPriority: 200,
-					Conflict: &control.VRRPConflict{Peer: ip("192.0.2.3"), Since: ago(time.Minute), Reason: "password differs from ours", Adverts: 60},
+					Conflict: &control.VRRPConflict{Peer: ip("192.0.2.3"), Since: ago(time.Minute), Reason: "password differs from ours", Adverts: 60, LastHeard: ago(time.Second)},
 					Rejected: map[string]uint64{"password": 60, "ttl": 1},
 				},
 				{Name: "IN", Interface: "eth1", VRID: 52, Version: 3, Group: "G", State: "BACKUP", Since: ago(time.Minute), Reason: "start", Priority: 100, Effective: 100, Master: ip("10.1.0.2"), MasterPriority: 200},

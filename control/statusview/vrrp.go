@@ -55,8 +55,8 @@ func instanceRow(i *control.VRRPInstance, now time.Time) []any {
 
 func remarks(b *bytes.Buffer, i *control.VRRPInstance, now time.Time) {
 	if c := i.Conflict; c != nil {
-		fmt.Fprintf(b, "  %s: two masters: %s is MASTER, too, for %s (%s): %s\n",
-			i.Name, c.Peer, span(now.Sub(c.Since)), count(int(c.Adverts), "advert"), oneLine(c.Reason))
+		fmt.Fprintf(b, "  %s: two masters: %s is MASTER, too, for %s (%s, the last %s ago): %s\n",
+			i.Name, c.Peer, span(now.Sub(c.Since)), count(int(c.Adverts), "advert"), span(now.Sub(c.LastHeard)), oneLine(c.Reason))
 	}
 	if len(i.Rejected) > 0 {
 		var list []string

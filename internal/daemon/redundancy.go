@@ -417,7 +417,7 @@ func instanceStatus(i *vrrp.Instance, s *vrrp.Status) control.VRRPInstance {
 		}
 	}
 	if c := s.Conflict; c.Why != "" {
-		x.Conflict = &control.VRRPConflict{Peer: c.Peer, Since: wallClock(c.Since), Reason: c.Why, Adverts: c.Adverts}
+		x.Conflict = &control.VRRPConflict{Peer: c.Peer, Since: wallClock(c.Since), Reason: c.Why, Adverts: c.Adverts, LastHeard: wallClock(c.Last)}
 	}
 	return x
 }
