@@ -110,7 +110,7 @@ guest: root packages build
 soak: root fuzz guest $(GATE) build
 	$(GO) test ./vrrp -run Simulation -timeout 60m -args -seeds 100000
 	$(GO) test -json -race -shuffle=on -count=$(ROUNDS) -timeout 60m ./... | $(GATE)
-	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=$(ROUNDS) -p 1 -timeout 60m $(NETNS) | $(GATE)
+	UVS_LONG=1 UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=$(ROUNDS) -p 1 -timeout 60m $(NETNS) | $(GATE)
 
 clean:
 	rm -rf bin .cache

@@ -1,0 +1,317 @@
+//go:build netns
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"uvs/control"
+	"uvs/internal/netlab"
+	"uvs/internal/netlab/capture"
+	"uvs/internal/netlab/labtest"
+)
+
+// A scenario is a story of virtual routers on one Ethernet or two: what is done to them, and
+// who is MASTER then. The same story is told by different programs.
+type scenario struct {
+	name string
+	// casts say which program plays a, b and c: u is uvs, k Debian's keepalived, f FRR's vrrpd.
+	// Those of long are played only if UVS_LONG is set.
+	casts, long []string
+	segments    int // 1 if 0
+	// interval is the longest between two adverts of a master.
+	interval time.Duration
+	conf     []string // of a, b and c
+	vips     []string // {vip} if none
+	steps    []step
+}
+
+// A step is something that is done, and what must follow from it.
+type step struct {
+	what string
+	do   []act
+	// masters are those who send adverts from then on; they go on for hold (3 intervals if 0),
+	// while nobody else does.
+	masters string
+	hold    time.Duration
+	// takes bounds when a new one of them sends its first.
+	takes span
+	// holders have the virtual addresses: the masters, if it is empty. "?" leaves it open, where
+	// they have different ones.
+	holders string
+	// conflict are those who know of another master beside them. All others know of none.
+	conflict string
+	// logs are lines that somebody writes meanwhile.
+	logs []line
+	// silenced says that adverts are refused: a keepalived that refuses one puts off its own.
+	silenced bool
+}
+
+// A line is a part of a log line that a player writes.
+type line struct {
+	who, text string
+	once      bool // and not again, if it is of uvs
+	uvs       bool // others need not say so
+}
+
+// An act is something that is done to the players.
+type act func(*play)
+
+// A span is how long after its beginning something may happen.
+type span struct {
+	silence  bool // the beginning is the last advert of those who were masters; otherwise the act
+	min, max time.Duration
+}
+
+// silence is the time after the last advert of the old master.
+func silence(d time.Duration) span { return span{true, d, d} }
+
+// after is the time after the act.
+func after(d time.Duration) span { return span{false, d, d} }
+
+// between is a time after the act that depends on when the last advert was.
+func between(least, most time.Duration) span { return span{false, least, most} }
+
+// Bounds of a measurement: adverts are stamped by another host than the one that measures
+// its timer, and this machine has more to do.
+const (
+	early = 5 * time.Millisecond
+	late  = 150 * time.Millisecond
+)
+
+// A play is a scenario under way.
+type play struct {
+	t       *testing.T
+	s       *scenario
+	site    *netlab.Site
+	lans    []*netlab.Bridge
+	wires   []*capture.Capture // of a bystander, one for each segment
+	players map[byte]*player
+
+	masters, holders string // after the last step
+
+	// Of the current step: when its acts began and ended.
+	began, ended time.Time
+}
+
+// A player is a program on its host.
+type player struct {
+	name            string
+	kind            byte
+	host            *netlab.Host
+	file            string
+	procs           []*netlab.Process // the last one may run
+	frozen, crashed bool
+	// Before the current step: how often lines were written, and the number of procs.
+	seen  map[string]int
+	lives int
+}
+
+// newPlay builds the site: each player is on all segments, as is a witness that only listens.
+// Segments are hubs, so that it hears unicast, too.
+func newPlay(t *testing.T, s *scenario, cast string) *play {
+	t.Helper()
+	p := &play{t: t, s: s, site: labtest.New(t), players: make(map[byte]*player)}
+	witness := labtest.Host(t, p.site, "witness")
+	for n := range len(cast) {
+		name := string(rune('a' + n))
+		h := labtest.Host(t, p.site, name)
+		must(t, h.Sysctl("net.ipv6.conf.default.addr_gen_mode", "1")) // its only link-local address is ours
+		file := filepath.Join(t.TempDir(), name+".conf")
+		must(t, os.WriteFile(file, []byte(s.conf[n]), 0o600))
+		p.players[name[0]] = &player{name: name, kind: cast[n], host: h, file: file}
+	}
+	for n := range max(s.segments, 1) {
+		lan, err := p.site.AddBridge(fmt.Sprintf("lan%d", n+1))
+		must(t, err)
+		labtest.Run(t, lan.Host, "ip", "link", "set", "br0", "type", "bridge", "ageing_time", "0")
+		ifname := fmt.Sprintf("eth%d", n)
+		must(t, lan.Attach(witness, ifname))
+		for i := range len(cast) {
+			h := p.players[byte('a'+i)].host
+			must(t, lan.Attach(h, ifname))
+			must(t, h.AddAddr(ifname, netip.MustParsePrefix(fmt.Sprintf("10.9.%d.%d/24", n+1, i+1))))
+			must(t, h.AddAddr(ifname, netip.MustParsePrefix(fmt.Sprintf("fe80::%d/64", i+1))))
+		}
+		p.lans = append(p.lans, lan)
+		p.wires = append(p.wires, labtest.Capture(t, witness, ifname, watched))
+	}
+	return p
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// perform plays a scenario to its end.
+func (s *scenario) perform(t *testing.T, cast string) {
+	p := newPlay(t, s, cast)
+	for n := range s.steps {
+		p.step(&s.steps[n])
+		if t.Failed() {
+			return // what follows would only repeat it
+		}
+	}
+	p.end()
+}
+
+// end stops everybody: uvs ends cleanly, and nothing stays on the hosts.
+func (p *play) end() {
+	var all sync.WaitGroup
+	for _, x := range p.players {
+		if x.running() {
+			all.Go(func() {
+				if err := x.proc().Stop(); err != nil {
+					p.t.Errorf("%s does not end cleanly: %v", x.name, err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	left := ""
+	for _, x := range p.players {
+		if x.crashed && strings.Contains(p.holders, x.name) {
+			left += x.name
+		}
+	}
+	p.wantHolders(left)
+}
+
+func (x *player) proc() *netlab.Process { return x.procs[len(x.procs)-1] }
+
+func (x *player) running() bool {
+	if len(x.procs) == 0 {
+		return false
+	}
+	select {
+	case <-x.proc().Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// log is all that a player has written in all of its lives.
+func (x *player) log() string {
+	var b strings.Builder
+	for _, proc := range x.procs {
+		b.WriteString(proc.Output())
+	}
+	return b.String()
+}
+
+// pids are the processes of a player, its children first: keepalived's parent starts another
+// child for one that it sees end.
+func (x *player) pids(t *testing.T) []int {
+	t.Helper()
+	parent := x.proc().Pid()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", parent, parent))
+	must(t, err)
+	var pids []int
+	for _, word := range strings.Fields(string(text)) {
+		var pid int
+		if _, err := fmt.Sscan(word, &pid); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return append(pids, parent)
+}
+
+// signal sends a signal to all processes of a player.
+func (x *player) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	for _, pid := range x.pids(t) {
+		if err := syscall.Kill(pid, sig); err != nil {
+			t.Fatalf("signal %v to %s: %v", sig, x.name, err)
+		}
+	}
+}
+
+// vips are the addresses that float.
+func (p *play) vips() []string {
+	if len(p.s.vips) == 0 {
+		return []string{vip}
+	}
+	return p.s.vips
+}
+
+// hasVIP reports whether the host has one of the virtual addresses.
+func (x *player) hasVIP(p *play) (bool, error) {
+	vips, have := p.vips(), 0
+	for _, a := range vips {
+		ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
+		out, err := x.host.Run(ctx, "ip", "-o", "addr", "show", "to", a)
+		cancel()
+		if err != nil {
+			return false, err
+		}
+		if out != "" {
+			have++
+		}
+	}
+	if have != 0 && have != len(vips) {
+		return false, fmt.Errorf("%s has %d of %d virtual addresses", x.name, have, len(vips))
+	}
+	return have > 0, nil
+}
+
+// wantHolders waits until these players have the virtual addresses, and no others.
+func (p *play) wantHolders(holders string) {
+	p.t.Helper()
+	labtest.Eventually(p.t, 5*time.Second, func() error {
+		for role, x := range p.players {
+			if x.kind == 'f' {
+				continue // FRR has its addresses on a device that is down
+			}
+			has, err := x.hasVIP(p)
+			if err != nil {
+				return err
+			}
+			if want := strings.IndexByte(holders, role) >= 0; has != want {
+				return fmt.Errorf("%s has the virtual addresses: %t, want %t", x.name, has, want)
+			}
+		}
+		return nil
+	})
+}
+
+// wantConflict asks each uvs for the other masters that it knows of. Each is told of once in
+// the log.
+func (p *play) wantConflict(roles string) {
+	p.t.Helper()
+	for role, x := range p.players {
+		if x.kind != 'u' || !x.running() || x.frozen {
+			continue
+		}
+		want := strings.IndexByte(roles, role) >= 0
+		labtest.Eventually(p.t, 10*time.Second, func() error {
+			ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
+			defer cancel()
+			out, err := x.host.Run(ctx, labtest.Binary(p.t), "status", "-o", "json")
+			if err != nil {
+				return err
+			}
+			var s control.Status
+			if err := json.Unmarshal([]byte(out), &s); err != nil {
+				return err
+			}
+			if c := s.VRRP.Instances[0].Conflict; (c != nil) != want {
+				return fmt.Errorf("%s: status has the conflict %+v, wanted one: %t", x.name, c, want)
+			}
+			return nil
+		})
+	}
+}
