@@ -180,6 +180,11 @@ func (x *vrrpInstance) place(s *hostnet.Snapshot, links *linkNames) router.Place
 	}
 	if sender, there := links.find(s, x.sender); there && x.sender != x.device {
 		p.Send = router.Device{Index: sender.Index, Name: sender.Name}
+		if !x.unicast && sender.Kind == string(hostnet.Macvlan) {
+			// A multicast frame of another router with the same MAC is for the kernel one that we sent:
+			// a private macvlan has it to itself, and the device below never sees it.
+			p.Listen = p.Send
+		}
 	} else if !there {
 		ok = ok && x.sender == x.device
 	}
