@@ -65,7 +65,7 @@ func dialects() []scenario {
 		},
 		{
 			// Its adverts and addresses come from another device with another MAC.
-			name: "a virtual MAC", casts: []string{"uk"}, long: []string{"kk"}, interval: fast,
+			name: "a virtual MAC", casts: mixed(), long: pure(), interval: fast,
 			conf: []string{vi(v3, "priority 150"), vi(v3, "priority 100", "use_vmac")},
 			steps: []step{
 				{what: "b starts", do: []act{start('b')}, masters: "b", takes: after(masterDown(fast, 100))},
@@ -73,6 +73,32 @@ func dialects() []scenario {
 				{what: "a crashes", do: []act{kill('a')}, masters: "b", holders: "ab", takes: silence(masterDown(fast, 100))},
 				{what: "a returns", do: []act{start('a')}, masters: "a", takes: after(masterDown(fast, 150))},
 				{what: "a stops", do: []act{stop('a')}, masters: "b", takes: silence(skew(fast, 100))},
+			},
+		},
+		{
+			name: "a virtual MAC on both", casts: mixed(), long: pure(), interval: fast,
+			conf: []string{vi(v3, "priority 150", "use_vmac"), vi(v3, "priority 100", "use_vmac")},
+			steps: []step{
+				{what: "b starts", do: []act{start('b')}, masters: "b", takes: after(masterDown(fast, 100))},
+				{what: "a starts", do: []act{start('a')}, masters: "a", takes: after(masterDown(fast, 150))},
+				{what: "a freezes", do: []act{freeze('a')}, masters: "b", holders: "ab", takes: silence(masterDown(fast, 100))},
+				{what: "a thaws", do: []act{thaw('a')}, masters: "a", takes: between(0, fast)},
+				{what: "a is unplugged", do: []act{unplug('a', 1)}, masters: "b", takes: silence(masterDown(fast, 100))},
+				{what: "a is plugged in", do: []act{plug('a', 1)}, masters: "a", takes: after(masterDown(fast, 150))},
+				{what: "a stops", do: []act{stop('a')}, masters: "b", takes: silence(skew(fast, 100))},
+			},
+		},
+		{
+			name: "a virtual MAC over IPv6", casts: mixed(), long: pure(), interval: fast, vips: []string{"fe80::100"},
+			conf: []string{
+				instance("VI", "eth0", 51, "fe80::100/64", v3, "priority 150", "use_vmac"),
+				instance("VI", "eth0", 51, "fe80::100/64", v3, "priority 100", "use_vmac"),
+			},
+			steps: []step{
+				{what: "b starts", do: []act{start('b')}, masters: "b", takes: after(masterDown(fast, 100))},
+				{what: "a starts", do: []act{start('a')}, masters: "a", takes: after(masterDown(fast, 150))},
+				{what: "a crashes", do: []act{kill('a')}, masters: "b", holders: "ab", takes: silence(masterDown(fast, 100))},
+				{what: "a returns", do: []act{start('a')}, masters: "a", takes: after(masterDown(fast, 150))},
 			},
 		},
 		{

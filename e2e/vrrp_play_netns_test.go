@@ -86,7 +86,7 @@ func between(least, most time.Duration) span { return span{false, least, most} }
 // its timer, and this machine has more to do.
 const (
 	early = 5 * time.Millisecond
-	late  = 150 * time.Millisecond
+	late  = 250 * time.Millisecond
 )
 
 // A play is a scenario under way.

@@ -169,6 +169,13 @@ func elections() []scenario {
 			},
 		},
 		{
+			name: "startup delay", casts: mixed(), interval: fast,
+			conf: []string{block("global_defs", "vrrp_startup_delay 1") + better, worse},
+			steps: []step{
+				{what: "a starts", do: []act{start('a')}, masters: "a", takes: after(time.Second + masterDown(fast, 150))},
+			},
+		},
+		{
 			name: "the owner of the addresses", casts: mixed(), long: pure(), interval: fast,
 			conf: []string{vi(v3, "priority 255"), worse},
 			steps: []step{

@@ -13,6 +13,9 @@ func tracking() []scenario {
 	add := command('a', "sh", "-ec", "ip link add up0 type veth peer name up1; ip link set up1 up; ip link set up0 up")
 	down, up := command('a', "ip", "link", "set", "up0", "down"), command('a', "ip", "link", "set", "up0", "up")
 	taken := between(masterDown(fast, 100)-fast, masterDown(fast, 100))
+	touch, remove := command('a', "touch", "/run/there"), command('a', "rm", "/run/there")
+	const gap, whole = 800 * time.Millisecond, 1200 * time.Millisecond // shorter and longer than the script's interval
+	number := func(n string) act { return command('a', "sh", "-c", "echo "+n+" >/run/number") }
 	var flaps []act
 	for range 5 {
 		flaps = append(flaps, down, wait(fast/2), up, wait(2*fast))
@@ -39,6 +42,45 @@ func tracking() []scenario {
 				{what: "both start", do: []act{add, start('a'), start('b')}, masters: "a", takes: between(0, masterDown(fast, 150))},
 				{what: "up0 flaps", do: flaps, masters: "a", hold: 2 * time.Second,
 					logs: []line{{who: "a", text: "(VI) Changing effective priority from 50 to 150"}}},
+			},
+		},
+		{
+			// One failure is none with fall 2, and one success no recovery with rise 2. Each gap in
+			// the file is seen by one probe at the most.
+			name: "a tracked script flaps", casts: mixed(), long: pure(), interval: fast,
+			conf: []string{
+				block("global_defs", "script_user root") +
+					block("vrrp_script there", `script "/usr/bin/test -e /run/there"`, "interval 1", "fall 2", "rise 2", "weight -100") +
+					vi(v3, "priority 150", block("track_script", "there")),
+				worse,
+			},
+			steps: []step{
+				{what: "both start", do: []act{touch, start('a'), start('b')}, masters: "a", takes: between(0, time.Second+masterDown(fast, 150))},
+				{what: "the script flaps", do: []act{remove, wait(gap), touch, wait(whole), remove, wait(gap), touch, wait(whole)}, masters: "a"},
+				{what: "the script fails", do: []act{remove}, masters: "b", takes: between(time.Second+masterDown(fast, 100)-fast, 2*time.Second+masterDown(fast, 100)),
+					logs: []line{{who: "a", text: "(VI) Changing effective priority from 150 to 50"}}},
+				{what: "the script flaps the other way", do: []act{touch, wait(gap), remove, wait(whole)}, masters: "b"},
+				{what: "the script succeeds", do: []act{touch}, masters: "a", takes: between(time.Second+masterDown(fast, 150)-fast, 2*time.Second+masterDown(fast, 150)+fast),
+					logs: []line{{who: "a", text: "(VI) Changing effective priority from 50 to 150"}}},
+			},
+		},
+		{
+			// Its number is added to the priority. What is read at once is told apart from the default.
+			name: "a tracked file", casts: mixed(), long: pure(), interval: fast,
+			conf: []string{
+				block("track_file number", "file /run/number", "init_file 0") + vi(v3, "priority 150", block("track_file", "number weight 1")),
+				worse,
+			},
+			steps: []step{
+				{what: "both start", do: []act{start('a'), start('b')}, masters: "a", takes: between(0, masterDown(fast, 150))},
+				{what: "the number is -100", do: []act{number("-100")}, masters: "b", takes: taken, logs: []line{
+					{who: "a", text: "(VI) Changing effective priority from 150 to 50"},
+				}},
+				{what: "the number is 90", do: []act{number("90")}, masters: "a", takes: between(masterDown(fast, 240)-fast, masterDown(fast, 240)+fast), logs: []line{
+					{who: "a", text: "(VI) Changing effective priority from 50 to 240"},
+				}},
+				{what: "the number is -254", do: []act{number("-254")}, masters: "b", takes: silence(skew(fast, 100)), logs: []line{{who: "a", text: toFault}}},
+				{what: "the number is 0", do: []act{number("0")}, masters: "a", takes: after(masterDown(fast, 150)), logs: []line{{who: "a", text: toBackup}}},
 			},
 		},
 		{

@@ -275,7 +275,7 @@ func (p *play) wantAnnounced(s *step, segment int) {
 	p.t.Helper()
 	for _, role := range p.newcomers(s) {
 		x := p.players[role]
-		macs := []net.HardwareAddr{{0, 0, 0x5e, 0, 1, 51}} // of use_vmac
+		macs := []net.HardwareAddr{{0, 0, 0x5e, 0, 1, 51}, {0, 0, 0x5e, 0, 2, 51}} // of use_vmac
 		mac, err := x.host.MAC(fmt.Sprintf("eth%d", segment))
 		must(p.t, err)
 		macs = append(macs, mac)
