@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,11 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	"uvs/config"
-	"uvs/control"
-	"uvs/internal/announce"
 	"uvs/internal/hostnet"
 )
 
@@ -206,30 +202,6 @@ func (h *holdings) forget(s *hostnet.Snapshot) error {
 	return h.delete(s, slices.Clone(h.owned))
 }
 
-// answered returns the addresses to be answered for, by the index of the link: that of the
-// address, or, as Linux does, all that have no master if it is on the loopback device.
-func (h *holdings) answered(s *hostnet.Snapshot) map[int][]netip.Addr {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	list := make(map[int][]netip.Addr)
-	for _, p := range h.plan.addresses {
-		if !h.owners[p.instance] {
-			continue
-		}
-		for _, l := range s.Links {
-			named, ok := h.links.find(s, p.device)
-			on := ok && l.Index == named.Index
-			if ok && named.Loopback {
-				on = l.Master == 0
-			}
-			if on && l.Ethernet && l.Up {
-				list[l.Index] = append(list[l.Index], p.prefix.Addr())
-			}
-		}
-	}
-	return list
-}
-
 // additions are the addresses of a plan that are to be added, as changes and as plans. One
 // that somebody else put there is left alone. h.mu is held.
 func (h *holdings) additions(s *hostnet.Snapshot, plans []addressPlan) (list []addressPlan, changes []hostnet.Change) {
@@ -402,206 +374,4 @@ func (h *holdings) routeChanges(s *hostnet.Snapshot, r routePlan, add bool) []ho
 		return []hostnet.Change{hostnet.AddRoute{RouteSpec: spec}}
 	}
 	return []hostnet.Change{hostnet.DeleteRoute{RouteSpec: spec}}
-}
-
-// of is what one instance owns.
-func (p *holdingPlan) of(instance string) (one holdingPlan) {
-	for _, a := range p.addresses {
-		if a.instance == instance {
-			one.addresses = append(one.addresses, a)
-		}
-	}
-	for _, r := range p.routes {
-		if r.instance == instance {
-			one.routes = append(one.routes, r)
-		}
-	}
-	for _, r := range p.rules {
-		if r.instance == instance {
-			one.rules = append(one.rules, r)
-		}
-	}
-	return one
-}
-
-// wantedOn returns the addresses that are to be on the interfaces of a snapshot now: steering
-// and capture come before them.
-func (h *holdings) wantedOn(s *hostnet.Snapshot) []hostnet.Address {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.addressesOn(s, slices.DeleteFunc(slices.Clone(h.plan.addresses), func(p addressPlan) bool {
-		return !h.owners[p.instance] || h.failed[p.key()] != ""
-	}))
-}
-
-// plannedOn returns all addresses that may ever be there: what they need is prepared.
-func (h *holdings) plannedOn(s *hostnet.Snapshot) []hostnet.Address {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.addressesOn(s, h.plan.addresses)
-}
-
-// addressesOn are the addresses of a plan on the links that there are.
-func (h *holdings) addressesOn(s *hostnet.Snapshot, plans []addressPlan) []hostnet.Address {
-	var list []hostnet.Address
-	for _, p := range plans {
-		if l, ok := h.links.find(s, p.device); ok {
-			list = append(list, hostnet.Address{Link: l.Index, Prefix: p.prefix})
-		}
-	}
-	return list
-}
-
-// targets are the addresses of an owner that can be announced, with their interfaces.
-func (h *holdings) targets(s *hostnet.Snapshot, instance string) []announce.Target {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var list []announce.Target
-	for _, p := range h.plan.addresses {
-		link, ok := h.links.find(s, p.device)
-		if p.instance != instance || !h.owners[instance] || !ok || link.Loopback || !link.Ethernet || link.NoARP || h.failed[p.key()] != "" {
-			continue
-		}
-		list = append(list, announce.Target{Link: announceLink(link), Addr: p.prefix.Addr(), Router: s.Forwarding6})
-	}
-	return list
-}
-
-// look tells keep that the network changed. It does not wait.
-func (h *holdings) look() {
-	select {
-	case h.retry <- struct{}{}:
-	default:
-	}
-}
-
-// settleTime is how far a snapshot may be behind what we did ourselves (four of hostnet's
-// intervals): only what is missing for longer has disappeared.
-const settleTime = 200 * time.Millisecond
-
-// keep puts back what owners own and disappears: the kernel drops the IPv6 addresses of a
-// link that is set down, and secondary IPv4 addresses with their primary; operators err.
-// announce is called for each instance that has addresses again.
-func (h *holdings) keep(ctx context.Context, snapshot func() *hostnet.Snapshot, announce func(instance string)) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-h.retry:
-		}
-		if len(h.incomplete(snapshot())) == 0 {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(settleTime):
-		}
-		s := snapshot()
-		for instance, what := range h.incomplete(s) {
-			h.log.Warn("what belongs to a master has disappeared and is put back", "instance", instance, "what", what)
-			h.take(s, instance)
-			announce(instance)
-		}
-	}
-}
-
-// incomplete returns the owners that lack something which could be there, and what.
-func (h *holdings) incomplete(s *hostnet.Snapshot) map[string]string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	lacks := make(map[string]string)
-	for _, p := range h.plan.addresses {
-		link, ok := h.links.find(s, p.device)
-		if h.owners[p.instance] && ok && link.Up && !present(s, link.Index, p.prefix) && h.taken(p) {
-			lacks[p.instance] = fmt.Sprintf("%s on %s", p.prefix, p.device)
-		}
-	}
-	for _, r := range h.plan.routes {
-		spec, err := translateRoute(r.spec, h.links.in(s))
-		if h.owners[r.instance] && err == nil && !r.spec.HasProtocol && !s.HasRoute(spec) && h.linksUp(s, &r.spec) {
-			lacks[r.instance] = "route " + spec.String()
-		}
-	}
-	for _, r := range h.plan.rules {
-		if h.owners[r.instance] && !s.HasRule(translateRule(r.spec)) {
-			lacks[r.instance] = "rule " + translateRule(r.spec).String()
-		}
-	}
-	return lacks
-}
-
-// taken reports whether an address was put on, or found, once: then it has disappeared and
-// is not just about to come. h.mu is held.
-func (h *holdings) taken(p addressPlan) bool {
-	return slices.Contains(h.owned, p.key()) || h.present[p.key()]
-}
-
-// linksUp reports whether a route could be there: its device is up.
-func (h *holdings) linksUp(s *hostnet.Snapshot, r *config.Route) bool {
-	l, ok := h.links.find(s, r.Device)
-	return r.Device != "" && ok && l.Up
-}
-
-// claim notes that another host answers for an address, "" that none does. It reports
-// whether that is news.
-func (h *holdings) claim(p addressPlan, mac string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.claimed[p.key()] == mac || !h.owners[p.instance] {
-		return false
-	}
-	h.claimed[p.key()] = mac
-	return true
-}
-
-// ownedBy are the addresses that an instance has put on the host.
-func (h *holdings) ownedBy(instance string) []addressPlan {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.DeleteFunc(h.plan.of(instance).addresses, func(p addressPlan) bool { return !slices.Contains(h.owned, p.key()) })
-}
-
-// list tells of all addresses, for status.
-func (h *holdings) list() []control.Address {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var list []control.Address
-	for _, p := range h.plan.addresses {
-		key := p.key()
-		a := control.Address{Address: p.prefix, Interface: p.device, Instance: p.instance, State: control.AddressStandby}
-		switch {
-		case h.failed[key] != "":
-			a.State, a.Detail = control.AddressFailed, h.failed[key]
-		case h.present[key]:
-			a.State = control.AddressPresent
-		case slices.Contains(h.owned, key):
-			a.State = control.AddressAdded
-		case h.bare && h.owners[p.instance]:
-			a.State = control.AddressAnswered
-		}
-		a.ConflictMAC = h.claimed[key]
-		list = append(list, a)
-	}
-	return list
-}
-
-func present(s *hostnet.Snapshot, link int, p netip.Prefix) bool {
-	return slices.ContainsFunc(s.AddressesOf(link), func(a hostnet.Address) bool { return a.Prefix.Addr() == p.Addr() })
-}
-
-func announceLink(l hostnet.Link) announce.Link {
-	return announce.Link{Index: l.Index, Name: l.Name, MAC: l.MAC}
-}
-
-// macsOf lists the hardware addresses of this host, so that two interfaces of it on one
-// Ethernet do not take each other for a stranger.
-func macsOf(s *hostnet.Snapshot) [][6]byte {
-	var macs [][6]byte
-	for _, l := range s.Links {
-		if l.Ethernet {
-			macs = append(macs, l.MAC)
-		}
-	}
-	return macs
 }
