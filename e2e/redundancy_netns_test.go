@@ -153,6 +153,44 @@ vrrp_track_process sleeper {
 	}
 }
 
+// TestMail: each state of an instance is told by mail to a real server, in keepalived's words.
+func TestMail(t *testing.T) {
+	top := modes()[0].site(t, netlab.Plan{NoVIP: true})
+	host := top.Directors[0]
+	server := labtest.StartCmd(t, host, netlab.Cmd{Name: "/usr/bin/aiosmtpd", Args: []string{"-n", "-l", "127.0.0.1:2525", "-c", "aiosmtpd.handlers.Debugging", "stdout"},
+		Env: []string{"PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"}})
+	labtest.Eventually(t, time.Minute, func() error {
+		c, err := host.DialContext(t.Context(), "tcp", "127.0.0.1:2525")
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+	d := startDirector(t, host, `global_defs {
+	router_id lb1
+	notification_email {
+		ops@example.com
+	}
+	notification_email_from lb1@example.com
+	smtp_server 127.0.0.1 2525
+	smtp_alert true
+}
+`+oneVIP(top, ""))
+	d.instance("at first", inState("MASTER", 100))
+	d.stop()
+	for _, line := range []string{
+		"Subject: [lb1] VRRP Instance VI - Entering BACKUP state", "Subject: [lb1] VRRP Instance VI - Entering MASTER state",
+		"=> VRRP Instance is now owning VRRP VIPs <=", "To: ops@example.com", "Subject: [lb1] VRRP Instance VI - Stopping",
+	} {
+		labtest.Eventually(t, 10*time.Second, func() error {
+			if out := server.Output(); !strings.Contains(out, line) {
+				return fmt.Errorf("no mail says %q:\n%s", line, out)
+			}
+			return nil
+		})
+	}
+}
+
 // TestRoutesRulesAndPutBack: routes and rules come and go with MASTER, static ones stay, and
 // what somebody deletes is put back.
 func TestRoutesRulesAndPutBack(t *testing.T) {
