@@ -33,7 +33,7 @@ func TestStandby(t *testing.T) {
 			labtest.Run(t, client, "ip", "neighbour", "replace", top.VIP4.String(), "lladdr", macOf(t, second.host), "dev", "eth0", "nud", "permanent")
 			out, err := tryCurl(t, client, url(top.VIP4, 80, "/"))
 			if served := err == nil && out == "server1\n"; served != want {
-				return fmt.Errorf("%s the second director serves: %t, want %t (%q, %v)", when, served, want, out, err)
+				return fmt.Errorf("%s the second director serves: %t, want %t (%q, %s)", when, served, want, out, fmt.Sprint(err))
 			}
 			return nil
 		})
