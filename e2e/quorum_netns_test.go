@@ -5,6 +5,8 @@ package e2e
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -93,9 +95,8 @@ func TestQuorum(t *testing.T) {
 	d.stop()
 }
 
-// TestAlphaAndOmega: with alpha the sorry server answers until checks have succeeded. What
-// omega is for are scripts at the end, and none is run yet: the director stops as without it,
-// and `uvs check` says so.
+// TestAlphaAndOmega: with alpha the sorry server answers until checks have succeeded. Scripts
+// and the FIFO hear of it, and with omega also of the end.
 func TestAlphaAndOmega(t *testing.T) {
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 4, NoVIP: true})
 	web := []*webServer{nil, startWeb(t, top.Servers[1]), startWeb(t, top.Servers[2]), startWeb(t, top.Servers[3])}
@@ -103,8 +104,16 @@ func TestAlphaAndOmega(t *testing.T) {
 		w.stop()
 	}
 	before := dump(t, top.Directors[0])
-	config := quorumConfig(top, " alpha\n omega\n")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "told"), []byte("#!/bin/sh\necho \"$*\" >> "+filepath.Join(dir, "log")+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(dir, "told")
+	config := "global_defs {\n script_user root\n lvs_notify_fifo " + dir + "/fifo\n}\n" +
+		quorumConfig(top, fmt.Sprintf(" alpha\n omega\n quorum_up \"%[1]s quorum up\"\n quorum_down \"%[1]s quorum down\"\n", script))
+	config = strings.ReplaceAll(config, "  TCP_CHECK {", fmt.Sprintf("  notify_up \"%[1]s server up\"\n  notify_down \"%[1]s server down\"\n  TCP_CHECK {", script))
 	d := startDirector(t, top.Directors[0], config)
+	fifo := labtest.Start(t, top.Directors[0], "cat", dir+"/fifo")
 	site := url(top.VIP4, 80, "/")
 	wantAnswers(t, top.Clients[0], site, "no check has succeeded", "server4")
 	web[2].start()
@@ -112,9 +121,20 @@ func TestAlphaAndOmega(t *testing.T) {
 	wantAnswers(t, top.Clients[0], site, "one server is up", "server3")
 	d.stop()
 	wantDump(t, top.Directors[0], before, "after a stop with omega")
-	file := writeConfig(t, config)
-	if out := labtest.Run(t, top.Directors[0], "sh", "-c", d.bin+" check "+file+" 2>&1"); !strings.Contains(out, "note: omega is served in part: ") {
-		t.Errorf("uvs check does not say what of omega is not served:\n%s", out)
+	log, err := os.ReadFile(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"server up", "quorum up", "server down", "quorum down"} {
+		if n := strings.Count(string(log), line+"\n"); n != 1 {
+			t.Errorf("scripts were told %q %d times, want once:\n%s", line, n, log)
+		}
+	}
+	<-fifo.Done()
+	service, server := fmt.Sprintf("[%s]:tcp:80", top.VIP4), fmt.Sprintf("[%s]:tcp:8080", top.Servers[2].Addr4("eth0"))
+	want := fmt.Sprintf("RS %[2]s %[1]s UP\nVS %[1]s UP\nRS %[2]s %[1]s DOWN\nVS %[1]s DOWN\n", service, server)
+	if got := fifo.Output(); !strings.Contains(got, want) {
+		t.Errorf("the FIFO says\n%s, want\n%s", got, want)
 	}
 }
 

@@ -345,6 +345,10 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	undo.add(func() error { d.floating.stop(); return nil })
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
+	undo.add(func() error {
+		d.herald.tellTurns(farewells(d.effective.Load().services, d.plan.herald.services))
+		return nil
+	})
 	if d.plan.vrrp.spec.HoldPreempt {
 		d.floating.releaseAfter(d.health.FirstVerdicts(), d.opts.HealthWait)
 	}

@@ -19,12 +19,19 @@ import (
 	"uvs/vrrp/notify"
 )
 
-// A heraldPlan is who is to be told of VRRP.
+// A heraldPlan is who is to be told of VRRP and of servers.
 type heraldPlan struct {
 	router            string // router_id
 	instances, groups map[string]notify.Config
-	fifos             []config.FIFO
+	fifos             []fifoPlan
 	mail              config.Mail
+	services          map[string]serviceAlerts // by table.FileService.Group
+}
+
+// A fifoPlan is a pipe and what is written into it.
+type fifoPlan struct {
+	config.FIFO
+	vrrp, servers bool
 }
 
 // planHerald is who a configuration wants to be told. It is pure.
@@ -39,11 +46,12 @@ func planHerald(c *config.Config) heraldPlan {
 	for n := range c.SyncGroups {
 		p.groups[c.SyncGroups[n].Name] = translateNotify(&c.SyncGroups[n].Notify, &c.Global.Mail)
 	}
-	for _, f := range []config.FIFO{c.Global.FIFO, c.Global.VRRPFIFO} {
+	for _, f := range []fifoPlan{{c.Global.FIFO, true, true}, {c.Global.VRRPFIFO, true, false}, {c.Global.ServerFIFO, false, true}} {
 		if f.Path != "" {
 			p.fifos = append(p.fifos, f)
 		}
 	}
+	p.services = planAlerts(c)
 	return p
 }
 
@@ -70,11 +78,17 @@ type herald struct {
 	mu                sync.Mutex // guards what follows
 	plan              heraldPlan
 	instances, groups map[string]*notify.Subject
-	pipes             []*fifo.Pipe
+	pipes             []openPipe
 	mails             *mail.Queue        // nil for none
 	stop              context.CancelFunc // ends pipes and mails
 	ctx               context.Context    // of run; nil before
 	ended             sync.WaitGroup
+}
+
+// An openPipe is a pipe with what it is for.
+type openPipe struct {
+	*fifo.Pipe
+	fifoPlan
 }
 
 func newHerald(log *slog.Logger, p *programs) *herald {
@@ -122,12 +136,12 @@ func (h *herald) open() {
 	ctx, cancel := context.WithCancel(h.ctx)
 	h.stop, h.pipes, h.mails = cancel, nil, nil
 	for n := range h.plan.fifos {
-		pipe, err := h.openFIFO(&h.plan.fifos[n])
+		pipe, err := h.openFIFO(&h.plan.fifos[n].FIFO)
 		if err != nil {
 			h.log.Error("a notify FIFO is not served", "path", h.plan.fifos[n].Path, "error", err, "config", h.plan.fifos[n].Pos.String())
 			continue
 		}
-		h.pipes = append(h.pipes, pipe)
+		h.pipes = append(h.pipes, openPipe{pipe, h.plan.fifos[n]})
 		h.ended.Go(func() { _ = pipe.Run(ctx) }) // returns nil
 	}
 	if m := &h.plan.mail; m.Server != "" && len(m.To) > 0 {
@@ -257,7 +271,9 @@ func (h *herald) do(acts []notify.Act, message func(mail.State) mail.Message) {
 			h.runProgram(a.Run)
 		case a.Line != "":
 			for _, p := range h.pipes {
-				p.Write(a.Line)
+				if p.vrrp {
+					p.Write(a.Line)
+				}
 			}
 		case a.Mail != nil && h.mails != nil:
 			if st, ok := mailState(*a.Mail); ok {

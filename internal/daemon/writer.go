@@ -35,7 +35,10 @@ func (d *director) commit(next *table.Table) error {
 	}
 	d.engineServices = d.engine.Services()
 	d.table = next
-	d.effective.Store(e)
+	was := d.effective.Swap(e)
+	if d.state.Load() == control.StateRunning { // keepalived tells nothing of the start either
+		d.herald.tellTurns(turns(was.services, e.services))
+	}
 	if err := d.settle(); err != nil {
 		// More is steered than needed until the reconciler succeeds.
 		d.log.Error("the services changed and not all could be followed; trying again", "error", err)

@@ -69,7 +69,7 @@ func (s *service) tell(r *server) string {
 	case r.file.Inhibit:
 		word, preposition = "Disabling", "of"
 	}
-	return fmt.Sprintf("%s service %s %s VS %s", word, endName(r.addr, s.key.Protocol), preposition, s.key)
+	return fmt.Sprintf("%s service %s %s VS %s", word, EndName(r.addr, s.key.Protocol), preposition, s.key)
 }
 
 // countQuorum compares the weight of the living servers with the quorum (update_quorum_state).
@@ -86,14 +86,14 @@ func (s *service) countQuorum() []string {
 		q.lost = false
 		lines := []string{fmt.Sprintf("Gained quorum %d+%d=%d <= %d for VS %s", q.needed, q.hysteresis, q.needed+q.hysteresis, alive, s.key)}
 		if r := s.sorry(); r != nil {
-			lines = append(lines, fmt.Sprintf("%s sorry server %s from VS %s", s.sorryWord("Removing", "Disabling"), endName(r.addr, s.key.Protocol), s.key))
+			lines = append(lines, fmt.Sprintf("%s sorry server %s from VS %s", s.sorryWord("Removing", "Disabling"), EndName(r.addr, s.key.Protocol), s.key))
 		}
 		return lines
 	case !q.lost && (alive == 0 || alive < q.needed-q.hysteresis):
 		q.lost = true
 		lines := []string{fmt.Sprintf("Lost quorum %d-%d=%d > %d for VS %s", q.needed, q.hysteresis, q.needed-q.hysteresis, alive, s.key)}
 		if r := s.sorry(); r != nil {
-			lines = append(lines, fmt.Sprintf("%s sorry server %s to VS %s", s.sorryWord("Adding", "Enabling"), endName(r.addr, s.key.Protocol), s.key))
+			lines = append(lines, fmt.Sprintf("%s sorry server %s to VS %s", s.sorryWord("Adding", "Enabling"), EndName(r.addr, s.key.Protocol), s.key))
 		}
 		return lines
 	}

@@ -29,10 +29,11 @@ func (k Key) String() string {
 	if k.Fwmark != 0 {
 		return fmt.Sprintf("FWM %d", k.Fwmark)
 	}
-	return endName(netip.AddrPortFrom(k.Addr, k.Port), k.Protocol)
+	return EndName(netip.AddrPortFrom(k.Addr, k.Port), k.Protocol)
 }
 
-func endName(a netip.AddrPort, protocol uint8) string {
+// EndName is keepalived's name of a server: "[192.0.2.1]:tcp:80".
+func EndName(a netip.AddrPort, protocol uint8) string {
 	word := map[uint8]string{TCP: "tcp", UDP: "udp", SCTP: "sctp"}[protocol]
 	if word == "" {
 		word = "tcp" // keepalived's word for servers of a mark

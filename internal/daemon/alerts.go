@@ -1,0 +1,182 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+
+	"uvs/config"
+	"uvs/internal/mail"
+	"uvs/internal/table"
+	"uvs/vrrp/notify"
+)
+
+// serviceAlerts are who is told of a virtual_server and its servers.
+type serviceAlerts struct {
+	up, down *config.Command // of the quorum
+	mail     bool
+	omega    bool
+	servers  map[netip.AddrPort]serverAlerts
+}
+
+// serverAlerts are who is told of a real server.
+type serverAlerts struct {
+	up, down *config.Command
+	mail     bool
+	check    mail.Check // that its mails speak of
+}
+
+// planAlerts lists who is told of services, by their group. It is pure.
+func planAlerts(c *config.Config) map[string]serviceAlerts {
+	alerts := make(map[string]serviceAlerts)
+	for n := range c.VirtualServers {
+		v := &c.VirtualServers[n]
+		f := translateService(*v)
+		a := serviceAlerts{up: v.QuorumUp, down: v.QuorumDown, mail: v.Mail, omega: v.Omega, servers: make(map[netip.AddrPort]serverAlerts)}
+		for i := range v.RealServers {
+			r := &v.RealServers[i]
+			x := serverAlerts{up: r.NotifyUp, down: r.NotifyDown, mail: r.Mail}
+			if len(r.Checkers) > 0 {
+				x.check = mailCheck(r.Checkers[0])
+			}
+			a.servers[endOf(r.Addr)] = x
+		}
+		alerts[f.Group] = a
+	}
+	return alerts
+}
+
+// mailCheck is a checker in the words of mails.
+func mailCheck(c config.Checker) mail.Check {
+	switch c.(type) {
+	case config.HTTPGet:
+		return mail.HTTP
+	case config.SMTPCheck:
+		return mail.SMTP
+	case config.DNSCheck:
+		return mail.DNS
+	case config.MiscCheck:
+		return mail.Misc
+	case config.UDPCheck:
+		return mail.UDP
+	case config.PingCheck:
+		return mail.Ping
+	case config.BFDCheck:
+		return mail.BFD
+	}
+	return mail.TCP
+}
+
+// A turn is a server that went up or down, or a service that gained or lost its quorum.
+type turn struct {
+	service table.Service  // as it is now
+	server  netip.AddrPort // the zero AddrPort for the quorum
+	up      bool
+}
+
+// turns are what is to be told of a change of the table. What the services of one group have
+// in common is told once. It is pure.
+func turns(before, after []table.Service) (list []turn) {
+	old := make(map[table.Key]*table.Service, len(before))
+	for n := range before {
+		old[before[n].Key] = &before[n]
+	}
+	told := make(map[string]bool)
+	for _, s := range after {
+		was := old[s.Key]
+		if was == nil || !s.FromFile || !was.FromFile || told[s.Group] {
+			continue
+		}
+		told[s.Group] = true
+		for _, r := range s.Servers {
+			for _, x := range was.Servers {
+				if x.Addr == r.Addr && x.FromFile && r.FromFile && !r.Sorry && !x.Sorry && x.Down != r.Down {
+					list = append(list, turn{service: s, server: r.Addr, up: !r.Down})
+				}
+			}
+		}
+		if was.NoQuorum != s.NoQuorum {
+			list = append(list, turn{service: s, up: !s.NoQuorum})
+		}
+	}
+	return list
+}
+
+// farewells are what omega has told at the end: the servers that are up go down, and with
+// them the quorum. It is pure.
+func farewells(services []table.Service, alerts map[string]serviceAlerts) (list []turn) {
+	told := make(map[string]bool)
+	for _, s := range services {
+		if !s.FromFile || told[s.Group] || !alerts[s.Group].omega {
+			continue
+		}
+		told[s.Group] = true
+		for _, r := range s.Servers {
+			if r.FromFile && !r.Sorry && !r.Down {
+				list = append(list, turn{service: s, server: r.Addr})
+			}
+		}
+		if !s.NoQuorum {
+			list = append(list, turn{service: s})
+		}
+	}
+	return list
+}
+
+// tellTurns tells programs, pipes and people of servers and services.
+func (h *herald) tellTurns(list []turn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range list {
+		alerts := h.plan.services[t.service.Group]
+		if t.server.IsValid() {
+			h.tellServer(&t, alerts.servers[t.server])
+		} else {
+			h.tellQuorum(&t, &alerts)
+		}
+	}
+}
+
+// tellServer tells of a server. h.mu is held.
+func (h *herald) tellServer(t *turn, a serverAlerts) {
+	run := a.down
+	if t.up {
+		run = a.up
+	}
+	server, service := table.EndName(t.server, t.service.Key.Protocol), t.service.Key.String()
+	h.alert(run, fmt.Sprintf("RS %s %s %s\n", server, service, upOrDown(t.up)))
+	if a.mail && h.mails != nil {
+		h.mails.Send(mail.RealServer(h.routerID(), server, service, t.up, mail.CheckBody(a.check, t.up, "")))
+	}
+}
+
+// tellQuorum tells of a service. h.mu is held.
+func (h *herald) tellQuorum(t *turn, a *serviceAlerts) {
+	run := a.down
+	if t.up {
+		run = a.up
+	}
+	service := t.service.Key.String()
+	h.alert(run, fmt.Sprintf("VS %s %s\n", service, upOrDown(t.up)))
+	if a.mail && h.mails != nil {
+		h.mails.Send(mail.Quorum(h.routerID(), service, t.up, uint32(t.service.Quorum), uint32(t.service.Hysteresis), int64(t.service.Alive())))
+	}
+}
+
+// alert runs a program, if there is one, and writes a line. h.mu is held.
+func (h *herald) alert(run *config.Command, line string) {
+	if run != nil {
+		h.runProgram(&notify.Command{Args: run.Args, User: run.User, Group: run.Group})
+	}
+	for _, p := range h.pipes {
+		if p.servers {
+			p.Write(line)
+		}
+	}
+}
+
+func upOrDown(up bool) string {
+	if up {
+		return "UP"
+	}
+	return "DOWN"
+}
