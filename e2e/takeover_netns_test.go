@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
 	"uvs/internal/netlab"
@@ -48,8 +49,9 @@ func (p pace) masterDown(priority int) time.Duration {
 	return 3*p.interval + p.skew(priority)
 }
 
-// equal is the priority of both directors where neither is to take over from a living one.
-const equal = 150
+// Priorities: equal is that of both directors where neither is to take over from a living one,
+// lower that of a backup.
+const equal, lower = 150, 100
 
 // A pair is two directors of one site, between whom its VIPs float. Either is uvs or
 // keepalived.
@@ -134,7 +136,11 @@ func (p *pair) adverts() []advert {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	var list []advert
+	return advertsOf(packets)
+}
+
+// advertsOf are the adverts among packets.
+func advertsOf(packets []gopacket.Packet) (list []advert) {
 	for _, x := range packets {
 		ip, ok := x.NetworkLayer().(*layers.IPv4)
 		if !ok || len(ip.Payload) < 8 {
@@ -243,7 +249,6 @@ func TestTakeoverAfterCrash(t *testing.T) {
 // TestTakeoverByKeepalived: a uvs that is stopped says good-bye, and keepalived follows after
 // its skew.
 func TestTakeoverByKeepalived(t *testing.T) {
-	const lower = 100
 	p := newPair(t, labtest.OneArm(t, netlab.Plan{Directors: 2, Servers: 1, NoVIP: true}), fastPace(), "")
 	p.start(0, equal)
 	p.heardFrom(0, 1)
