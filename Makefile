@@ -9,7 +9,7 @@
 #	microbench  the benchmarks of single functions
 #	fuzz        every fuzz target, for FUZZTIME each
 #	guest       the tests that need devices this kernel may lack, in a virtual machine (root)
-#	soak        what takes long: fuzzing and many seeds (root)
+#	soak        what takes long: fuzzing, many seeds, and takeovers often enough to judge them (root)
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -111,6 +111,7 @@ soak: root fuzz guest $(GATE) build
 	$(GO) test ./vrrp -run Simulation -timeout 60m -args -seeds 100000
 	$(GO) test -json -race -shuffle=on -count=$(ROUNDS) -timeout 60m ./... | $(GATE)
 	UVS_LONG=1 UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=$(ROUNDS) -p 1 -timeout 60m $(NETNS) | $(GATE)
+	UVS_SOAK=1 UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -v -tags netns -count=1 -timeout 60m -run 'Takeover|ServiceGap' ./e2e
 
 clean:
 	rm -rf bin .cache

@@ -88,7 +88,7 @@ var globalVRRPKeywords = []keyword{
 	{name: "vrrp_delay_after_boot", tier: 'C', use: later, args: anyTimer()},
 	{name: "vrrp_owner_ignore_adverts", tier: 'C', use: served, args: onOff()},
 	{name: "v3_checksum_as_v2", tier: 'C', use: served, args: onOff()},
-	{name: "vrrp_rt_priority", tier: 'N', use: later, args: one(signed(-maxInt32, maxInt32)), lax: true},
+	{name: "vrrp_rt_priority", tier: 'N', use: served, args: one(signed(-maxInt32, maxInt32)), lax: true},
 	{name: "vrrp_priority", tier: 'N', use: later, args: one(signed(-20, 19)), lax: true},
 	{name: "log_unknown_vrids", tier: 'C', use: later},
 	{name: "vrrp_notify_priority_changes", tier: 'B', use: served, args: onOff()},

@@ -17,6 +17,9 @@ const defaultConfig = "/etc/keepalived/keepalived.conf"
 // defaultHealthWait is enough for checks with the usual timeouts.
 const defaultHealthWait = 5 * time.Second
 
+// defaultRealtime is the lowest of the real-time priorities: it is above all ordinary threads.
+const defaultRealtime = 1
+
 // runOptions is what `uvs run` was asked for.
 type runOptions struct {
 	file           string // of the configuration; empty: there is none
@@ -31,6 +34,7 @@ type runOptions struct {
 	strict         bool
 	sysctls        []string // NAME=VALUE
 	healthWait     time.Duration
+	realtime       int // priority of VRRP's thread, 0: none
 	log            *slog.Logger
 }
 
@@ -40,6 +44,7 @@ func newRun(p process, run func(context.Context, runOptions) error) *cobra.Comma
 	workers, maxConnections := number{max: 1024}, number{max: 1 << 28}
 	input := choice{"auto", []string{"auto", "v2", "v3", "recvmmsg", "plain"}}
 	ringMemory := size{least: 4 << 20}
+	realtime := number{value: defaultRealtime, max: 99}
 	healthWait := span{value: defaultHealthWait, most: time.Hour}
 	var id string
 	cmd := &cobra.Command{
@@ -65,7 +70,9 @@ them beforehand.
 Virtual addresses float between directors by VRRP, as keepalived has it. After the
 start a director of higher priority leaves a living master alone until its checks
 know which servers serve, for --vrrp-health-wait at the most; without a master it
-waits for nothing. One that stops serves on until it hears its successor.
+waits for nothing. One that stops serves on until it hears its successor. The
+thread of its timers, and no other, has a real-time priority (--vrrp-realtime), so
+that a busy machine does not make adverts late.
 
 Frames come in by rings of AF_PACKET: --io v2 (TPACKET_V2, the least latency) or
 v3 (the least memory and most for bulk; a frame waits for 1 ms and more), or
@@ -105,6 +112,7 @@ their other ports are silent. auto takes it only where nothing else works.`,
 				ringMemory:     ringMemory.value,
 				strict:         strict,
 				healthWait:     healthWait.value,
+				realtime:       realtime.value,
 				sysctls:        sysctls,
 				log:            slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: least})),
 			})
@@ -123,9 +131,10 @@ their other ports are silent. auto takes it only where nothing else works.`,
 	f.Var(&input, "io", "how frames come in")
 	f.Var(&ringMemory, "ring-memory", "memory for all receive rings, 0 for 1/16 of the memory and 256M at the most")
 	f.StringSlice("vs", nil, "`NAME=VALUE` of IPVS's settings (net.ipv4.vs.*), may be repeated; \"uvs sysctl\" lists them")
+	f.Var(&realtime, "vrrp-realtime", "real-time priority of VRRP's timers unless vrrp_rt_priority is set, 0 for none")
 	f.Var(&healthWait, "vrrp-health-wait", "how long a living master of lower priority is left alone after the start until the servers have been judged, 0 not to wait")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "config-id", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "vrrp-health-wait", "strict", "log-level")
+	twin(f, "file", "config-id", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
 	return cmd
 }

@@ -55,6 +55,7 @@ func wired() actions {
 				Strict:         o.strict,
 				Sysctls:        o.sysctls,
 				HealthWait:     o.healthWait,
+				VRRPRealtime:   o.realtime,
 				Reload:         reload,
 				Version:        version(),
 				Log:            o.log,

@@ -59,6 +59,9 @@ type Options struct {
 	// HealthWait bounds how long a living master is left alone until the servers have been
 	// judged; 0 does not wait at all.
 	HealthWait time.Duration
+	// VRRPRealtime is the priority of VRRP's thread under SCHED_RR, 1 to 99, unless the
+	// configuration has another; 0 leaves it to the ordinary scheduler.
+	VRRPRealtime int
 	// Reload delivers requests to read the configuration again (SIGHUP); nil: there are none.
 	Reload  <-chan struct{}
 	Version string // as `uvs version` prints it

@@ -26,6 +26,8 @@ type vrrpPlan struct {
 	instances []vrrpInstance
 	tracked   []string // interfaces that any instance or group follows, each once
 	pace      announce.Pace
+
+	rtPriority int // of vrrp_rt_priority, 0 if it is not set; read at the start only
 }
 
 // A vrrpInstance is what an instance needs of the host.
@@ -62,6 +64,7 @@ type redundancy struct {
 func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
 	p.spec, p.ends, notes = translateVRRP(c)
 	p.pace = announce.Pace{GARP: c.Global.VRRP.GARPInterval, NA: c.Global.VRRP.GNAInterval}
+	p.rtPriority = c.Global.VRRP.RealtimePriority
 	for n := range c.Instances {
 		i := &c.Instances[n]
 		x := vrrpInstance{name: i.Name, device: i.Interface, sender: i.Interface, source: i.Send.Source, ipv6: i.IPv6, unicast: i.Send.Unicast()}
@@ -94,7 +97,7 @@ func newRedundancy(d *director, p vrrpPlan) (*redundancy, error) {
 	r.backup.Store(len(p.instances) > 0)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	var err error
-	r.router, err = router.New(router.Options{Spec: p.spec, Endpoints: p.ends, OnEffects: r.do})
+	r.router, err = router.New(router.Options{Spec: p.spec, Endpoints: p.ends, OnEffects: r.do, Realtime: p.realtime(&d.opts)})
 	if err != nil {
 		return nil, fmt.Errorf("VRRP: %w", err)
 	}

@@ -85,7 +85,7 @@ func (l *loop) run(ctx context.Context) error {
 	defer stop()
 	if l.realtime > 0 {
 		if err := beRealtime(l.realtime); err != nil {
-			l.effect(vrrp.Log{Level: vrrp.Warn, Text: fmt.Sprintf("VRRP timers are not real-time: %v", err)})
+			l.effect(vrrp.Log{Level: vrrp.Info, Text: fmt.Sprintf("VRRP timers are not real-time and may be late on a busy machine (needs CAP_SYS_NICE): %v", err)})
 		}
 	}
 	for ctx.Err() == nil {
