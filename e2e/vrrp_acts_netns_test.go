@@ -104,6 +104,11 @@ func plug(role byte, segment int) act {
 	return func(p *play) { p.t.Helper(); must(p.t, p.lans[segment-1].SetUp(string(role))) }
 }
 
+// attach gives a player an interface on the first segment, with its addresses.
+func attach(role byte) act {
+	return func(p *play) { p.t.Helper(); p.attach(p.players[role].host, 0, int(role-'a')+1) }
+}
+
 // mute keeps the others from hearing a player, who does not notice. unmute ends it.
 func mute(role byte) act {
 	return func(p *play) { p.t.Helper(); drop(p, p.lans[0].Host, string(role)) }
@@ -164,7 +169,7 @@ func wait(d time.Duration) act {
 func holdsVIP(role byte) act {
 	return func(p *play) {
 		p.t.Helper()
-		if has, err := p.players[role].hasVIP(p); !has || err != nil {
+		if has, err := p.players[role].has(p.t, vip); !has || err != nil {
 			p.t.Errorf("%c has not kept the virtual address: %v", role, err)
 		}
 	}

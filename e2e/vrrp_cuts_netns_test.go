@@ -91,6 +91,28 @@ func cuts() []scenario {
 				{what: "a crashes", do: []act{kill('a')}, masters: "b", holders: "ab", takes: silence(masterDown(fast, 100))},
 			},
 		},
+		{
+			// Only one of b's timers ends: its group stays.
+			name: "sync group, one member hears nothing", casts: mixed(), long: pure(), segments: 2, interval: fast, vips: []string{vip, "10.9.2.100"},
+			conf: []string{twoSegments("150"), twoSegments("100")},
+			steps: []step{
+				begin,
+				{what: "b is deaf on the first", do: []act{deafen('b')}, masters: "a", hold: 3 * time.Second},
+				{what: "b hears again", do: []act{undeafen('b')}, masters: "a", hold: time.Second},
+			},
+		},
+		{
+			// Sockets and groups go with a device, and come with its successor.
+			name: "the master's interface is replaced", casts: []string{"uk", "uu"}, interval: fast,
+			conf: []string{better, worse},
+			steps: []step{
+				begin,
+				{what: "a's interface is removed", do: []act{command('a', "ip", "link", "delete", "eth0")}, masters: "b", takes: silence(masterDown(fast, 100)),
+					logs: []line{{who: "a", text: toFault}}},
+				{what: "a has another", do: []act{attach('a')}, masters: "a", takes: between(masterDown(fast, 150), masterDown(fast, 150)+fast)},
+				{what: "a stops", do: []act{stop('a')}, masters: "b", takes: silence(skew(fast, 100))},
+			},
+		},
 	}
 }
 

@@ -16,7 +16,7 @@ func dialects() []scenario {
 			name: "PASS", casts: mixed(), long: pure(), interval: slow,
 			conf: []string{vi(v2, "priority 150", auth("PASS", "secret")), vi(v2, "priority 100", auth("PASS", "secret"))},
 			steps: []step{
-				{what: "both start", do: []act{start('b'), start('a')}, masters: "a", takes: between(0, masterDown(slow, 150))},
+				{what: "both start", do: []act{start('a'), start('b')}, masters: "a", takes: between(0, masterDown(slow, 150))},
 				{what: "a crashes", do: []act{kill('a')}, masters: "b", holders: "ab", takes: silence(masterDown(slow, 100)), hold: slow},
 				{what: "a returns", do: []act{start('a')}, masters: "a", takes: after(masterDown(slow, 150)), hold: slow},
 			},
@@ -27,7 +27,7 @@ func dialects() []scenario {
 			name: "AH", casts: mixed(), long: pure(), interval: slow,
 			conf: []string{vi(v2, "priority 150", auth("AH", "secret")), vi(v2, "priority 100", auth("AH", "secret"))},
 			steps: []step{
-				{what: "both start", do: []act{start('b'), start('a')}, masters: "a", takes: between(0, masterDown(slow, 150)), hold: slow},
+				{what: "both start", do: []act{start('a'), start('b')}, masters: "a", takes: between(0, masterDown(slow, 150)), hold: slow},
 				{what: "a is mute", do: []act{mute('a')}, masters: "b", holders: "ab", conflict: "a",
 					takes: between(masterDown(slow, 100)-slow, masterDown(slow, 100)), hold: 4 * slow},
 				{what: "a is heard again", do: []act{unmute('a')}, masters: "a", takes: between(0, 5*slow)},
@@ -115,6 +115,17 @@ func dialects() []scenario {
 				{what: "a stops", do: []act{stop('a')}, masters: "c", takes: silence(skew(fast, 150))},
 				{what: "c freezes", do: []act{freeze('c')}, masters: "b", takes: silence(masterDown(fast, 100))},
 				{what: "c thaws", do: []act{thaw('c')}, masters: "c", takes: between(0, fast+masterDown(fast, 150))},
+			},
+		},
+		{
+			name: "FRR is the better one", casts: []string{"ukf"}, long: []string{"kuf"}, interval: fast,
+			conf: []string{vi(v3, "priority 150"), vi(v3, "priority 100"), frr(200, 200)},
+			steps: []step{
+				{what: "a and b start", do: []act{start('a'), start('b')}, masters: "a", takes: between(0, masterDown(fast, 150))},
+				{what: "c starts", do: []act{start('c')}, masters: "c", takes: between(0, startTimeout), logs: []line{
+					{who: "a", text: "(VI) Master received advert from 10.9.1.3 with higher priority 200, ours 150"},
+				}},
+				{what: "c stops", do: []act{stop('c')}, masters: "a", takes: silence(skew(fast, 150))},
 			},
 		},
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +30,9 @@ type scenario struct {
 	// Those of long are played only if UVS_LONG is set.
 	casts, long []string
 	segments    int // 1 if 0
+	// lanes are the virtual routers that are watched: VRID 51 on the first segment and 52 on the
+	// second, if there are none.
+	lanes []lane
 	// interval is the longest between two adverts of a master.
 	interval time.Duration
 	conf     []string // of a, b and c
@@ -36,17 +40,23 @@ type scenario struct {
 	steps    []step
 }
 
+// A lane is a virtual router on a segment, which is counted from 0.
+type lane struct {
+	segment int
+	vrid    byte
+}
+
 // A step is something that is done, and what must follow from it.
 type step struct {
 	what string
 	do   []act
 	// masters are those who send adverts from then on; they go on for hold (3 intervals if 0),
-	// while nobody else does.
+	// while nobody else does. "a/b" are those of each lane.
 	masters string
 	hold    time.Duration
 	// takes bounds when a new one of them sends its first.
 	takes span
-	// holders have the virtual addresses: the masters, if it is empty. "?" leaves it open, where
+	// holders have the virtual addresses, "a/b" each of them: the masters, if it is empty. "?" leaves it open, where
 	// they have different ones.
 	holders string
 	// conflict are those who know of another master beside them. All others know of none.
@@ -96,6 +106,7 @@ type play struct {
 	site    *netlab.Site
 	lans    []*netlab.Bridge
 	wires   []*capture.Capture // of a bystander, one for each segment
+	lanes   []lane
 	players map[byte]*player
 
 	masters, holders string // after the last step
@@ -121,7 +132,7 @@ type player struct {
 // Segments are hubs, so that it hears unicast, too.
 func newPlay(t *testing.T, s *scenario, cast string) *play {
 	t.Helper()
-	p := &play{t: t, s: s, site: labtest.New(t), players: make(map[byte]*player)}
+	p := &play{t: t, s: s, site: labtest.New(t), lanes: s.lanes, players: make(map[byte]*player)}
 	witness := labtest.Host(t, p.site, "witness")
 	for n := range len(cast) {
 		name := string(rune('a' + n))
@@ -137,16 +148,25 @@ func newPlay(t *testing.T, s *scenario, cast string) *play {
 		labtest.Run(t, lan.Host, "ip", "link", "set", "br0", "type", "bridge", "ageing_time", "0")
 		ifname := fmt.Sprintf("eth%d", n)
 		must(t, lan.Attach(witness, ifname))
-		for i := range len(cast) {
-			h := p.players[byte('a'+i)].host
-			must(t, lan.Attach(h, ifname))
-			must(t, h.AddAddr(ifname, netip.MustParsePrefix(fmt.Sprintf("10.9.%d.%d/24", n+1, i+1))))
-			must(t, h.AddAddr(ifname, netip.MustParsePrefix(fmt.Sprintf("fe80::%d/64", i+1))))
-		}
 		p.lans = append(p.lans, lan)
+		for i := range len(cast) {
+			p.attach(p.players[byte('a'+i)].host, n, i+1)
+		}
 		p.wires = append(p.wires, labtest.Capture(t, witness, ifname, watched))
+		if len(s.lanes) == 0 {
+			p.lanes = append(p.lanes, lane{n, byte(51 + n)})
+		}
 	}
 	return p
+}
+
+// attach gives a host an interface on a segment, and its addresses there.
+func (p *play) attach(h *netlab.Host, segment, number int) {
+	p.t.Helper()
+	ifname := fmt.Sprintf("eth%d", segment)
+	must(p.t, p.lans[segment].Attach(h, ifname))
+	must(p.t, h.AddAddr(ifname, netip.MustParsePrefix(fmt.Sprintf("10.9.%d.%d/24", segment+1, number))))
+	must(p.t, h.AddAddr(ifname, netip.MustParsePrefix(fmt.Sprintf("fe80::%d/64", number))))
 }
 
 func must(t *testing.T, err error) {
@@ -248,24 +268,12 @@ func (p *play) vips() []string {
 	return p.s.vips
 }
 
-// hasVIP reports whether the host has one of the virtual addresses.
-func (x *player) hasVIP(p *play) (bool, error) {
-	vips, have := p.vips(), 0
-	for _, a := range vips {
-		ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
-		out, err := x.host.Run(ctx, "ip", "-o", "addr", "show", "to", a)
-		cancel()
-		if err != nil {
-			return false, err
-		}
-		if out != "" {
-			have++
-		}
-	}
-	if have != 0 && have != len(vips) {
-		return false, fmt.Errorf("%s has %d of %d virtual addresses", x.name, have, len(vips))
-	}
-	return have > 0, nil
+// has reports whether the host has an address.
+func (x *player) has(t *testing.T, address string) (bool, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	out, err := x.host.Run(ctx, "ip", "-o", "addr", "show", "to", address)
+	return out != "", err
 }
 
 // wantHolders waits until these players have the virtual addresses, and no others.
@@ -276,16 +284,26 @@ func (p *play) wantHolders(holders string) {
 			if x.kind == 'f' {
 				continue // FRR has its addresses on a device that is down
 			}
-			has, err := x.hasVIP(p)
-			if err != nil {
-				return err
-			}
-			if want := strings.IndexByte(holders, role) >= 0; has != want {
-				return fmt.Errorf("%s has the virtual addresses: %t, want %t", x.name, has, want)
+			for n, address := range p.vips() {
+				has, err := x.has(p.t, address)
+				if err != nil {
+					return err
+				}
+				if want := strings.IndexByte(ofLane(holders, n), role) >= 0; has != want {
+					return fmt.Errorf("%s has %s: %t, want %t", x.name, address, has, want)
+				}
 			}
 		}
 		return nil
 	})
+}
+
+// ofLane are the roles of one lane.
+func ofLane(roles string, n int) string {
+	if each := strings.Split(roles, "/"); len(each) > 1 {
+		return each[n]
+	}
+	return roles
 }
 
 // wantConflict asks each uvs for the other masters that it knows of. Each is told of once in
@@ -308,10 +326,16 @@ func (p *play) wantConflict(roles string) {
 			if err := json.Unmarshal([]byte(out), &s); err != nil {
 				return err
 			}
-			if c := s.VRRP.Instances[0].Conflict; (c != nil) != want {
-				return fmt.Errorf("%s: status has the conflict %+v, wanted one: %t", x.name, c, want)
+			if got := inConflict(s.VRRP); got != want {
+				return fmt.Errorf("%s: status has a conflict: %t, want %t\n%s", x.name, got, want, out)
 			}
 			return nil
 		})
 	}
+}
+
+// inConflict reports whether an instance has another master beside it. There is no VRRP
+// without instances.
+func inConflict(v *control.VRRP) bool {
+	return v != nil && slices.ContainsFunc(v.Instances, func(i control.VRRPInstance) bool { return i.Conflict != nil })
 }

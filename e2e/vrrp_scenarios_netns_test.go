@@ -14,7 +14,7 @@ import (
 
 // TestVRRPScenarios plays all scenarios, a few at a time.
 func TestVRRPScenarios(t *testing.T) {
-	const atOnce = 8
+	const atOnce = 12
 	scenarios := slices.Concat(misfits(), dialects(), elections(), departures(), cuts(), tracking()) // the slowest first
 	var all sync.WaitGroup
 	free := make(chan struct{}, atOnce)
@@ -184,6 +184,20 @@ func elections() []scenario {
 			},
 		},
 		{
+			// Each is MASTER of one virtual router and backup of the other, on the same interface.
+			name: "active and active", casts: mixed(), long: pure(), interval: fast,
+			lanes: []lane{{0, 51}, {0, 52}}, vips: []string{vip, "10.9.1.101"},
+			conf: []string{twoRouters("150", "100"), twoRouters("100", "150")},
+			steps: []step{
+				{what: "a starts", do: []act{start('a')}, masters: "a/a", takes: between(masterDown(fast, 150), masterDown(fast, 100))},
+				{what: "b starts", do: []act{start('b')}, masters: "a/b", takes: after(masterDown(fast, 150))},
+				{what: "a crashes", do: []act{kill('a')}, masters: "b/b", holders: "ab/b", takes: silence(masterDown(fast, 100))},
+				{what: "a returns", do: []act{start('a')}, masters: "a/b", takes: after(masterDown(fast, 150))},
+				{what: "b stops", do: []act{stop('b')}, masters: "a/a", takes: silence(skew(fast, 100))},
+				{what: "b returns", do: []act{start('b')}, masters: "a/b", takes: after(masterDown(fast, 150))},
+			},
+		},
+		{
 			name: "three directors", casts: []string{"uku", "kuk"}, long: []string{"uuu", "kkk"}, interval: fast,
 			conf: []string{better, worse, vi(v3, "priority 50")},
 			steps: []step{
@@ -194,6 +208,11 @@ func elections() []scenario {
 			},
 		},
 	}
+}
+
+// twoRouters are two instances on one interface.
+func twoRouters(first, second string) string {
+	return vi(v3, "priority "+first) + instance("VI2", "eth0", 52, "10.9.1.101/24", v3, "priority "+second)
 }
 
 // departures are about masters that leave, die, sleep and come back.
@@ -237,6 +256,15 @@ func departures() []scenario {
 				{what: "b starts", do: []act{start('b')}, masters: "a"},
 				{what: "a crashes again", do: []act{kill('a')}, masters: "b", holders: "ab", takes: silence(masterDown(fast, 100))},
 				{what: "a returns to b", do: []act{start('a')}, masters: "b", hold: 2 * time.Second},
+			},
+		},
+		{
+			name: "reload without the instance", casts: append(mixed(), "uu"), interval: fast,
+			conf: []string{better, worse},
+			steps: []step{
+				begin,
+				{what: "a reloads", do: []act{reload('a', "")}, masters: "b", takes: silence(skew(fast, 100))},
+				{what: "a reloads again", do: []act{reload('a', better)}, masters: "a", takes: between(masterDown(fast, 150), 2*time.Second+masterDown(fast, 150))},
 			},
 		},
 		{

@@ -14,7 +14,6 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
-	"uvs/internal/netlab/capture"
 	"uvs/internal/netlab/labtest"
 )
 
@@ -22,29 +21,29 @@ import (
 type sentAdvert struct {
 	at       time.Time
 	from     byte // who sent it
+	vrid     byte
 	priority int
 }
 
 // watched is what a bystander records: adverts, and what tells neighbours of addresses.
 const watched = "ip proto 112 or ip proto 51 or ip6 proto 112 or arp or icmp6"
 
-// adverts are all that were seen on a segment.
-func adverts(c *capture.Capture) ([]sentAdvert, error) {
-	packets, err := c.Packets()
-	if err != nil {
-		return nil, err
-	}
+// adverts are all that were seen of a lane.
+func (p *play) adverts(n int) []sentAdvert {
+	p.t.Helper()
+	packets, err := p.wires[p.lanes[n].segment].Packets()
+	must(p.t, err)
 	var list []sentAdvert
-	for _, p := range packets {
-		if a, ok := readAdvert(p); ok {
+	for _, packet := range packets {
+		if a, ok := readAdvert(packet); ok && a.vrid == p.lanes[n].vrid {
 			list = append(list, a)
 		}
 	}
-	return list, nil
+	return list
 }
 
 // readAdvert finds who sent an advert by its source, whose last byte is the number of its
-// player. It reads no more than the priority, by itself.
+// player. It reads no more than VRID and priority, by itself.
 func readAdvert(p gopacket.Packet) (sentAdvert, bool) {
 	var from, body []byte
 	switch ip := p.NetworkLayer().(type) {
@@ -59,7 +58,7 @@ func readAdvert(p gopacket.Packet) (sentAdvert, bool) {
 	if len(body) < 8 || body[0]&0xf != 1 || len(from) == 0 {
 		return sentAdvert{}, false
 	}
-	return sentAdvert{at: p.Metadata().Timestamp, from: 'a' - 1 + from[len(from)-1], priority: int(body[2])}, true
+	return sentAdvert{at: p.Metadata().Timestamp, from: 'a' - 1 + from[len(from)-1], vrid: body[1], priority: int(body[2])}, true
 }
 
 // until lets time pass.
@@ -89,7 +88,7 @@ func (p *play) step(s *step) {
 	}
 	p.ended = time.Now()
 	settled := p.began
-	for n := range p.wires {
+	for n := range p.lanes {
 		if at := p.settle(s, n); at.After(settled) {
 			settled = at
 		}
@@ -98,9 +97,10 @@ func (p *play) step(s *step) {
 	if hold == 0 {
 		hold = 3 * p.s.interval
 	}
+	settled = settled.Add(crossing)
 	to := latest(settled, p.ended).Add(hold)
 	p.until(to.Add(late))
-	for n := range p.wires {
+	for n := range p.lanes {
 		p.wantCalm(s, n, settled, to)
 	}
 	if p.t.Failed() {
@@ -112,7 +112,7 @@ func (p *play) step(s *step) {
 	}
 	if holders != "?" {
 		p.wantHolders(holders)
-		for n := range p.wires {
+		for n := range p.lanes {
 			p.wantAnnounced(s, n)
 		}
 	}
@@ -120,6 +120,9 @@ func (p *play) step(s *step) {
 	p.wantConflict(s.conflict)
 	p.masters, p.holders = s.masters, holders
 }
+
+// crossing is how much later who yields may have sent a last advert: it had not heard yet.
+const crossing = 20 * time.Millisecond
 
 // mastership is what every new master writes.
 const mastership = "Entering MASTER STATE"
@@ -134,17 +137,18 @@ func without(roles, others string) string {
 	}, roles)
 }
 
-// settle waits on a segment until new masters have come and old ones are gone, and tells
+// settle waits on a lane until new masters have come and old ones are gone, and tells
 // since when it is so.
-func (p *play) settle(s *step, segment int) time.Time {
+func (p *play) settle(s *step, n int) time.Time {
 	p.t.Helper()
-	came, gone := without(s.masters, p.masters), without(p.masters, s.masters)
+	masters, before := ofLane(s.masters, n), ofLane(p.masters, n)
+	came, gone := without(masters, before), without(before, masters)
 	var settled time.Time
 	for _, role := range []byte(came) {
-		settled = p.first(s, segment, role, gone)
+		settled = p.first(s, n, role, gone)
 	}
 	for _, role := range []byte(gone) {
-		if at := p.last(segment, role); at.After(settled) {
+		if at := p.last(n, role); at.After(settled) {
 			if limit := latest(settled, p.ended).Add(p.s.interval + late); at.After(limit) {
 				p.t.Errorf("%s: %c is MASTER until %v after the change", s.what, role, at.Sub(limit))
 			}
@@ -152,7 +156,7 @@ func (p *play) settle(s *step, segment int) time.Time {
 		}
 	}
 	if came == "" && gone != "" {
-		p.t.Logf("%s: %s alone %v after it", s.what, s.masters, settled.Sub(p.began).Round(time.Millisecond))
+		p.t.Logf("%s: %s alone %v after it", s.what, masters, settled.Sub(p.began).Round(time.Millisecond))
 	}
 	return settled
 }
@@ -165,19 +169,17 @@ func latest(a, b time.Time) time.Time {
 }
 
 // first waits for the first advert of a new master and judges its time.
-func (p *play) first(s *step, segment int, role byte, gone string) time.Time {
+func (p *play) first(s *step, n int, role byte, gone string) time.Time {
 	p.t.Helper()
 	var list []sentAdvert
 	var first time.Time
-	labtest.Eventually(p.t, s.takes.max+5*time.Second+late, func() (err error) {
-		if list, err = adverts(p.wires[segment]); err != nil {
-			p.t.Fatal(err)
-		}
-		n := slices.IndexFunc(list, func(a sentAdvert) bool { return a.from == role && a.priority > 0 && a.at.After(p.began) })
-		if n < 0 {
+	labtest.Eventually(p.t, s.takes.max+5*time.Second+late, func() error {
+		list = p.adverts(n)
+		at := slices.IndexFunc(list, func(a sentAdvert) bool { return a.from == role && a.priority > 0 && a.at.After(p.began) })
+		if at < 0 {
 			return fmt.Errorf("%s: %c is no MASTER\n%s", s.what, role, p.story(list))
 		}
-		first = list[n].at
+		first = list[at].at
 		return nil
 	})
 	least, most := p.began.Add(s.takes.min-early), p.ended.Add(s.takes.max+late)
@@ -189,7 +191,7 @@ func (p *play) first(s *step, segment int, role byte, gone string) time.Time {
 		p.t.Logf("%s: %c MASTER %v to %v after it, by the protocol %v to %v", s.what, role,
 			ms(first.Sub(p.ended)), ms(first.Sub(p.began)), ms(s.takes.min), ms(s.takes.max))
 	}
-	if p.s.segments > 1 && segment == 0 {
+	if p.s.segments > 1 && n == 0 {
 		return first // members of a group wait for the slowest, which is on the last segment
 	}
 	if first.Before(least) || first.After(most) {
@@ -213,14 +215,11 @@ func (p *play) silent(list []sentAdvert, roles string, before time.Time) time.Ti
 
 // last waits until a player has been silent for two intervals and a half, and tells when it
 // spoke last.
-func (p *play) last(segment int, role byte) (at time.Time) {
+func (p *play) last(n int, role byte) (at time.Time) {
 	p.t.Helper()
 	quiet := p.s.interval * 5 / 2
 	labtest.Eventually(p.t, quiet+10*time.Second, func() error {
-		list, err := adverts(p.wires[segment])
-		if err != nil {
-			p.t.Fatal(err)
-		}
+		list := p.adverts(n)
 		for _, a := range list {
 			if a.from == role && a.priority > 0 {
 				at = a.at
@@ -236,12 +235,11 @@ func (p *play) last(segment int, role byte) (at time.Time) {
 
 // wantCalm wants that from one time to another masters speak often enough for others to stay
 // backups, and nobody else does.
-func (p *play) wantCalm(s *step, segment int, from, to time.Time) {
+func (p *play) wantCalm(s *step, n int, from, to time.Time) {
 	p.t.Helper()
-	list, err := adverts(p.wires[segment])
-	must(p.t, err)
+	list := p.adverts(n)
 	last := make(map[byte]time.Time)
-	for _, role := range []byte(s.masters) {
+	for _, role := range []byte(ofLane(s.masters, n)) {
 		last[role] = from
 	}
 	most := 3 * p.s.interval
@@ -271,17 +269,17 @@ func (p *play) silenced(s *step, role byte) bool { return s.silenced && p.player
 
 // wantAnnounced wants that the new masters of a step told the neighbours of their addresses:
 // soon after their first adverts, from the MAC that answers for them.
-func (p *play) wantAnnounced(s *step, segment int) {
+func (p *play) wantAnnounced(s *step, n int) {
 	p.t.Helper()
-	for _, role := range p.newcomers(s) {
+	for _, role := range p.newcomers(s, n) {
 		x := p.players[role]
 		macs := []net.HardwareAddr{{0, 0, 0x5e, 0, 1, 51}, {0, 0, 0x5e, 0, 2, 51}} // of use_vmac
-		mac, err := x.host.MAC(fmt.Sprintf("eth%d", segment))
+		mac, err := x.host.MAC(fmt.Sprintf("eth%d", p.lanes[n].segment))
 		must(p.t, err)
 		macs = append(macs, mac)
-		address := p.vips()[min(segment, len(p.vips())-1)]
+		address := p.vips()[n]
 		labtest.Eventually(p.t, 2*time.Second, func() error {
-			packets, err := p.wires[segment].Packets()
+			packets, err := p.wires[p.lanes[n].segment].Packets()
 			if err != nil {
 				p.t.Fatal(err)
 			}
@@ -309,12 +307,12 @@ func announces(p gopacket.Packet, a netip.Addr, macs []net.HardwareAddr) bool {
 	return ok && bytes.Equal(na.TargetAddress, a.AsSlice())
 }
 
-// newcomers are the masters of a step that were none before, neither on the wire nor by
+// newcomers are the masters of a lane that were none before, neither on the wire nor by
 // themselves.
-func (p *play) newcomers(s *step) (roles []byte) {
-	for _, role := range []byte(without(s.masters, p.masters)) {
+func (p *play) newcomers(s *step, n int) (roles []byte) {
+	for _, role := range []byte(without(ofLane(s.masters, n), ofLane(p.masters, n))) {
 		x := p.players[role]
-		if all := strings.IndexByte(p.holders, role) >= 0 && len(x.procs) == x.lives; !all && x.kind != 'f' {
+		if all := strings.IndexByte(ofLane(p.holders, n), role) >= 0 && len(x.procs) == x.lives; !all && x.kind != 'f' {
 			roles = append(roles, role)
 		}
 	}
@@ -325,8 +323,10 @@ func (p *play) newcomers(s *step) (roles []byte) {
 func (p *play) wantLogs(s *step) {
 	p.t.Helper()
 	logs := s.logs
-	for _, role := range p.newcomers(s) {
-		logs = append(slices.Clone(logs), line{who: string(role), text: mastership})
+	for n := range p.lanes {
+		for _, role := range p.newcomers(s, n) {
+			logs = append(slices.Clone(logs), line{who: string(role), text: mastership})
+		}
 	}
 	for _, l := range logs {
 		x := p.players[l.who[0]]
