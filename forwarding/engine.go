@@ -29,10 +29,14 @@ type Config struct {
 	// flows are lost. Until then such segments are dropped, unless their client is seen to
 	// speak to the server itself. 0: there was no crash, and they are routed.
 	Orphans time.Duration
-	// Silence is for how long after the start no TCP resets are sent. Connections from before
-	// have no flows; a restart is to make them wait, not end.
+	// Silence is for how long after the start no TCP resets are sent, unless EndSilence ends it.
+	// Connections from before have no flows; a restart is to make them wait, not end.
 	Silence time.Duration
 }
+
+// EndSilence has segments of unknown connections reset from now on: another director had
+// them, and nobody will know them any more. Safe for use by many goroutines.
+func (e *Engine) EndSilence() { e.silent.Store(0) }
 
 // An Engine holds the services, the flows and the workers. Its methods are safe for use by
 // many goroutines.
@@ -45,7 +49,7 @@ type Engine struct {
 	wants   chan Want
 	orphans chan struct{} // flows of removed servers are to be ended
 	direct  directClients
-	silent  mono.Time // until then no resets are sent
+	silent  atomic.Int64 // mono.Time until which no resets are sent
 
 	fragments reassembler
 
@@ -91,7 +95,7 @@ func New(c Config) (*Engine, error) {
 		trash:    make(map[trashKey]*dest),
 	}
 	e.fragments.init()
-	e.silent = e.started.Add(c.Silence)
+	e.silent.Store(int64(e.started.Add(c.Silence)))
 	if c.Orphans > 0 {
 		e.direct.watch(e.started, c.Orphans)
 	}

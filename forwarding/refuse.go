@@ -171,7 +171,7 @@ func (w *Worker) refuseService(f *Frame, p *Packet, why Reason, now mono.Time, o
 // reset answers a TCP segment to a service that belongs to no flow as RFC 9293, Section
 // 3.5.2, group 1 has it, but not during Config.Silence.
 func (w *Worker) reset(f *Frame, p *Packet, now mono.Time, out *Batch) {
-	if p.Tuple.Proto != wire.ProtoTCP || p.TCPFlags&wire.TCPRst != 0 || now < w.engine.silent || !w.answerable(f, p) {
+	if p.Tuple.Proto != wire.ProtoTCP || p.TCPFlags&wire.TCPRst != 0 || int64(now) < w.engine.silent.Load() || !w.answerable(f, p) {
 		return
 	}
 	if !w.limiter.allowReset(now) {

@@ -176,7 +176,7 @@ func TestReset(t *testing.T) {
 // TestNoResetAfterTheStart: connections from before are not reset while they may live.
 func TestNoResetAfterTheStart(t *testing.T) {
 	s := refuseSite(t)
-	s.engine.silent = s.now.Add(time.Minute)
+	s.engine.silent.Store(int64(s.now.Add(time.Minute)))
 	ack := segment{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPAck}
 	s.process(outside, ack.frame(t), nil)
 	if len(s.own) != 0 {
@@ -186,6 +186,13 @@ func TestNoResetAfterTheStart(t *testing.T) {
 	s.process(outside, ack.frame(t), nil)
 	if len(s.own) != 1 {
 		t.Error("no reset left when all flows from before must be over")
+	}
+	// Whoever takes over from another director need not wait.
+	s.engine.silent.Store(int64(s.now.Add(time.Minute)))
+	s.engine.EndSilence()
+	s.process(outside, ack.frame(t), nil)
+	if len(s.own) != 1 {
+		t.Error("no reset left after the silence was ended")
 	}
 }
 

@@ -50,6 +50,8 @@ type redundancy struct {
 
 	backup atomic.Bool // there are instances, and none owns anything
 
+	heard map[string]bool // instances that have heard another master; of do's goroutine
+
 	mu     sync.Mutex // guards what follows
 	plan   vrrpPlan
 	owning map[string]bool               // instances
@@ -93,7 +95,7 @@ func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
 }
 
 func newRedundancy(d *director, p vrrpPlan) (*redundancy, error) {
-	r := &redundancy{d: d, log: d.log, plan: p, owning: make(map[string]bool), links: make(map[string]bool), bursts: make(map[string]context.CancelFunc)}
+	r := &redundancy{d: d, log: d.log, plan: p, owning: make(map[string]bool), heard: make(map[string]bool), links: make(map[string]bool), bursts: make(map[string]context.CancelFunc)}
 	r.backup.Store(len(p.instances) > 0)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	var err error
@@ -255,6 +257,7 @@ func (r *redundancy) doOne(e vrrp.Effect) {
 		r.own(false, e.Instance)
 	case vrrp.MasterSeen:
 		r.log.Info(fmt.Sprintf("(%s) sees master %s", e.Instance, e.Master))
+		r.heard[e.Instance] = true
 		r.give(e.Instance) // what a crash left is not ours any more
 	case vrrp.Tell:
 		r.tell(e.Instance, e.Repeat)
@@ -299,6 +302,10 @@ func (r *redundancy) changed(e vrrp.Changed) {
 	case vrrp.Fault:
 		r.give(e.Instance) // of a crash
 	case vrrp.Master:
+		if r.heard[e.Instance] {
+			// What has no flow here had one in the other's memory, and is lost: its clients are told.
+			r.d.engine.EndSilence()
+		}
 		r.later(conflictDelay, func(ctx context.Context) { r.probe(ctx, e.Instance) })
 	}
 }
