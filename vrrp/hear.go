@@ -127,6 +127,11 @@ func (m *Machine) hearAsMaster(i *instance, p *Packet, a *Advert) {
 	m.yield(i, p.Source.String()+" is the better master")
 }
 
+// goneAdverts is how many intervals after its last advert a lesser master has yielded. Who was
+// not heard meanwhile, so that neighbours took the other's word, tells them then. keepalived
+// lets them wait for LowerPrioDelay.
+const goneAdverts = 2
+
 // hearLower asserts a master against a lesser one.
 func (m *Machine) hearLower(i *instance, p *Packet, a *Advert) {
 	election := ""
@@ -140,6 +145,7 @@ func (m *Machine) hearLower(i *instance, p *Packet, a *Advert) {
 	if n := i.Announce.LowerPrioRepeat; n > 0 {
 		m.emit(Tell{i.Name, n})
 		i.lowerAgain = after(m.now, i.Announce.LowerPrioDelay)
+		i.lowerGone = m.now.Add(goneAdverts * max(i.AdvertInterval, a.Interval))
 	}
 	m.emit(LowerHeard{i.Name, i.effective})
 	m.noteConflict(i, p.Source, deaf)

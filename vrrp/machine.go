@@ -183,6 +183,10 @@ func (m *Machine) serveMaster(i *instance) {
 		i.again = 0
 		m.emit(Tell{i.Name, i.Announce.Repeat})
 	}
+	if due(i.lowerGone, m.now) {
+		i.lowerGone = 0
+		m.emit(Tell{i.Name, i.Announce.LowerPrioRepeat})
+	}
 	if due(i.lowerAgain, m.now) {
 		i.lowerAgain = 0
 		m.emit(Tell{i.Name, i.Announce.LowerPrioRepeat})
@@ -217,7 +221,7 @@ func (m *Machine) send(i *instance, priority uint8) {
 func (m *Machine) to(i *instance, s State, why string) {
 	from := i.state
 	i.state, i.since, i.why, i.wants, i.seen = s, m.now, why, false, netip.Addr{}
-	i.down, i.advert, i.leave, i.again, i.lowerAgain, i.refresh, i.preempt = 0, 0, 0, 0, 0, 0, 0
+	i.down, i.advert, i.leave, i.again, i.lowerGone, i.lowerAgain, i.refresh, i.preempt = 0, 0, 0, 0, 0, 0, 0, 0
 	if from == Master {
 		i.conflict = Conflict{}
 		i.counters.ReleasedMaster++
