@@ -48,7 +48,7 @@ func cuts() []scenario {
 			steps: []step{
 				begin,
 				{what: "a is cut off", do: []act{deafen('a'), mute('a')}, masters: "b", holders: "ab", takes: silence(masterDown(fast, 100)), hold: time.Second},
-				{what: "a is back", do: []act{unmute('a'), undeafen('a')}, masters: "a", takes: between(0, fast), logs: []line{{who: "b", text: toBackup}}},
+				{what: "a is back", do: []act{unmute('a'), undeafen('a')}, masters: "a", tells: "a", takes: between(0, fast), logs: []line{{who: "b", text: toBackup}}},
 			},
 		},
 		{
@@ -59,7 +59,7 @@ func cuts() []scenario {
 				begin,
 				{what: "a is mute", do: []act{mute('a')}, masters: "b", holders: "ab", conflict: "a", takes: silence(masterDown(fast, 100)), hold: 2 * time.Second,
 					logs: []line{{who: "a", text: "(VI) two masters: 10.9.1.2 is MASTER of VRID 51, too", once: true, uvs: true}}},
-				{what: "a is heard again", do: []act{unmute('a')}, masters: "a", takes: between(0, fast), logs: []line{{who: "b", text: toBackup}}},
+				{what: "a is heard again", do: []act{unmute('a')}, masters: "a", tells: "a", takes: between(0, fast), logs: []line{{who: "b", text: toBackup}}},
 			},
 		},
 		{

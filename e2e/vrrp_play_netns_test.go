@@ -61,6 +61,8 @@ type step struct {
 	holders string
 	// conflict are those who know of another master beside them. All others know of none.
 	conflict string
+	// tells are masters that tell neighbours, who took another's word, when that one has yielded.
+	tells string
 	// logs are lines that somebody writes meanwhile.
 	logs []line
 	// silenced says that adverts are refused: a keepalived that refuses one puts off its own.

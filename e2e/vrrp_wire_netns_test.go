@@ -113,7 +113,7 @@ func (p *play) step(s *step) {
 	if holders != "?" {
 		p.wantHolders(holders)
 		for n := range p.lanes {
-			p.wantAnnounced(s, n)
+			p.wantAnnounced(s, n, settled)
 		}
 	}
 	p.wantLogs(s)
@@ -267,30 +267,43 @@ func (p *play) wantCalm(s *step, n int, from, to time.Time) {
 // silenced reports whether a master need not be heard.
 func (p *play) silenced(s *step, role byte) bool { return s.silenced && p.players[role].kind == 'k' }
 
-// wantAnnounced wants that the new masters of a step told the neighbours of their addresses:
-// soon after their first adverts, from the MAC that answers for them.
-func (p *play) wantAnnounced(s *step, n int) {
+// wantAnnounced wants that the new masters of a lane tell the neighbours of their addresses
+// with their first adverts, and those of tells when the others have yielded.
+func (p *play) wantAnnounced(s *step, n int, settled time.Time) {
 	p.t.Helper()
 	for _, role := range p.newcomers(s, n) {
-		x := p.players[role]
-		macs := []net.HardwareAddr{{0, 0, 0x5e, 0, 1, 51}, {0, 0, 0x5e, 0, 2, 51}} // of use_vmac
-		mac, err := x.host.MAC(fmt.Sprintf("eth%d", p.lanes[n].segment))
-		must(p.t, err)
-		macs = append(macs, mac)
-		address := p.vips()[n]
-		labtest.Eventually(p.t, 2*time.Second, func() error {
-			packets, err := p.wires[p.lanes[n].segment].Packets()
-			if err != nil {
-				p.t.Fatal(err)
-			}
-			for _, packet := range packets {
-				if at := packet.Metadata().Timestamp; at.After(p.began) && announces(packet, netip.MustParseAddr(address), macs) {
-					return nil
-				}
-			}
-			return fmt.Errorf("%s: %c tells nobody of %s", s.what, role, address)
-		})
+		p.announcement(s, n, role, p.began)
 	}
+	for _, role := range []byte(s.tells) {
+		took := p.announcement(s, n, role, settled).Sub(settled)
+		p.t.Logf("%s: %c tells the neighbours %v after the other has yielded", s.what, role, ms(took))
+		if p.players[role].kind == 'u' && took > 2*p.s.interval+late {
+			p.t.Errorf("%s: %c leaves the neighbours in the dark for %v", s.what, role, ms(took))
+		}
+	}
+}
+
+// announcement waits until a player tells of its address after a time, from the MAC that
+// answers for it, and returns when it did.
+func (p *play) announcement(s *step, n int, role byte, after time.Time) (at time.Time) {
+	p.t.Helper()
+	macs := []net.HardwareAddr{{0, 0, 0x5e, 0, 1, 51}, {0, 0, 0x5e, 0, 2, 51}} // of use_vmac
+	mac, err := p.players[role].host.MAC(fmt.Sprintf("eth%d", p.lanes[n].segment))
+	must(p.t, err)
+	macs = append(macs, mac)
+	address := netip.MustParseAddr(p.vips()[n])
+	const garpDelay = 5 * time.Second // of keepalived
+	labtest.Eventually(p.t, garpDelay+2*time.Second, func() error {
+		packets, err := p.wires[p.lanes[n].segment].Packets()
+		must(p.t, err)
+		for _, packet := range packets {
+			if at = packet.Metadata().Timestamp; at.After(after) && announces(packet, address, macs) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s: %c tells nobody of %s", s.what, role, address)
+	})
+	return at
 }
 
 // announces reports whether a packet is a gratuitous ARP or an unsolicited neighbour advert
