@@ -102,6 +102,17 @@ func cuts() []scenario {
 			},
 		},
 		{
+			name: "sync group, nopreempt", casts: mixed(), long: pure(), segments: 2, interval: fast, vips: []string{vip, "10.9.2.100"},
+			conf: []string{twoSegments("150\nstate BACKUP\nnopreempt"), twoSegments("100\nstate BACKUP\nnopreempt")},
+			steps: []step{
+				{what: "a starts", do: []act{start('a')}, masters: "a", takes: after(masterDown(fast, 150))},
+				{what: "b starts", do: []act{start('b')}, masters: "a"},
+				{what: "a is unplugged from the second", do: []act{unplug('a', 2)}, masters: "b", takes: silence(masterDown(fast, 100))},
+				{what: "a is plugged in", do: []act{plug('a', 2)}, masters: "b", hold: 2 * time.Second},
+				{what: "b stops", do: []act{stop('b')}, masters: "a", takes: silence(skew(fast, 150))},
+			},
+		},
+		{
 			// Sockets and groups go with a device, and come with its successor.
 			name: "the master's interface is replaced", casts: []string{"uk", "uu"}, interval: fast,
 			conf: []string{better, worse},

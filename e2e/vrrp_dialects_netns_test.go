@@ -89,6 +89,28 @@ func dialects() []scenario {
 			},
 		},
 		{
+			// Peers with a MAC of their own and with the virtual one hear each other.
+			name: "a virtual MAC that adverts do not use", casts: mixed(), long: pure(), interval: fast,
+			conf: []string{vi(v3, "priority 150", "use_vmac", "vmac_xmit_base"), vi(v3, "priority 100", "use_vmac", "vmac_xmit_base")},
+			steps: []step{
+				{what: "b starts", do: []act{start('b')}, masters: "b", takes: after(masterDown(fast, 100))},
+				{what: "a starts", do: []act{start('a')}, masters: "a", takes: after(masterDown(fast, 150))},
+				{what: "a stops", do: []act{stop('a')}, masters: "b", takes: silence(skew(fast, 100))},
+			},
+		},
+		{
+			name: "a virtual MAC and unicast", casts: mixed(), long: pure(), interval: fast,
+			conf: []string{
+				vi(v3, "priority 150", "use_vmac", "unicast_src_ip 10.9.1.1", block("unicast_peer", "10.9.1.2")),
+				vi(v3, "priority 100", "use_vmac", "unicast_src_ip 10.9.1.2", block("unicast_peer", "10.9.1.1")),
+			},
+			steps: []step{
+				{what: "b starts", do: []act{start('b')}, masters: "b", takes: after(masterDown(fast, 100))},
+				{what: "a starts", do: []act{start('a')}, masters: "a", takes: after(masterDown(fast, 150))},
+				{what: "a stops", do: []act{stop('a')}, masters: "b", takes: silence(skew(fast, 100))},
+			},
+		},
+		{
 			name: "a virtual MAC over IPv6", casts: mixed(), long: pure(), interval: fast, vips: []string{"fe80::100"},
 			conf: []string{
 				instance("VI", "eth0", 51, "fe80::100/64", v3, "priority 150", "use_vmac"),
