@@ -48,7 +48,7 @@ func cuts() []scenario {
 			steps: []step{
 				begin,
 				{what: "a is cut off", do: []act{deafen('a'), mute('a')}, masters: "b", holders: "ab", takes: silence(masterDown(fast, 100)), hold: time.Second},
-				{what: "a is back", do: []act{unmute('a'), undeafen('a')}, masters: "a", tells: "a", takes: between(0, fast), logs: []line{{who: "b", text: toBackup}}},
+				{what: "a is back", do: []act{unmute('a'), undeafen('a')}, masters: "a", takes: between(0, fast), logs: []line{{who: "b", text: toBackup}}},
 			},
 		},
 		{

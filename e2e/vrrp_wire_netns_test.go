@@ -219,13 +219,17 @@ func (p *play) last(n int, role byte) (at time.Time) {
 	p.t.Helper()
 	quiet := p.s.interval * 5 / 2
 	labtest.Eventually(p.t, quiet+10*time.Second, func() error {
+		now := time.Now()
+		if now.Sub(at) >= quiet {
+			must(p.t, p.wires[p.lanes[n].segment].Sync())
+		}
 		list := p.adverts(n)
 		for _, a := range list {
 			if a.from == role && a.priority > 0 {
 				at = a.at
 			}
 		}
-		if since := time.Since(at); since < quiet {
+		if since := now.Sub(at); since < quiet {
 			return fmt.Errorf("%c is still MASTER, %v ago\n%s", role, since, p.story(list))
 		}
 		return nil
@@ -237,6 +241,7 @@ func (p *play) last(n int, role byte) (at time.Time) {
 // backups, and nobody else does.
 func (p *play) wantCalm(s *step, n int, from, to time.Time) {
 	p.t.Helper()
+	must(p.t, p.wires[p.lanes[n].segment].Sync())
 	list := p.adverts(n)
 	last := make(map[byte]time.Time)
 	for _, role := range []byte(ofLane(s.masters, n)) {

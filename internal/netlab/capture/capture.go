@@ -83,9 +83,9 @@ func (c *Capture) Stop() ([]gopacket.Packet, error) {
 	return c.Packets()
 }
 
-// drain waits until a frame of our own, sent now, has come through tcpdump, as it leaves
-// what it has not yet read when told to end.
-func (c *Capture) drain() error {
+// Sync waits until all that passed the interface before the call is in Packets: tcpdump may
+// be behind on a busy machine. On an interface that is down nothing is waited for.
+func (c *Capture) Sync() error {
 	mark := []byte(rand.Text())
 	err := c.host.Do(func() error { return sendMarker(c.ifname, mark) })
 	switch {
@@ -97,6 +97,15 @@ func (c *Capture) drain() error {
 			// The output is packets: of no use in a message.
 			return fmt.Errorf("no marker after %v: %s", stopTimeout, c.proc.Stderr())
 		}
+	}
+	return nil
+}
+
+// drain ends tcpdump when a frame of our own, sent now, has come through it, as it leaves what
+// it has not yet read when told to end.
+func (c *Capture) drain() error {
+	if err := c.Sync(); err != nil {
+		return err
 	}
 	if err := c.proc.Stop(); err != nil {
 		return err

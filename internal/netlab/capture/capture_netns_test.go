@@ -53,6 +53,12 @@ func TestCaptureLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := received.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := received.Packets(); err != nil || len(got) != packets {
+		t.Errorf("after Sync %d packets, want %d (%v)", len(got), packets, err)
+	}
 	for name, c := range map[string]interface {
 		Stop() ([]gopacket.Packet, error)
 	}{"client": sent, "server": received} {
