@@ -148,8 +148,9 @@ type Object struct {
 // A Tracked is an object and what it does to an instance. Weight 0 takes the instance to
 // FAULT while the object is down. Otherwise a positive weight adds to the priority while it
 // is up, and a negative one while it is down. Reverse swaps up and down. The number of a
-// file is multiplied by the weight: at −254 or less the instance is in FAULT, and with
-// weight 0 at all but 0.
+// file is multiplied by the weight, and by −1 with Reverse: at −254 or less the instance is in
+// FAULT, and 253 is the most that counts. With weight 0 it is in FAULT at all but 0, with
+// Reverse at 0 only.
 type Tracked struct {
 	Object  Object
 	Weight  int // −254 to 254

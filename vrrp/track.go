@@ -12,8 +12,12 @@ type objectState struct {
 	reason string
 }
 
-// fileFault is the value of a file, times its weight, from which an instance is in FAULT.
-const fileFault = -254
+// A file, times its weight, counts for fileMost at the most. At fileFault or less an instance is
+// in FAULT.
+const (
+	fileFault = -254
+	fileMost  = 253
+)
 
 // An influence is what tracking does to an instance.
 type influence struct {
@@ -37,17 +41,17 @@ func (n *influence) add(t Tracked, s objectState, known bool) {
 }
 
 func (n *influence) addFile(t Tracked, s objectState, known bool) {
-	weight := t.Weight
+	weight := int64(t.Weight) * int64(s.value)
 	if t.Reverse {
 		weight = -weight
 	}
 	switch {
 	case !known:
 		n.waiting = n.waiting || t.Weight == 0
-	case t.Weight == 0 && s.value != 0, t.Weight != 0 && s.value*weight <= fileFault:
+	case t.Weight == 0 && (s.value != 0) != t.Reverse, weight <= fileFault:
 		n.faults = append(n.faults, fmt.Sprintf("file %s is %d", t.Object.Name, s.value))
 	default:
-		n.weight += s.value * weight
+		n.weight += int(min(weight, fileMost))
 	}
 }
 
