@@ -46,8 +46,10 @@ func (m *Machine) Deadline() (mono.Time, bool) {
 }
 
 // Step takes an event in and returns what is to be done, in order. The slice is valid until
-// the next call. Whatever the event, timers that have ended by now are served, so that a Tick
-// is never late because of other events. now must not go back.
+// the next call. With all events but Received, timers that have ended by now are served, so
+// that a Tick is never late because of them. A packet serves none: of many that have come
+// meanwhile, the next may be from a master that would be taken for dead. A Tick follows the last
+// of them. now must not go back.
 func (m *Machine) Step(now mono.Time, ev Event) []Effect {
 	m.now, m.out = now, m.out[:0]
 	switch ev := ev.(type) {
@@ -66,16 +68,18 @@ func (m *Machine) Step(now mono.Time, ev Event) []Effect {
 	case Stop:
 		m.stop()
 	}
-	m.serveTimers()
+	if _, packet := ev.(Received); !packet {
+		m.serveTimers()
+	}
 	m.tellGroups()
 	return m.out
 }
 
 // Reload replaces what the Machine runs. An instance of the same name, interface, VRID and
-// family goes on in its state: a master stays master, owns what it is to own now, and says so
-// at once. Others are new, and those that are gone leave at once. StartupDelay and
-// HoldPreempt are not looked at. Objects and sources that only the new Spec has are told of
-// before; the slice is valid until the next call.
+// family goes on in its state: a master stays master, owns what it is to own now, and tells
+// other routers and its neighbours at once. Others are new, and those that are gone leave at
+// once. StartupDelay and HoldPreempt are not looked at. Objects and sources that only the new
+// Spec has are told of before; the slice is valid until the next call.
 func (m *Machine) Reload(now mono.Time, spec Spec) []Effect {
 	m.now, m.out = now, m.out[:0]
 	old := m.instances
