@@ -94,6 +94,9 @@ func (m *Machine) Reload(now mono.Time, spec Spec) []Effect {
 		i := old[at]
 		old = slices.Delete(old, at, at+1)
 		i.Instance = s
+		if i.Version == 2 || i.state == Master {
+			i.interval = i.AdvertInterval // what was learned is of version 3, and of another master
+		}
 		kept = append(kept, i)
 		m.instances = append(m.instances, i)
 	}
@@ -107,7 +110,9 @@ func (m *Machine) Reload(now mono.Time, spec Spec) []Effect {
 		case Master:
 			m.emit(Own{i.Name})
 			m.send(i, i.effective)
+			m.emit(Tell{i.Name, i.Announce.Repeat})
 			i.advert = m.now.Add(i.AdvertInterval)
+			i.again = after(m.now, i.Announce.Delay)
 			i.refresh = after(m.now, i.Announce.Refresh)
 		case Backup:
 			m.restart(i)
