@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -92,7 +93,7 @@ func (h *holdings) recall() (err error) {
 }
 
 // setPlan says what there is to be owned. Addresses of ours that are not in the plan any more
-// go; they are returned.
+// go, and so do those that pass from an owner to an instance that is none; they are returned.
 func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) (gone []string, err error) {
 	h.acts.Lock()
 	defer h.acts.Unlock()
@@ -100,12 +101,12 @@ func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) (gone []string, e
 	old := h.plan
 	h.plan = p
 	var drop []ownedAddress
+	owners := maps.Clone(h.owners) // others begin meanwhile
 	for _, o := range h.owned {
-		if !slices.ContainsFunc(p.addresses, func(a addressPlan) bool { return a.key() == o }) {
+		if !p.wants(o, owners) && (!p.wants(o, nil) || old.wants(o, owners)) {
 			drop = append(drop, o)
 		}
 	}
-	owners := h.owners
 	h.mu.Unlock()
 	var changes []hostnet.Change
 	for _, r := range old.routes {
@@ -114,7 +115,7 @@ func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) (gone []string, e
 		}
 	}
 	for _, r := range old.rules {
-		if owners[r.instance] && !slices.Contains(p.rules, r) {
+		if owners[r.instance] && !slices.ContainsFunc(p.rules, func(x rulePlan) bool { return sameRule(x, r) }) {
 			changes = append(changes, hostnet.DeleteRule{Rule: translateRule(r.spec)})
 		}
 	}
@@ -125,10 +126,22 @@ func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) (gone []string, e
 	return gone, err
 }
 
+// wants reports whether a plan has an address for one of the owners, or for anybody if they are
+// nil.
+func (p *holdingPlan) wants(o ownedAddress, owners map[string]bool) bool {
+	return slices.ContainsFunc(p.addresses, func(a addressPlan) bool { return a.key() == o && (owners == nil || owners[a.instance]) })
+}
+
 // sameRoute compares what two plans ask for; where it stands in the file does not matter.
 func sameRoute(a, b routePlan) bool {
 	a.spec.Pos, b.spec.Pos = config.Pos{}, config.Pos{}
-	return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
+	return reflect.DeepEqual(a, b)
+}
+
+// sameRule does so for rules.
+func sameRule(a, b rulePlan) bool {
+	a.spec.Pos, b.spec.Pos = config.Pos{}, config.Pos{}
+	return reflect.DeepEqual(a, b)
 }
 
 // begin makes instances owners: what they own is wanted from now on. take follows.

@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 
 	"uvs/config"
@@ -18,6 +20,7 @@ import (
 type fakeHost struct {
 	have    []netip.Prefix
 	changes int
+	others  []string // what was done to routes and rules
 	refuse  map[netip.Prefix]error
 }
 
@@ -31,6 +34,8 @@ func (h *fakeHost) Do(changes ...hostnet.Change) []error {
 			errs[n] = h.add(c.Prefix)
 		case hostnet.DeleteAddress:
 			errs[n] = h.remove(c.Prefix)
+		case hostnet.AddRoute, hostnet.DeleteRoute, hostnet.AddRule, hostnet.DeleteRule:
+			h.others = append(h.others, c.String())
 		default:
 			errs[n] = errors.New("unexpected " + c.String())
 		}
@@ -241,6 +246,64 @@ func TestReloadOfHoldings(t *testing.T) {
 	}
 	h.retake(host.snapshot())
 	wantHost(t, host, "after a reload that failed", "192.0.2.10/32", "192.0.2.11/32")
+}
+
+// TestReloadMovesAnAddress: one that passes from a master to a backup is not left on the host,
+// one that passes to another master stays.
+func TestReloadMovesAnAddress(t *testing.T) {
+	host := &fakeHost{}
+	h := testHoldings(t, host, runDir(t.TempDir()), ofVI("192.0.2.10/32", "192.0.2.11/32", "192.0.2.12/32"))
+	h.own(host)
+	h.begin("other master")
+	moved := ofVI("192.0.2.10/32", "192.0.2.11/32", "192.0.2.12/32")
+	moved.addresses[1].instance, moved.addresses[2].instance = "backup", "other master"
+	if gone, err := h.setPlan(host.snapshot(), moved); err != nil || !slices.Equal(gone, []string{"192.0.2.11/32 on lo"}) {
+		t.Errorf("gone are %v (%v), want what the backup has now", gone, err)
+	}
+	wantHost(t, host, "after the reload", "192.0.2.10/32", "192.0.2.12/32")
+}
+
+// TestReloadLeavesRoutesAlone that are the same as before, wherever they stand in the file.
+func TestReloadLeavesRoutesAlone(t *testing.T) {
+	plan := func(line int, table uint32) (p holdingPlan) {
+		pos := config.Pos{Line: line}
+		p.routes = []routePlan{{"VI", config.Route{
+			Pos: pos, Type: 1, Dest: netip.MustParsePrefix("198.51.100.0/24"), Device: "lo", Encap: &config.Encap{Kind: "mpls", Labels: []uint32{7}},
+		}}}
+		p.rules = []rulePlan{{"VI", config.Rule{Pos: pos, Table: table, DestPorts: &config.Range{First: 80, Last: 81}, SuppressPrefixLength: -1, SuppressGroup: -1}}}
+		return p
+	}
+	host := &fakeHost{}
+	h := testHoldings(t, host, runDir(t.TempDir()), plan(10, 100))
+	h.own(host)
+	host.others = nil
+	if _, err := h.setPlan(host.snapshot(), plan(20, 100)); err != nil || len(host.others) != 0 {
+		t.Errorf("the same at another line: %q (%v), want nothing done", host.others, err)
+	}
+	if _, err := h.setPlan(host.snapshot(), plan(20, 200)); err != nil || len(host.others) != 1 {
+		t.Errorf("another rule: %q (%v), want the old one deleted", host.others, err)
+	}
+}
+
+// TestReloadDuringATakeover: instances take over while a plan is replaced.
+func TestReloadDuringATakeover(t *testing.T) {
+	host := &fakeHost{}
+	plan := ofVI("192.0.2.10/32")
+	plan.rules = []rulePlan{{"VI", config.Rule{Table: 100, SuppressPrefixLength: -1, SuppressGroup: -1}}}
+	h := testHoldings(t, host, runDir(t.TempDir()), plan)
+	s := host.snapshot()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := range 1000 {
+			h.begin(fmt.Sprint(n % 7))
+		}
+	})
+	for range 1000 {
+		if _, err := h.setPlan(s, plan); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Wait()
 }
 
 // TestHoldingsOnARenamedLink are removed all the same.
