@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"uvs/config"
 	"uvs/internal/hostnet"
@@ -46,6 +47,8 @@ type holdings struct {
 	owned   []ownedAddress          // on disk
 	present map[ownedAddress]bool   // there before us, not ours
 	failed  map[ownedAddress]string // why
+	absent  map[ownedAddress]bool   // failed, as there was no such device
+	dropped map[ownedAddress]time.Time // when we did; snapshots may still have it
 	claimed map[ownedAddress]string // MAC of another host that answers for it
 }
 
@@ -83,6 +86,7 @@ func newHoldings(log *slog.Logger, host changer, links *linkNames, dir runDir) *
 		log: log, host: host, links: links, dir: dir, retry: make(chan struct{}, 1),
 		owners: map[string]bool{"": true}, present: make(map[ownedAddress]bool),
 		failed: make(map[ownedAddress]string), claimed: make(map[ownedAddress]string),
+		absent: make(map[ownedAddress]bool), dropped: make(map[ownedAddress]time.Time),
 	}
 }
 
@@ -219,14 +223,14 @@ func (h *holdings) forget(s *hostnet.Snapshot) error {
 // that somebody else put there is left alone. h.mu is held.
 func (h *holdings) additions(s *hostnet.Snapshot, plans []addressPlan) (list []addressPlan, changes []hostnet.Change) {
 	for _, p := range plans {
+		key := p.key()
 		a, err := translateAddress(p.spec, p.device, h.links.in(s))
-		if err != nil {
+		if h.absent[key] = err != nil; err != nil {
 			h.fail(p, err)
 			continue
 		}
-		key := p.key()
 		ours := slices.Contains(h.owned, key)
-		if h.present[key] = !ours && present(s, a.Link, p.prefix); h.present[key] {
+		if h.present[key] = !ours && !h.justDropped(key) && present(s, a.Link, p.prefix); h.present[key] {
 			continue
 		}
 		if a.Prefix.Addr().Is6() {
@@ -241,6 +245,18 @@ func (h *holdings) additions(s *hostnet.Snapshot, plans []addressPlan) (list []a
 		list, changes = append(list, p), append(changes, hostnet.AddAddress{Address: a})
 	}
 	return list, changes
+}
+
+// justDropped reports whether it may be ours what a snapshot has of an address: we have only
+// just removed it. h.mu is held.
+func (h *holdings) justDropped(key ownedAddress) bool {
+	maps.DeleteFunc(h.dropped, func(_ ownedAddress, at time.Time) bool { return time.Since(at) > settleTime })
+	for o := range h.dropped {
+		if o.Interface == key.Interface && o.Prefix.Addr() == key.Prefix.Addr() {
+			return true
+		}
+	}
+	return false
 }
 
 // added notes what became of an address. h.mu is held.
@@ -348,6 +364,7 @@ func (h *holdings) delete(s *hostnet.Snapshot, list []ownedAddress) error {
 			failed = append(failed, fmt.Errorf("remove %s from %s: %w", of[n].Prefix, of[n].Interface, err))
 			continue
 		}
+		h.dropped[of[n]] = time.Now()
 		h.log.Info(fmt.Sprintf("removing VIP %s from %s", of[n].Prefix, of[n].Interface))
 	}
 	h.owned = slices.DeleteFunc(h.owned, func(o ownedAddress) bool { return slices.Contains(list, o) && !stays[o] })

@@ -248,6 +248,50 @@ func TestReloadOfHoldings(t *testing.T) {
 	wantHost(t, host, "after a reload that failed", "192.0.2.10/32", "192.0.2.11/32")
 }
 
+// TestHoldingsComeBackAtOnce: what a snapshot still has of an address that we have just
+// removed, with whatever prefix, is not somebody else's.
+func TestHoldingsComeBackAtOnce(t *testing.T) {
+	host := &fakeHost{}
+	h := testHoldings(t, host, runDir(t.TempDir()), ofVI("192.0.2.10/32"))
+	h.own(host)
+	behind := host.snapshot()
+	if err := h.give(behind, "VI"); err != nil {
+		t.Fatal(err)
+	}
+	h.begin("VI")
+	h.take(behind, "VI")
+	wantHost(t, host, "after master, backup, master", "192.0.2.10/32")
+	if _, err := h.setPlan(behind, ofVI("192.0.2.10/24")); err != nil {
+		t.Fatal(err)
+	}
+	h.take(behind, "VI")
+	wantHost(t, host, "with another prefix", "192.0.2.10/24")
+}
+
+// TestHoldingsWaitForTheirDevice: an address is put on a device that comes later.
+func TestHoldingsWaitForTheirDevice(t *testing.T) {
+	host := &fakeHost{}
+	h := testHoldings(t, host, runDir(t.TempDir()), ofVI("192.0.2.10/32"))
+	none := hostnet.NewSnapshot(nil, nil, nil, nil)
+	h.begin("VI")
+	h.take(none, "VI")
+	wantHost(t, host, "without the device")
+	if got := h.incomplete(none); len(got) != 0 {
+		t.Errorf("without the device VI lacks %v, want what cannot be had not missed", got)
+	}
+	if len(h.wantedOn(host.snapshot())) != 1 {
+		t.Error("with the device nothing is steered before the address is there")
+	}
+	if got := h.incomplete(host.snapshot()); got["VI"] != "192.0.2.10/32 on lo" {
+		t.Errorf("with the device VI lacks %v", got)
+	}
+	h.own(host)
+	wantHost(t, host, "with the device", "192.0.2.10/32")
+	if state := h.list()[0].State; state != control.AddressAdded {
+		t.Errorf("status has it as %s", state)
+	}
+}
+
 // TestReloadMovesAnAddress: one that passes from a master to a backup is not left on the host,
 // one that passes to another master stays.
 func TestReloadMovesAnAddress(t *testing.T) {

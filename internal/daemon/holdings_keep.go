@@ -75,9 +75,9 @@ func (h *holdings) incomplete(s *hostnet.Snapshot) map[string]string {
 }
 
 // taken reports whether an address was put on, or found, once: then it has disappeared and
-// is not just about to come. h.mu is held.
+// is not just about to come; or that it could not be, as its device came later. h.mu is held.
 func (h *holdings) taken(p addressPlan) bool {
-	return slices.Contains(h.owned, p.key()) || h.present[p.key()]
+	return slices.Contains(h.owned, p.key()) || h.present[p.key()] || h.absent[p.key()]
 }
 
 // linksUp reports whether a route could be there: its device is up.

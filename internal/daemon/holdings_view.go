@@ -35,7 +35,7 @@ func (h *holdings) wantedOn(s *hostnet.Snapshot) []hostnet.Address {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.addressesOn(s, slices.DeleteFunc(slices.Clone(h.plan.addresses), func(p addressPlan) bool {
-		return !h.owners[p.instance] || h.failed[p.key()] != ""
+		return !h.owners[p.instance] || h.failed[p.key()] != "" && !h.absent[p.key()]
 	}))
 }
 
