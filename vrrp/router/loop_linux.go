@@ -24,9 +24,10 @@ type loop struct {
 	wakeFD   int
 	late     lateness
 
-	mu    sync.Mutex // guards inbox
-	inbox []func(*loop, mono.Time)
-	ended chan struct{} // closed when the thread is about to end: nothing is done any more
+	mu     sync.Mutex // guards inbox and closed, and is held to write to wakeFD
+	inbox  []func(*loop, mono.Time)
+	closed bool
+	ended  chan struct{} // closed when the thread is about to end: nothing is done any more
 
 	// What follows belongs to the thread.
 	sockets map[socketKey]*socket
@@ -55,13 +56,16 @@ func newLoop(m *vrrp.Machine, realtime int, effect func(vrrp.Effect)) (*loop, er
 }
 
 func (l *loop) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
 	for _, s := range l.sockets {
 		s.close()
 	}
 	return os.NewSyscallError("close", unix.Close(l.wakeFD))
 }
 
-// do has f called by the thread. It does not wait.
+// do has f called by the thread. It does not wait. Once the thread has ended f is not called.
 func (l *loop) do(f func(*loop, mono.Time)) {
 	l.mu.Lock()
 	l.inbox = append(l.inbox, f)
@@ -70,6 +74,11 @@ func (l *loop) do(f func(*loop, mono.Time)) {
 }
 
 func (l *loop) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return // the number may be another's descriptor by now
+	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
 	unix.Write(l.wakeFD, one[:]) //nolint:errcheck // a full counter wakes as well

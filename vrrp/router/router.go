@@ -60,9 +60,10 @@ type Router struct {
 	done  chan struct{}  // closed by the effect Done
 	once  sync.Once
 
-	mu     sync.Mutex // guards what follows
-	ends   map[string]Endpoint
-	places map[string]Place
+	mu      sync.Mutex // guards what follows
+	ends    map[string]Endpoint
+	places  map[string]Place
+	reopens bool // sockets are about to be opened as ends and places ask
 }
 
 // New makes a Router, which begins with Run.
@@ -137,7 +138,7 @@ func (r *Router) act(list []act) {
 }
 
 // Settle waits until all that was told and placed before has been heard by the Machine, and
-// what it said to that has been done; or until ctx ends.
+// what it said to that has been done; or until ctx or Run ends.
 func (r *Router) Settle(ctx context.Context) {
 	done := make(chan struct{})
 	r.jobs.add(func() {
@@ -145,6 +146,7 @@ func (r *Router) Settle(ctx context.Context) {
 	})
 	select {
 	case <-done:
+	case <-r.loop.ended:
 	case <-ctx.Done():
 	}
 }
@@ -154,11 +156,12 @@ func (r *Router) Tell(ev vrrp.Event) {
 	r.loop.do(func(l *loop, now mono.Time) { l.step(now, ev) })
 }
 
-// Stop lets masters leave and waits until none owns anything, or ctx ends.
+// Stop lets masters leave and waits until none owns anything, or ctx or Run ends.
 func (r *Router) Stop(ctx context.Context) {
 	r.Tell(vrrp.Stop{})
 	select {
 	case <-r.done:
+	case <-r.loop.ended:
 	case <-ctx.Done():
 	}
 }
@@ -196,24 +199,37 @@ func (r *Router) SetPlace(instance string, p Place) {
 	r.reopen()
 }
 
-// reopen has sockets opened and closed as ends and places ask. r.mu is held.
+// reopen has sockets opened and closed as ends and places ask, once for all that change before
+// it comes to that. r.mu is held.
 func (r *Router) reopen() {
-	var ways []way
-	for name, e := range r.ends {
-		if p, ok := r.places[name]; ok {
-			ways = append(ways, way{e, p})
-		}
+	if r.reopens {
+		return
 	}
-	r.jobs.add(func() { r.loop.setWays(ways) })
+	r.reopens = true
+	r.jobs.add(func() {
+		r.mu.Lock()
+		r.reopens = false
+		var ways []way
+		for name, e := range r.ends {
+			if p, ok := r.places[name]; ok {
+				ways = append(ways, way{e, p})
+			}
+		}
+		r.mu.Unlock()
+		r.loop.setWays(ways)
+	})
 }
 
-// Status returns the state of all instances. It waits for the thread, some microseconds.
+// Status returns the state of all instances, nil once Run has ended. It waits for the thread,
+// some microseconds.
 func (r *Router) Status(ctx context.Context) []vrrp.Status {
 	answer := make(chan []vrrp.Status, 1)
 	r.loop.do(func(l *loop, _ mono.Time) { answer <- l.machine.Status() })
 	select {
 	case s := <-answer:
 		return s
+	case <-r.loop.ended:
+		return nil
 	case <-ctx.Done():
 		return nil
 	}
