@@ -14,12 +14,20 @@ import (
 	"uvs/vrrp"
 )
 
-// A fitnessPlan is what decides about the fitness of this director beside its network.
+// A fitnessPlan is what decides about the fitness of this director beside its network. Where
+// it stands in the file is in where alone: lines that move change nothing.
 type fitnessPlan struct {
 	scripts   []config.VRRPScript // those that an instance or a group follows
 	files     []config.TrackFile
 	processes []config.TrackProcess
-	bfds      []config.BFD // that tell VRRP
+	bfds      []config.BFD          // that tell VRRP
+	rules     config.Scripts        // for scripts
+	where     map[string]config.Pos // scripts
+}
+
+// sameTracks reports whether two plans have the same scripts, files and processes.
+func (p *fitnessPlan) sameTracks(o *fitnessPlan) bool {
+	return p.rules == o.rules && reflect.DeepEqual(p.scripts, o.scripts) && reflect.DeepEqual(p.files, o.files) && reflect.DeepEqual(p.processes, o.processes)
 }
 
 // planFitness is what of a configuration is followed by anybody. It is pure.
@@ -37,18 +45,23 @@ func planFitness(c *config.Config, spec *vrrp.Spec) (p fitnessPlan) {
 		follow(g.Track)
 	}
 	is := func(kind vrrp.Kind, name string) bool { return followed[vrrp.Object{Kind: kind, Name: name}] }
+	p.rules, p.where = c.Global.Scripts, make(map[string]config.Pos)
 	for _, x := range c.Scripts {
 		if is(vrrp.KindScript, x.Name) {
+			p.where[x.Name] = x.Pos
+			x.Pos, x.Command.Pos = config.Pos{}, config.Pos{}
 			p.scripts = append(p.scripts, x)
 		}
 	}
 	for _, x := range c.TrackFiles {
 		if is(vrrp.KindFile, x.Name) {
+			x.Pos = config.Pos{}
 			p.files = append(p.files, x)
 		}
 	}
 	for _, x := range c.TrackProcesses {
 		if is(vrrp.KindProcess, x.Name) {
+			x.Pos = config.Pos{}
 			p.processes = append(p.processes, x)
 		}
 	}
@@ -72,13 +85,14 @@ type fitness struct {
 	stop    context.CancelFunc // ends the set that runs
 	stopped sync.WaitGroup     // waits for it
 	ctx     context.Context    // of run; nil before
+	written map[string]bool    // paths of files that were given their first number, which is once in a run
 
 	statesMu sync.Mutex             // guards states; taken after mu
 	states   map[string]track.State // of scripts
 }
 
 func newFitness(log *slog.Logger, p *programs, tell func(vrrp.Event)) *fitness {
-	f := &fitness{log: log, programs: p, tell: tell, states: make(map[string]track.State)}
+	f := &fitness{log: log, programs: p, tell: tell, written: make(map[string]bool), states: make(map[string]track.State)}
 	f.sessions = session.NewSet(f.onSession)
 	return f
 }
@@ -104,11 +118,9 @@ func (f *fitness) apply(p fitnessPlan) {
 		list = append(list, translateBFD(&b))
 	}
 	f.sessions.Apply(list)
-	if f.stop != nil && reflect.DeepEqual(f.plan, p) {
-		return
-	}
+	same := f.plan.sameTracks(&p)
 	f.plan = p
-	if f.ctx != nil {
+	if f.ctx != nil && !same {
 		f.begin()
 	}
 }
@@ -137,7 +149,7 @@ func (f *fitness) tracked() (scripts []track.Script, files []track.File, process
 	for _, x := range f.plan.scripts {
 		program, err := f.programs.program(x.Command.Args, x.Command.User, x.Command.Group)
 		if err != nil {
-			f.log.Error("a tracked script cannot be run", "script", x.Name, "error", err, "config", x.Pos.String())
+			f.log.Error("a tracked script cannot be run", "script", x.Name, "error", err, "config", f.plan.where[x.Name].String())
 			f.tell(vrrp.ObjectChanged{Object: vrrp.Object{Kind: vrrp.KindScript, Name: x.Name}, Reason: err.Error()})
 			continue
 		}
@@ -147,7 +159,10 @@ func (f *fitness) tracked() (scripts []track.Script, files []track.File, process
 		})
 	}
 	for _, x := range f.plan.files {
-		files = append(files, track.File{Name: x.Name, Path: x.Path, Init: x.Init, Create: x.InitCreate, Overwrite: x.InitOverwrite})
+		files = append(files, track.File{
+			Name: x.Name, Path: x.Path, Init: x.Init, Create: x.InitCreate, Overwrite: x.InitOverwrite && !f.written[x.Path],
+		})
+		f.written[x.Path] = true
 	}
 	for _, x := range f.plan.processes {
 		processes = append(processes, track.Process{

@@ -19,12 +19,15 @@ import (
 	"uvs/vrrp/notify"
 )
 
-// A heraldPlan is who is to be told of VRRP and of servers.
+// A heraldPlan is who is to be told of VRRP and of servers. Where it stands in the file is in
+// where alone: lines that move change nothing.
 type heraldPlan struct {
 	router            string // router_id
 	instances, groups map[string]notify.Config
 	fifos             []fifoPlan
 	mail              config.Mail
+	rules             config.Scripts           // for readers of FIFOs
+	where             map[string]config.Pos    // FIFOs, by path
 	services          map[string]serviceAlerts // by table.FileService.Group
 }
 
@@ -37,8 +40,8 @@ type fifoPlan struct {
 // planHerald is who a configuration wants to be told. It is pure.
 func planHerald(c *config.Config) heraldPlan {
 	p := heraldPlan{
-		router: c.RouterID, mail: c.Global.Mail,
-		instances: make(map[string]notify.Config), groups: make(map[string]notify.Config),
+		router: c.RouterID, mail: c.Global.Mail, rules: c.Global.Scripts,
+		instances: make(map[string]notify.Config), groups: make(map[string]notify.Config), where: make(map[string]config.Pos),
 	}
 	for n := range c.Instances {
 		p.instances[c.Instances[n].Name] = translateNotify(&c.Instances[n].Notify, &c.Global.Mail)
@@ -48,6 +51,13 @@ func planHerald(c *config.Config) heraldPlan {
 	}
 	for _, f := range []fifoPlan{{c.Global.FIFO, true, true}, {c.Global.VRRPFIFO, true, false}, {c.Global.ServerFIFO, false, true}} {
 		if f.Path != "" {
+			p.where[f.Path] = f.Pos
+			f.Pos = config.Pos{}
+			if f.Script != nil {
+				script := *f.Script
+				script.Pos = config.Pos{}
+				f.Script = &script
+			}
 			p.fifos = append(p.fifos, f)
 		}
 	}
@@ -122,7 +132,7 @@ func (h *herald) apply(p heraldPlan) {
 	}
 	replace(h.instances, old.instances, p.instances, notify.Instance)
 	replace(h.groups, old.groups, p.groups, notify.Group)
-	if h.ctx != nil && (!reflect.DeepEqual(old.fifos, p.fifos) || !reflect.DeepEqual(old.mail, p.mail)) {
+	if h.ctx != nil && (old.rules != p.rules && len(p.fifos) > 0 || !reflect.DeepEqual(old.fifos, p.fifos) || !reflect.DeepEqual(old.mail, p.mail)) {
 		h.open()
 	}
 }
@@ -138,7 +148,7 @@ func (h *herald) open() {
 	for n := range h.plan.fifos {
 		pipe, err := h.openFIFO(&h.plan.fifos[n].FIFO)
 		if err != nil {
-			h.log.Error("a notify FIFO is not served", "path", h.plan.fifos[n].Path, "error", err, "config", h.plan.fifos[n].Pos.String())
+			h.log.Error("a notify FIFO is not served", "path", h.plan.fifos[n].Path, "error", err, "config", h.plan.where[h.plan.fifos[n].Path].String())
 			continue
 		}
 		h.pipes = append(h.pipes, openPipe{pipe, h.plan.fifos[n]})

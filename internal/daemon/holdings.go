@@ -44,12 +44,12 @@ type holdings struct {
 	mu      sync.Mutex // guards what follows
 	plan    holdingPlan
 	owners  map[string]bool
-	owned   []ownedAddress          // on disk
-	present map[ownedAddress]bool   // there before us, not ours
-	failed  map[ownedAddress]string // why
-	absent  map[ownedAddress]bool   // failed, as there was no such device
+	owned   []ownedAddress             // on disk
+	present map[ownedAddress]bool      // there before us, not ours
+	failed  map[ownedAddress]string    // why
+	absent  map[ownedAddress]bool      // failed, as there was no such device
 	dropped map[ownedAddress]time.Time // when we did; snapshots may still have it
-	claimed map[ownedAddress]string // MAC of another host that answers for it
+	claimed map[ownedAddress]string    // MAC of another host that answers for it
 }
 
 // A holdingPlan is what instances own while they do.
