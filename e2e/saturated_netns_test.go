@@ -46,7 +46,8 @@ func TestNoFalseTakeovers(t *testing.T) {
 		uvs += took
 		t.Logf("turn %d: uvs took over falsely %d times, timers late by %v at worst, %v stolen, %d packets/s sent",
 			n+1, took, late, steal, (sent.Load()-packets)/uint64(length/time.Second))
-		if took > 0 && late < fastPace().interval && steal < fastPace().interval {
+		// Three adverts have to be missing and the skew be over, which is a delay of more than two.
+		if enough := 2 * fastPace().interval; took > 0 && late < enough && steal < enough {
 			t.Errorf("turn %d: nothing explains %d false takeovers", n+1, took)
 		}
 		k := keepalivedUnderLoad(t, top, length)
@@ -76,8 +77,9 @@ func uvsUnderLoad(t *testing.T, top *netlab.Topology, length time.Duration) (too
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%s: %+v", d.host.Name(), s.VRRP.Timers)
-		late = max(late, s.VRRP.Timers.Worst.Duration())
+		timers := s.VRRP.Timers
+		t.Logf("%s: %d deadlines, late by %v on the average, %v at worst", d.host.Name(), timers.Deadlines, timers.Mean.Duration(), timers.Worst.Duration())
+		late = max(late, timers.Worst.Duration())
 		d.stop()
 	}
 	return took, late
