@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"uvs/config"
-	"uvs/internal/fifo"
 	"uvs/vrrp"
 )
 
@@ -82,12 +82,12 @@ track_file {
 	if next := <-values; next.Value != 30 {
 		t.Fatalf("the file is %d then", next.Value)
 	}
-	pipes := func() []*fifo.Pipe {
+	pipes := func() []openPipe {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return h.pipes
 	}
-	for deadline := time.Now().Add(10 * time.Second); len(pipes()) == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); len(pipes()) == 0; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatal("the pipe is not opened")
 		}
