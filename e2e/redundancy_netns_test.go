@@ -306,3 +306,28 @@ func TestVirtualMAC(t *testing.T) {
 		t.Errorf("%d adverts and %d announcements, want some", adverts, announced)
 	}
 }
+
+// TestTrackBFD: two directors watch each other by BFD; when one dies the other's priority
+// changes within the detection time, long before VRRP would tell.
+func TestTrackBFD(t *testing.T) {
+	top := modes()[0].site(t, netlab.Plan{Directors: 2, NoVIP: true})
+	config := func(own, peer *netlab.Host) string {
+		return fmt.Sprintf(`bfd_instance peer {
+	neighbor_ip %s
+	source_ip %s
+	min_rx 50
+	min_tx 50
+	multiplier 4
+}
+`, peer.Addr4("eth0"), own.Addr4("eth0")) + strings.Replace(oneVIP(top, "	track_bfd {\n		peer weight 30\n	}"), "advert_int 0.1", "advert_int 1", 1)
+	}
+	a, b := top.Directors[0], top.Directors[1]
+	first := startDirector(t, a, config(a, b))
+	second := startDirector(t, b, config(b, a))
+	up := func(i control.VRRPInstance) bool { return i.Effective == 130 }
+	first.instance("with a peer", up)
+	second.instance("with a peer", up)
+	first.kill()
+	second.instance("without a peer", func(i control.VRRPInstance) bool { return i.Effective == 100 })
+	waitLog(t, second, "Changing effective priority from 130 to 100")
+}
