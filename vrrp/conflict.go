@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"net/netip"
+	"time"
 
 	"uvs/internal/mono"
 )
@@ -17,12 +18,19 @@ type Conflict struct {
 	Last    mono.Time
 }
 
-// over reports whether a conflict has ended by itself. One with a peer whose adverts we refuse
-// has not: as long as keepalived hears adverts that it refuses, it puts off its own and stays
-// MASTER in silence. It ends when we understand the peer, or are no master any more.
+// over reports whether a conflict has ended by itself: the other master is not heard any more.
 func (c *Conflict) over(i *instance, now mono.Time) bool {
-	return (c.Why == "" || c.Why == deaf) && now.Sub(c.Last) > i.masterDown(1)
+	silence := i.masterDown(1)
+	if c.Why != "" && c.Why != deaf {
+		silence = max(silence, refusedMemory)
+	}
+	return now.Sub(c.Last) > silence
 }
+
+// refusedMemory is how long a conflict with a peer whose adverts we refuse outlasts them. A
+// keepalived that refuses ours puts off its own with each of them, and stays MASTER in silence;
+// one that was put right may be a silent backup from then on. They cannot be told apart.
+const refusedMemory = time.Minute
 
 // deaf is why a lesser master stays one.
 const deaf = "it goes on although we have told it of our higher priority or address: it does not hear our adverts, or refuses them"
