@@ -59,7 +59,8 @@ type step struct {
 	// holders have the virtual addresses, "a/b" each of them: the masters, if it is empty. "?" leaves it open, where
 	// they have different ones.
 	holders string
-	// conflict are those who know of another master beside them. All others know of none.
+	// conflict are those who know of another master beside them. All others know of none. "?"
+	// leaves it open: a backup that was put right need not say so before it is silent.
 	conflict string
 	// tells are masters that tell neighbours, who took another's word, when that one has yielded.
 	tells string
