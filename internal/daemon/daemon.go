@@ -333,7 +333,8 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 		undo.start(fail, "answers", d.answer)
 	}
 	undo.add(d.macs.remove)
-	d.macs.apply(d.network.Snapshot(), d.plan.devices)
+	d.macs.apply(ctx, d.network.Snapshot, d.plan.devices)
+	d.macs.prune() // of a crash
 	undo.start(fail, "virtual MACs", func(ctx context.Context) error { return d.macs.keep(ctx, d.network.Snapshot) })
 	undo.add(func() error { return d.holdings.remove(d.network.Snapshot()) })
 	d.holdings.take(d.network.Snapshot(), "")
@@ -344,7 +345,7 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	undo.start(fail, "notifications", d.herald.run)
 	undo.start(fail, "VRRP", d.floating.run)
 	undo.start(fail, "tracking", d.fitness.run)
-	d.floating.start(ctx, d.network.Snapshot())
+	d.floating.start(ctx)
 	undo.add(func() error { d.floating.stop(); return nil })
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
@@ -364,8 +365,8 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 }
 
 // follow lets all know that the network is another.
-func (d *director) follow(s *hostnet.Snapshot) {
-	d.floating.follow(s)
+func (d *director) follow(*hostnet.Snapshot) {
+	d.floating.follow()
 	d.macs.look()
 	d.look()
 }

@@ -24,7 +24,8 @@ type vrrpPlan struct {
 	spec      vrrp.Spec
 	ends      []router.Endpoint
 	instances []vrrpInstance
-	tracked   []string // interfaces that any instance or group follows, each once
+	virtual   []netip.Addr // addresses of all instances: none of them is a source
+	tracked   []string     // interfaces that any instance or group follows, each once
 	pace      announce.Pace
 
 	rtPriority int // of vrrp_rt_priority, 0 if it is not set; read at the start only
@@ -32,13 +33,12 @@ type vrrpPlan struct {
 
 // A vrrpInstance is what an instance needs of the host.
 type vrrpInstance struct {
-	name      string
-	device    string // of its adverts; "" for none
-	sender    string // that adverts leave by: device, or that of the virtual MAC
-	source    netip.Addr
-	ipv6      bool
-	unicast   bool
-	addresses []netip.Addr // none of them is its source
+	name    string
+	device  string // of its adverts; "" for none
+	sender  string // that adverts leave by: device, or that of the virtual MAC
+	source  netip.Addr
+	ipv6    bool
+	unicast bool
 }
 
 // A redundancy floats what instances own between directors: it tells the router of the host,
@@ -74,7 +74,7 @@ func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
 			x.sender = name
 		}
 		for _, a := range slices.Concat(i.Addresses, i.Excluded) {
-			x.addresses = append(x.addresses, a.Prefix.Addr())
+			p.virtual = append(p.virtual, a.Prefix.Addr())
 		}
 		p.instances = append(p.instances, x)
 	}
@@ -109,15 +109,17 @@ func newRedundancy(d *director, p vrrpPlan) (*redundancy, error) {
 // run works until ctx is cancelled.
 func (r *redundancy) run(ctx context.Context) error {
 	err := r.router.Run(ctx)
+	r.mu.Lock()
 	r.cancel()
+	r.mu.Unlock()
 	r.group.Wait()
 	return err
 }
 
 // start tells the Machine of the host and lets it begin. It returns when all is done that it
 // says to that: who owns its addresses has them.
-func (r *redundancy) start(ctx context.Context, s *hostnet.Snapshot) {
-	r.follow(s)
+func (r *redundancy) start(ctx context.Context) {
+	r.follow()
 	r.router.Tell(vrrp.Start{})
 	r.router.Settle(ctx)
 }
@@ -138,24 +140,26 @@ func (r *redundancy) releaseAfter(verdicts <-chan struct{}, limit time.Duration)
 }
 
 // reload replaces what runs. It returns when all is done that follows from it at once.
-func (r *redundancy) reload(ctx context.Context, p vrrpPlan, s *hostnet.Snapshot) {
+func (r *redundancy) reload(ctx context.Context, p vrrpPlan) {
 	r.mu.Lock()
 	r.plan = p
 	clear(r.links) // what a new instance follows is told of, whether it is news or not
 	r.mu.Unlock()
-	r.follow(s)
+	r.follow()
 	r.router.Reload(p.spec, p.ends)
-	r.follow(s) // the places of new instances
+	r.follow() // the places of new instances
 	r.router.Settle(ctx)
 }
 
 // tellAgain announces what was put back.
 func (r *redundancy) tellAgain(instance string) { r.tell(instance, 1) }
 
-// follow tells the Machine what has become of the network.
-func (r *redundancy) follow(s *hostnet.Snapshot) {
+// follow tells the Machine what has become of the network. Whoever calls it, it never goes back
+// to an older picture.
+func (r *redundancy) follow() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	s := r.d.network.Snapshot()
 	for _, name := range r.plan.tracked {
 		link, ok := r.d.links.find(s, name)
 		up := ok && link.Up
@@ -171,12 +175,13 @@ func (r *redundancy) follow(s *hostnet.Snapshot) {
 	}
 	for i := range r.plan.instances {
 		x := &r.plan.instances[i]
-		r.router.SetPlace(x.name, x.place(s, r.d.links))
+		r.router.SetPlace(x.name, x.place(s, r.d.links, r.plan.virtual))
 	}
 }
 
-// place is where an instance is on the host.
-func (x *vrrpInstance) place(s *hostnet.Snapshot, links *linkNames) router.Place {
+// place is where an instance is on the host. None of the virtual addresses, its own or not, is
+// its source: they come and go. (Of IPv6's, the kernel even has the newest first.)
+func (x *vrrpInstance) place(s *hostnet.Snapshot, links *linkNames, virtual []netip.Addr) router.Place {
 	var p router.Place
 	link, ok := links.find(s, x.device)
 	if ok {
@@ -200,7 +205,7 @@ func (x *vrrpInstance) place(s *hostnet.Snapshot, links *linkNames) router.Place
 			p.Source = x.source
 		}
 	case ok:
-		p.Source, _ = s.SourceOf(link.Index, x.ipv6, func(a netip.Addr) bool { return slices.Contains(x.addresses, a) })
+		p.Source, _ = s.SourceOf(link.Index, x.ipv6, func(a netip.Addr) bool { return slices.Contains(virtual, a) })
 	}
 	return p
 }
@@ -250,6 +255,8 @@ func (r *redundancy) standby() bool { return r.backup.Load() }
 func (r *redundancy) doOne(e vrrp.Effect) {
 	switch e := e.(type) {
 	case vrrp.Own:
+		r.own(true, e.Instance) // it may have yielded since do looked
+		r.d.holdings.begin(e.Instance)
 		r.d.holdings.take(r.d.network.Snapshot(), e.Instance)
 		r.d.look()
 	case vrrp.Disown:
@@ -318,6 +325,9 @@ func (r *redundancy) tell(instance string, rounds int) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.ctx.Err() != nil {
+		return // nobody would wait for it
+	}
 	if cancel := r.bursts[instance]; cancel != nil {
 		cancel() // what it has not said yet is said now
 	}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -87,9 +86,12 @@ track_file {
 		defer h.mu.Unlock()
 		return h.pipes
 	}
-	for deadline := time.Now().Add(10 * time.Second); len(pipes()) == 0; runtime.Gosched() {
-		if time.Now().After(deadline) {
+	patience := time.After(10 * time.Second)
+	for len(pipes()) == 0 {
+		select {
+		case <-patience:
 			t.Fatal("the pipe is not opened")
+		case <-time.After(time.Millisecond):
 		}
 	}
 	before := pipes()

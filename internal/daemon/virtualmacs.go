@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"uvs/config"
 	"uvs/internal/hostnet"
@@ -87,12 +88,37 @@ func (d runDir) writeLeftDevices(left leftDevices) error {
 	return d.replace(devicesFile, append(b, '\n'))
 }
 
-// apply replaces the instances. Devices of others go.
-func (v *virtualMACs) apply(s *hostnet.Snapshot, instances []config.Instance) {
+// apply replaces the instances. Devices of others go with prune. It returns when snapshots have
+// the devices, so that no instance is in FAULT for want of one that was only just made.
+func (v *virtualMACs) apply(ctx context.Context, snapshot func() *hostnet.Snapshot, instances []config.Instance) {
+	s := snapshot()
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.plan = slices.DeleteFunc(slices.Clone(instances), func(i config.Instance) bool { return i.MAC == nil && i.IPVLAN == nil && !i.PromoteSecondaries })
 	clear(v.failed)
+	v.hold(s)
+	v.ensure(s)
+	made := slices.Clone(v.made)
+	v.mu.Unlock()
+	known := func(s *hostnet.Snapshot) bool {
+		return !slices.ContainsFunc(made, func(d hostnet.Device) bool { _, ok := s.LinkByName(d.Name); return !ok })
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for give := time.After(settleTime); !known(snapshot()); {
+		select {
+		case <-ctx.Done():
+			return
+		case <-give: // it could not be made
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// prune takes devices away that no instance has any more.
+func (v *virtualMACs) prune() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	var stay []hostnet.Device
 	for _, d := range v.made {
 		if slices.ContainsFunc(v.plan, func(i config.Instance) bool { return deviceName(&i) == d.Name }) {
@@ -101,9 +127,10 @@ func (v *virtualMACs) apply(s *hostnet.Snapshot, instances []config.Instance) {
 		}
 		v.removeDevice(d)
 	}
-	v.made = stay
-	v.hold(s)
-	v.ensure(s)
+	if len(stay) < len(v.made) {
+		v.made = stay
+		v.report(v.write())
+	}
 }
 
 // deviceName is the name of an instance's own device, "" for none.
@@ -190,7 +217,11 @@ func (v *virtualMACs) ensureDevice(s *hostnet.Snapshot, i *config.Instance, d ho
 		}
 	}
 	if known := slices.IndexFunc(v.made, func(m hostnet.Device) bool { return m.Name == d.Name }); known >= 0 {
-		v.made[known] = d // its parent may be another
+		if old := v.made[known]; there && (old.Kind != d.Kind || old.Mode != d.Mode || old.Parent != d.Parent || old.MAC != d.MAC) {
+			v.removeDevice(old)
+			there = false
+		}
+		v.made[known] = d
 	}
 	if there && link.Admin {
 		return v.linkLocal(s, i, link)

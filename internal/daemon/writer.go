@@ -212,9 +212,10 @@ func (d *director) reload(ctx context.Context) (control.Reloaded, error) {
 	d.holdings.take(s, "")
 	d.programs.configure(next.scripts)
 	d.herald.apply(next.herald)
-	d.macs.apply(s, next.devices)
+	d.macs.apply(ctx, d.network.Snapshot, next.devices)
 	d.fitness.apply(next.fitness)
-	d.floating.reload(ctx, next.vrrp, d.network.Snapshot())
+	d.floating.reload(ctx, next.vrrp)
+	d.macs.prune() // now that who leaves has said so by his device
 	d.health.Apply(next.checks())
 	for _, c := range changes {
 		d.log.Info("reload: " + c)
