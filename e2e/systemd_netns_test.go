@@ -176,9 +176,8 @@ func TestSystemd(t *testing.T) {
 		user  user
 		steer string // as status has it
 	}{
-		{"root", user{}, "nft"},
-		{"a user of its own", user{uid: 65534}, "nft"},
-		{"CAP_BPF", user{more: []string{"CAP_BPF"}}, "nft"},
+		{"root", user{}, "clsact"},
+		{"a user of its own", user{uid: 65534}, "clsact"},
 		{"CAP_SYS_ADMIN", user{more: []string{"CAP_SYS_ADMIN"}}, "tcx"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -202,7 +201,7 @@ func TestSystemd(t *testing.T) {
 			if err := json.Unmarshal([]byte(d.uvs("status", "-o", "json", "--run-dir", runDir)), &status); err != nil {
 				t.Fatal(err)
 			}
-			if s := status.Steering; s.Backend != tt.steer || s.Backend == "nft" && !strings.Contains(s.Reason, "CAP_") {
+			if s := status.Steering; s.Backend != tt.steer || s.Backend == "clsact" && (len(s.PassedOver) != 1 || !strings.Contains(s.PassedOver[0].Reason, "CAP_SYS_ADMIN")) {
 				t.Errorf("steering is %+v, want %s, and why if it is not the best", s, tt.steer)
 			}
 			for _, vip := range []fmt.Stringer{top.VIP4, top.VIP6} {
