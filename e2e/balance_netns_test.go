@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -94,16 +95,22 @@ func roundRobin(t *testing.T, top *netlab.Topology, vip netip.Addr, servers []*w
 	if !slices.Equal(got, want) {
 		t.Errorf("answers came from %v\nwant %v", got, want)
 	}
-	for _, s := range servers {
-		for _, line := range s.accessLog() {
-			before[line]--
+	// nginx logs a request after it has answered.
+	labtest.Eventually(t, 5*time.Second, func() error {
+		now := make(map[string]int)
+		for _, s := range servers {
+			for _, line := range s.accessLog() {
+				now[line]++
+			}
 		}
-	}
-	for source, n := range asked {
-		if seen := -before[source.String()+" /"]; seen != n {
-			t.Errorf("the servers' logs have %s %d times, want %d", source, seen, n)
+		for source, n := range asked {
+			line := source.String() + " /"
+			if seen := now[line] - before[line]; seen != n {
+				return fmt.Errorf("the servers' logs have %s %d times, want %d", source, seen, n)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 func family(a netip.Addr) string {
