@@ -138,8 +138,9 @@ func (l *loop) wait() error {
 	return nil
 }
 
-// mostPackets bounds what is heard from one socket before timers are looked at again.
-const mostPackets = 256
+// mostPackets bounds what is heard from one socket before timers are looked at again: all that
+// several hundred instances send in some intervals, in some milliseconds.
+const mostPackets = 4096
 
 // hear takes packets in.
 func (l *loop) hear() {

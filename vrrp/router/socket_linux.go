@@ -65,6 +65,7 @@ func openSocket(k socketKey) (*socket, error) {
 		return nil, err
 	}
 	if k.listens {
+		s.makeRoom()
 		s.buffer, s.control = make([]byte, maxPacket), make([]byte, 128)
 	}
 	return s, nil
@@ -72,6 +73,17 @@ func openSocket(k socketKey) (*socket, error) {
 
 // maxPacket is more than the longest advert: 255 IPv6 addresses, with HMACs.
 const maxPacket = 8192
+
+// room is for what comes while the thread is held up. The kernel's default holds some 280 small
+// packets of a veth, and of many drivers a third: a backup whose advert is lost takes over.
+const room = 4 << 20
+
+// makeRoom asks for it, beyond the kernel's bound where we may.
+func (s *socket) makeRoom() {
+	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room) != nil {
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, room) // then what the bound allows
+	}
+}
 
 func (s *socket) close() { _ = unix.Close(s.fd) }
 
