@@ -127,7 +127,7 @@ func (m *Machine) Reload(now mono.Time, spec Spec) []Effect {
 func (m *Machine) remove(i *instance) {
 	if i.state == Master {
 		m.sendStop(i)
-		m.emit(Disown{i.Name})
+		m.disown(i)
 	}
 	m.emit(Deleted{i.Name, i.effective})
 }
@@ -281,6 +281,7 @@ func (m *Machine) takeOver(i *instance, why string) {
 	i.interval = i.AdvertInterval
 	m.send(i, i.effective)
 	m.log(Info, "(%s) Entering MASTER STATE", i.Name)
+	m.log(Debug, "(%s) setting VIPs.", i.Name)
 	m.emit(Own{i.Name})
 	m.emit(Tell{i.Name, i.Announce.Repeat})
 	m.to(i, Master, why)
@@ -301,7 +302,7 @@ func (m *Machine) yield(i *instance, why string) {
 func (m *Machine) backOff(i *instance, why string) {
 	m.log(Info, "(%s) Entering BACKUP STATE%s", i.Name, initially(i))
 	if i.state == Master {
-		m.emit(Disown{i.Name})
+		m.disown(i)
 	}
 	m.to(i, Backup, why)
 	m.restart(i)
@@ -319,9 +320,14 @@ func (m *Machine) fail(i *instance, why string) {
 	m.log(Info, "(%s) Entering FAULT STATE", i.Name)
 	if i.state == Master {
 		m.sendStop(i)
-		m.emit(Disown{i.Name})
+		m.disown(i)
 	}
 	m.to(i, Fault, why)
+}
+
+func (m *Machine) disown(i *instance) {
+	m.log(Debug, "(%s) removing VIPs.", i.Name)
+	m.emit(Disown{i.Name})
 }
 
 func (m *Machine) sendStop(i *instance) {
@@ -372,7 +378,7 @@ const leaveMargin = 100 * time.Millisecond
 
 // left ends the time between leaving and a successor.
 func (m *Machine) left(i *instance, why string) {
-	m.emit(Disown{i.Name})
+	m.disown(i)
 	m.to(i, Stopped, why)
 	m.finish()
 }

@@ -118,6 +118,7 @@ func (m *Machine) settle() {
 		found[i] = n
 		m.setPriority(i, n.weight)
 	}
+	synced := make(map[*group]bool) // that were said to go to FAULT
 	for _, i := range m.instances {
 		n := found[i]
 		var others []string
@@ -128,6 +129,10 @@ func (m *Machine) settle() {
 					others = append(others, member.Name)
 				}
 			}
+		}
+		if len(others) > 0 && len(n.faults) == 0 && i.state != Fault && !synced[i.group] {
+			synced[i.group] = true
+			m.log(Info, "VRRP_Group(%s) Syncing instances to FAULT state", i.group.Name)
 		}
 		m.judge(i, n, others)
 	}
@@ -145,7 +150,6 @@ func (m *Machine) judge(i *instance, n influence, others []string) {
 	case len(n.faults) > 0:
 		i.why = strings.Join(n.faults, ", ")
 	case len(others) > 0 && i.state != Fault:
-		m.log(Info, "VRRP_Group(%s) Syncing instances to FAULT state", i.group.Name)
 		m.fail(i, "sync group "+i.group.Name+": "+strings.Join(others, ", "))
 	case len(others) > 0, n.waiting, healthy:
 	case i.state == Fault:

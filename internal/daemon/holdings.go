@@ -44,7 +44,8 @@ type holdings struct {
 	mu      sync.Mutex // guards what follows
 	plan    holdingPlan
 	owners  map[string]bool
-	owned   []ownedAddress             // on disk
+	owned   []ownedAddress
+	written []ownedAddress             // as owned is on disk
 	present map[ownedAddress]bool      // there before us, not ours
 	failed  map[ownedAddress]string    // why
 	absent  map[ownedAddress]bool      // failed, as there was no such device
@@ -93,6 +94,7 @@ func newHoldings(log *slog.Logger, host changer, links *linkNames, dir runDir) *
 // recall loads what the last run left.
 func (h *holdings) recall() (err error) {
 	h.owned, err = h.dir.ownedAddresses()
+	h.written = slices.Clone(h.owned)
 	return err
 }
 
@@ -288,9 +290,21 @@ func (h *holdings) fail(p addressPlan, err error) {
 
 // write puts the list of our addresses on disk. h.mu is held.
 func (h *holdings) write() {
-	if err := h.dir.writeOwnedAddresses(h.owned); err != nil {
+	if err := h.save(); err != nil {
 		h.log.Error("what a crash would leave cannot be written down", "error", err)
 	}
+}
+
+// save puts the list of our addresses on disk if it is another one. h.mu is held.
+func (h *holdings) save() error {
+	if slices.Equal(h.owned, h.written) {
+		return nil
+	}
+	if err := h.dir.writeOwnedAddresses(h.owned); err != nil {
+		return err
+	}
+	h.written = slices.Clone(h.owned)
+	return nil
 }
 
 // give takes what an instance owns, or a crash left of it, off the host, the last first.
@@ -368,7 +382,7 @@ func (h *holdings) delete(s *hostnet.Snapshot, list []ownedAddress) error {
 		h.log.Info(fmt.Sprintf("removing VIP %s from %s", of[n].Prefix, of[n].Interface))
 	}
 	h.owned = slices.DeleteFunc(h.owned, func(o ownedAddress) bool { return slices.Contains(list, o) && !stays[o] })
-	return errors.Join(append(failed, h.dir.writeOwnedAddresses(h.owned))...)
+	return errors.Join(append(failed, h.save())...)
 }
 
 // deletions are the changes that take addresses away, and which address each is of. An

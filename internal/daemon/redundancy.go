@@ -323,6 +323,13 @@ func (r *redundancy) tell(instance string, rounds int) {
 	if len(targets) == 0 {
 		return
 	}
+	for _, t := range targets {
+		what := "gratuitous ARPs"
+		if t.Addr.Is6() {
+			what = "Unsolicited Neighbour Adverts"
+		}
+		r.log.Debug(fmt.Sprintf("(%s) Sending/queueing %s on %s for %s", instance, what, t.Link.Name, t.Addr))
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx.Err() != nil {
