@@ -234,16 +234,14 @@ func agreement(list []vrrp.Candidate, e *vrrp.Election) (lines []string) {
 }
 
 // sourceOn finds the address that an instance sends from on this machine.
-func sourceOn(s *hostnet.Snapshot) func(*config.Instance) netip.Addr {
+func sourceOn(s *hostnet.Snapshot, c *config.Config) func(*config.Instance) netip.Addr {
+	virtual := virtualAddresses(c.Instances)
 	return func(i *config.Instance) netip.Addr {
 		link, ok := s.LinkByName(i.Interface)
 		if !ok {
 			return netip.Addr{}
 		}
-		a, _ := s.SourceOf(link.Index, i.IPv6, func(a netip.Addr) bool {
-			same := func(v config.Address) bool { return v.Prefix.Addr() == a }
-			return slices.ContainsFunc(i.Addresses, same) || slices.ContainsFunc(i.Excluded, same)
-		})
+		a, _ := s.SourceOf(link.Index, i.IPv6, func(a netip.Addr) bool { return slices.Contains(virtual, a) })
 		return a
 	}
 }

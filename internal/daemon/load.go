@@ -169,7 +169,7 @@ func Check(file, configID string, peers []PeerFile) (CheckResult, error) {
 		p := translate(c)
 		result.Findings = append(result.Findings, p.notes...)
 		result.Addresses, result.Services = p.describe()
-		lines, different := elections(newRival(file, c, sourceOn(s)), rivals)
+		lines, different := elections(newRival(file, c, sourceOn(s, c)), rivals)
 		result.Elections = lines
 		faults = append(faults, different...)
 	}

@@ -73,11 +73,9 @@ func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
 		if name := deviceName(i); name != "" && !i.Send.FromBase {
 			x.sender = name
 		}
-		for _, a := range slices.Concat(i.Addresses, i.Excluded) {
-			p.virtual = append(p.virtual, a.Prefix.Addr())
-		}
 		p.instances = append(p.instances, x)
 	}
+	p.virtual = virtualAddresses(c.Instances)
 	follow := func(list []vrrp.Tracked) {
 		for _, t := range list {
 			if t.Object.Kind == vrrp.KindInterface && !slices.Contains(p.tracked, t.Object.Name) {
@@ -92,6 +90,16 @@ func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
 		follow(g.Track)
 	}
 	return p, notes
+}
+
+// virtualAddresses are those of all instances. None of them is the source of an advert.
+func virtualAddresses(instances []config.Instance) (list []netip.Addr) {
+	for n := range instances {
+		for _, a := range slices.Concat(instances[n].Addresses, instances[n].Excluded) {
+			list = append(list, a.Prefix.Addr())
+		}
+	}
+	return list
 }
 
 func newRedundancy(d *director, p vrrpPlan) (*redundancy, error) {

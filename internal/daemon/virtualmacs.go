@@ -34,6 +34,7 @@ type virtualMACs struct {
 
 	mu       sync.Mutex // guards what follows
 	plan     []config.Instance
+	virtual  []netip.Addr // addresses of all instances
 	made     []hostnet.Device
 	held     []hostnet.Sysctl
 	settings *hostnet.Settings
@@ -93,6 +94,7 @@ func (d runDir) writeLeftDevices(left leftDevices) error {
 func (v *virtualMACs) apply(ctx context.Context, snapshot func() *hostnet.Snapshot, instances []config.Instance) {
 	s := snapshot()
 	v.mu.Lock()
+	v.virtual = virtualAddresses(instances)
 	v.plan = slices.DeleteFunc(slices.Clone(instances), func(i config.Instance) bool { return i.MAC == nil && i.IPVLAN == nil && !i.PromoteSecondaries })
 	clear(v.failed)
 	v.hold(s)
@@ -244,7 +246,7 @@ func (v *virtualMACs) linkLocal(s *hostnet.Snapshot, i *config.Instance, link ho
 	if !ok || !i.IPv6 {
 		return nil
 	}
-	source, ok := s.SourceOf(base.Index, true, func(a netip.Addr) bool { return isVirtual(i, a) })
+	source, ok := s.SourceOf(base.Index, true, func(a netip.Addr) bool { return slices.Contains(v.virtual, a) })
 	if !ok || present(s, link.Index, netip.PrefixFrom(source, source.BitLen())) {
 		return nil
 	}
@@ -254,11 +256,6 @@ func (v *virtualMACs) linkLocal(s *hostnet.Snapshot, i *config.Instance, link ho
 		return err
 	}
 	return nil
-}
-
-func isVirtual(i *config.Instance, a netip.Addr) bool {
-	has := func(x config.Address) bool { return x.Prefix.Addr() == a }
-	return slices.ContainsFunc(i.Addresses, has) || slices.ContainsFunc(i.Excluded, has)
 }
 
 // look tells keep that the network changed. It does not wait.
