@@ -256,6 +256,8 @@ func TestWatchdogNoticesAHungWorker(t *testing.T) {
 	if err := unix.PtraceSeize(worker); err != nil {
 		t.Fatalf("hold the worker's thread: %v", err)
 	}
+	// A failure must not leave it held: a process whose thread is traced does not end.
+	defer func() { _ = unix.PtraceDetach(worker) }()
 	if err := unix.PtraceInterrupt(worker); err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +311,8 @@ func TestWatchdogNoticesAHungWorker(t *testing.T) {
 	}
 }
 
-// workerThread finds the thread that waits in ppoll(2), as only the worker does.
+// workerThread finds the thread that waits in ppoll(2) and is pinned to one CPU, as only the
+// worker is.
 func workerThread(t *testing.T, pid int) (tid int) {
 	t.Helper()
 	labtest.Eventually(t, 5*time.Second, func() error {
@@ -319,12 +322,16 @@ func workerThread(t *testing.T, pid int) (tid int) {
 		}
 		for _, file := range calls {
 			b, err := os.ReadFile(file)
-			if err == nil && strings.HasPrefix(string(b), fmt.Sprint(unix.SYS_PPOLL, " ")) {
+			if err != nil || !strings.HasPrefix(string(b), fmt.Sprint(unix.SYS_PPOLL, " ")) {
+				continue
+			}
+			status, err := os.ReadFile(filepath.Join(filepath.Dir(file), "status"))
+			if err == nil && regexp.MustCompile(`(?m)^Cpus_allowed_list:\t\d+$`).Match(status) {
 				tid, err = strconv.Atoi(filepath.Base(filepath.Dir(file)))
 				return err
 			}
 		}
-		return fmt.Errorf("no thread of process %d waits in ppoll", pid)
+		return fmt.Errorf("no pinned thread of process %d waits in ppoll", pid)
 	})
 	return tid
 }
