@@ -24,7 +24,7 @@ import (
 	"uvs/internal/wire"
 )
 
-var update = flag.Bool("update", false, "write what keepalived sends to "+keepalivedPackets)
+var recapture = flag.Bool("recapture", false, "write what keepalived sends to "+keepalivedPackets)
 
 // A keepalivedPair is Debian's keepalived at 10.9.0.1 and fe80::1, and the peer at 10.9.0.2 and fe80::2
 // whose part the test takes.
@@ -329,7 +329,7 @@ func TestKeepalivedSends(t *testing.T) {
 	}
 	golden := "# Adverts of Debian's keepalived 2.2.7: of each instance of keepalivedInstances the first, and\n" +
 		"# the last with priority 0. IPv4: the whole packet. IPv6: source, destination, payload.\n" +
-		"# go test -tags netns -run TestKeepalivedSends ./vrrp -update\n"
+		"# go test -tags netns -run TestKeepalivedSends ./vrrp -recapture\n"
 	for _, i := range instances {
 		l := lines[i.VRID]
 		if len(l) < 2 {
@@ -337,7 +337,7 @@ func TestKeepalivedSends(t *testing.T) {
 		}
 		golden += l[0] + "\n" + l[len(l)-1] + "\n"
 	}
-	if *update {
+	if *recapture {
 		if err := os.WriteFile(keepalivedPackets, []byte(golden), 0o600); err != nil {
 			t.Fatal(err)
 		}
