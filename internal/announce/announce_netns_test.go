@@ -128,7 +128,9 @@ func TestAnnounceMovesTheAddress(t *testing.T) {
 			if err := dump.WaitOutput(5*time.Second, "listening"); err != nil {
 				t.Fatal(err)
 			}
-			if err := taker.Do(func() error { return announce.Announce(t.Context(), link, vip, announce.Options{Router: true}) }); err != nil {
+			if err := taker.Do(func() error {
+				return announce.Burst(t.Context(), []announce.Target{{Link: link, Addr: vip, Router: true}}, 5, announce.Pace{})
+			}); err != nil {
 				t.Fatal(err)
 			}
 			labtest.Eventually(t, 5*time.Second, func() error {
@@ -177,7 +179,9 @@ func TestErrorsNameTheInterface(t *testing.T) {
 	if err := director.SetDown("eth0"); err != nil {
 		t.Fatal(err)
 	}
-	if err := try(func() error { return announce.Announce(t.Context(), link, free, announce.Options{}) }); err == nil || !strings.Contains(err.Error(), "down") {
+	if err := try(func() error {
+		return announce.Burst(t.Context(), []announce.Target{{Link: link, Addr: free}}, 5, announce.Pace{})
+	}); err == nil || !strings.Contains(err.Error(), "down") {
 		t.Errorf("device that is down: %v", err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"uvs/internal/wire"
 )
 
 // A Target is an address at a link, to be announced.
@@ -21,8 +23,11 @@ type Target struct {
 // as fast as can be.
 type Pace struct{ GARP, NA time.Duration }
 
-// Burst announces all targets in turn, so many rounds, as keepalived does after a takeover:
-// with many addresses each is known after the first round. One socket is opened for each link.
+// Burst tells all hosts and switches of the links where the targets are, in turn and so many
+// rounds, as keepalived does after a takeover: gratuitous ARP for IPv4 (RFC 5227, Section 2.3),
+// unsolicited neighbour advertisements for IPv6 (RFC 4861, Section 7.2.6). With many addresses
+// each is known after the first round. The sockets are opened in the network namespace of the
+// calling thread and need CAP_NET_RAW. One socket is opened for each link.
 // It returns when the last packet is sent, or ctx ends; what cannot be announced does not keep
 // the others from it, and is in the error. Safe for use by many goroutines.
 func Burst(ctx context.Context, targets []Target, rounds int, pace Pace) error {
@@ -79,4 +84,13 @@ func (t Target) tell(conns map[int]net.PacketConn) error {
 	f := announcement(t.Link, addr, t.Router)
 	_, err := conn.WriteTo(f, linkAddr(f))
 	return err
+}
+
+// announcement returns the frame that tells of addr.
+func announcement(link Link, addr netip.Addr, router bool) []byte {
+	if addr.Is4() {
+		return link.frame(broadcast, wire.EtherTypeARP, arpAnnouncement(link.MAC, addr).bytes())
+	}
+	n := ndAnnouncement(link.MAC, addr, router)
+	return link.frame(groupMAC(n.dst), wire.EtherTypeIPv6, n.bytes())
 }

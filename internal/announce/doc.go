@@ -1,5 +1,5 @@
 // Package announce speaks to a link about an address: [Probe] asks whether another host
-// has it, [Announce] tells everyone that we do, and [Answer] speaks for one that the kernel
+// has it, [Burst] tells everyone that we do, and [Answer] speaks for one that the kernel
 // does not have.
 //
 // For IPv4 it speaks ARP in the manner of RFC 5227, for IPv6 neighbour discovery in the
