@@ -40,7 +40,7 @@ func Load(fsys fs.FS, name string, opts Options, host func(*File) Host) (*Config
 // say where that differs from what is written. Bind is pure.
 func Bind(f *File, host Host) (*Config, Diagnostics) {
 	b := &binder{
-		host: host, config: &Config{Global: standardGlobal()},
+		grammar: keywords, host: host, config: &Config{Global: standardGlobal()},
 		noted: make(map[noteKey]*note), answers: make(map[noteKey]answer),
 		groups: make(map[string]*vsGroup), vrrpBinder: newVRRPBinder(f),
 	}
@@ -72,9 +72,10 @@ func unbound(context string, k *keyword) string {
 
 // A binder walks the tree once.
 type binder struct {
-	host   Host
-	config *Config
-	diags  findings
+	grammar grammar
+	host    Host
+	config  *Config
+	diags   findings
 
 	context string // of the statements being walked
 	quiet   bool   // inside a block that is not served: faults are reported, notes are not
@@ -101,7 +102,7 @@ func (b *binder) each(context string, ss []*Statement, fn func(*keyword, *Statem
 			b.broken(s)
 			continue
 		}
-		k := lookup(context, s.Keyword)
+		k := b.grammar.lookup(context, s.Keyword)
 		if k == nil {
 			b.unknown(s)
 			continue
@@ -127,7 +128,7 @@ func (b *binder) each(context string, ss []*Statement, fn func(*keyword, *Statem
 // broken reports a statement whose unclosed quote took the words that its keyword must have, on which keepalived exits;
 // of a command, which it splits itself, it says only that.
 func (b *binder) broken(s *Statement) {
-	k := lookup(b.context, s.Keyword)
+	k := b.grammar.lookup(b.context, s.Keyword)
 	if k == nil {
 		return
 	}
@@ -197,7 +198,7 @@ func (b *binder) meant(word string) (near, home string, elsewhere bool) {
 	key := noteKey{b.context, word}
 	a, known := b.answers[key]
 	if !known {
-		a.near = suggest(word, names(b.context))
+		a.near = suggest(word, b.grammar.names(b.context))
 		a.home, a.elsewhere = b.home(word)
 		b.answers[key] = a
 	}
@@ -207,12 +208,12 @@ func (b *binder) meant(word string) (near, home string, elsewhere bool) {
 // home finds the context of a word that stands in the wrong place. The top level comes first, then the contexts in
 // the order of their keywords.
 func (b *binder) home(word string) (where string, ok bool) {
-	if lookup("", word) != nil {
+	if b.grammar.lookup("", word) != nil {
 		return `at the top level (is a "}" missing above?)`, true
 	}
 	best := ""
-	for context := range keywords {
-		if lookup(context, word) != nil && (best == "" || context < best) {
+	for context := range b.grammar {
+		if b.grammar.lookup(context, word) != nil && (best == "" || context < best) {
 			best = context
 		}
 	}

@@ -43,7 +43,7 @@ func Programs(f *File) []string {
 
 func walkCommands(context string, statements []*Statement, fn func(Word)) {
 	for _, s := range statements {
-		k := lookup(context, s.Keyword)
+		k := keywords.lookup(context, s.Keyword)
 		if k == nil {
 			continue
 		}

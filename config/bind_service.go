@@ -150,7 +150,7 @@ func (b *binder) balancing(d *serviceDraft, k *keyword, s *Statement, vs values)
 	case "lvs_method":
 		b.method(&d.delivery, s)
 	case "protocol":
-		d.protocol = map[string]Protocol{"TCP": TCP, "UDP": UDP, "SCTP": SCTP}[vs[0].word.Text]
+		d.protocol = protocols()[vs[0].word.Text]
 	case "ip_family":
 		f := ipv4
 		if vs[0].word.Text == "inet6" {
@@ -346,4 +346,9 @@ func (b *binder) endOfService(d *serviceDraft) {
 	if len(all) > 0 {
 		d.family = all[0]
 	}
+}
+
+// protocols are the words for protocols.
+func protocols() map[string]Protocol {
+	return map[string]Protocol{"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
 }

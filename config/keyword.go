@@ -65,9 +65,12 @@ func scriptKeywords() map[string]bool {
 	return m
 }
 
+// A grammar is an inventory of words: context → words. A context is the keyword of a block; "" is the top level.
+type grammar map[string][]keyword
+
 // lookup finds a word in a context, nil if it does not stand there.
-func lookup(context, word string) *keyword {
-	ks := keywords[context]
+func (g grammar) lookup(context, word string) *keyword {
+	ks := g[context]
 	for i := range ks {
 		if ks[i].name == word {
 			return &ks[i]
@@ -77,8 +80,8 @@ func lookup(context, word string) *keyword {
 }
 
 // names lists the words of a context.
-func names(context string) []string {
-	ks := keywords[context]
+func (g grammar) names(context string) []string {
+	ks := g[context]
 	out := make([]string, len(ks))
 	for i := range ks {
 		out[i] = ks[i].name

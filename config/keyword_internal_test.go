@@ -33,7 +33,7 @@ func TestTableKnowsEveryKeyword(t *testing.T) {
 	want := inventory(t)
 	for context, words := range want {
 		for _, w := range words {
-			if lookup(context, w) == nil {
+			if keywords.lookup(context, w) == nil {
 				t.Errorf("%q of %q is not in the table", w, context)
 			}
 		}
@@ -65,7 +65,7 @@ func TestTableIsConsistent(t *testing.T) {
 			if k.block != "" && k.block != lines && keywords[k.block] == nil {
 				t.Errorf("%q of %q opens the unknown block %q", k.name, context, k.block)
 			}
-			if k.as != "" && lookup(context, k.as) == nil {
+			if k.as != "" && keywords.lookup(context, k.as) == nil {
 				t.Errorf("%q of %q stands for the unknown %q", k.name, context, k.as)
 			}
 			if (k.use == inert || k.use == partly) && k.why == "" {

@@ -1,8 +1,7 @@
 package config
 
-// keywords is the whole inventory of keepalived.conf(5): context → words. A context is the keyword of a block; "" is
-// the top level. The table is never written to.
-var keywords = map[string][]keyword{
+// keywords is the whole inventory of keepalived.conf(5). The table is never written to.
+var keywords = grammar{
 	"": {
 		{name: "global_defs", tier: 'A', use: served, block: "global_defs"},
 		{name: "vrrp_instance", tier: 'A', use: served, args: str(), block: "vrrp_instance", lax: true},

@@ -29,4 +29,6 @@ type Config struct {
 	// VirtualServers are the services, in the order of the file. Each has at least one real server. A group is expanded
 	// into one service for each of its addresses and marks.
 	VirtualServers []VirtualServer
+	// Extra is what another file says; see LoadExtra.
+	Extra Extra
 }

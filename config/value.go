@@ -69,7 +69,7 @@ func (b *binder) extra(k *keyword, ws []Word) {
 	var all, known []string
 	for _, w := range ws {
 		all = append(all, w.Text)
-		if lookup(b.context, w.Text) != nil {
+		if b.grammar.lookup(b.context, w.Text) != nil {
 			known = append(known, w.Text)
 		}
 	}

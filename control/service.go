@@ -82,6 +82,9 @@ type Service struct {
 	// OnePacket is one-packet scheduling (ops).
 	OnePacket bool `json:"one_packet,omitempty"`
 
+	// ReplyByUplink is the extra file's reply_by_uplink. It is not looked at in an Edit.
+	ReplyByUplink bool `json:"reply_by_uplink,omitempty"`
+
 	// Origin is who made the service; Edited tells that an operator changed what the
 	// configuration says. Neither is looked at in an Edit.
 	Origin Origin `json:"origin,omitempty"`

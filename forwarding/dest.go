@@ -25,6 +25,7 @@ type dest struct {
 	removed    atomic.Bool
 	hop        atomic.Pointer[NextHop] // where packets for it go; nil: no route
 	local      atomic.Bool             // its address is this host's own
+	uplink     atomic.Bool             // ServiceSpec.ReplyByUplink of its service
 
 	active       atomic.Int32  // flows in an active state (ip_vs_dest.activeconns)
 	inactive     atomic.Int32  // all other flows

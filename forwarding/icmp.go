@@ -106,7 +106,7 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 	hop, target := d.hop.Load(), &d.target
 	if direction == conntrack.Reply {
 		hop, target, client = &back, &p.Tuple.Dst, &origin
-		if !w.findHop(target, p.Tuple.V6, flowHash(&p.Tuple), client, now, hop) {
+		if !w.findWayBack(p, d, client, now, hop) {
 			return DropNoRoute
 		}
 	}

@@ -133,7 +133,7 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 // toClient sends an answer to the client, which is the packet's destination.
 func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *station, now mono.Time, out *Batch) Reason {
 	var hop NextHop
-	if !w.findHop(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple), origin, now, &hop) {
+	if !w.findWayBack(p, d, origin, now, &hop) {
 		return DropNoRoute
 	}
 	if reason := w.admit(f, p, &hop, now, out); reason != Forwarded {
@@ -147,6 +147,14 @@ func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *stati
 	}
 	f.VLAN = w.tagFor(f, hop.Link, origin)
 	return w.send(f, p, &hop, &p.Tuple.Dst, now, out)
+}
+
+// findWayBack finds the next hop to the client that an answer of d goes to.
+func (w *Worker) findWayBack(p *Packet, d *dest, origin *station, now mono.Time, hop *NextHop) bool {
+	if d.uplink.Load() && w.portOf(origin.link) >= 0 && w.routes.back(&p.Tuple.Dst, p.Tuple.V6, origin, hop) {
+		return true
+	}
+	return w.findHop(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple), origin, now, hop)
 }
 
 // follow notes where the client is now.
@@ -163,7 +171,7 @@ func follow(flow *conntrack.Flow, at *station) {
 // came from, and hash chooses among equal-cost ways. It reports false if there is no way.
 func (w *Worker) findHop(addr *[16]byte, v6 bool, hash uint32, origin *station, now mono.Time, hop *NextHop) bool {
 	if v6 && addr[0] == 0xfe && addr[1]&0xc0 == 0x80 && origin.link != 0 {
-		return w.routes.onLink(addr, origin, hop)
+		return w.routes.back(addr, v6, origin, hop) // every link has a route to fe80::/64
 	}
 	var ok bool
 	if *hop, ok = w.routes.Lookup(addr, v6, hash); !ok {

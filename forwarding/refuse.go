@@ -100,7 +100,9 @@ func (w *Worker) answerable(f *Frame, p *Packet) bool {
 func (w *Worker) beginAnswer(a *answer, f *Frame, p *Packet, n int, now mono.Time) bool {
 	t := &p.Tuple
 	a.origin = w.stationOf(f)
-	if !w.findHop(&t.Src, t.V6, flowHash(t), &a.origin, now, &a.hop) {
+	svc := w.table.lookup(t)
+	byUplink := svc != nil && svc.uplink.Load() && w.routes.back(&t.Src, t.V6, &a.origin, &a.hop)
+	if !byUplink && !w.findHop(&t.Src, t.V6, flowHash(t), &a.origin, now, &a.hop) {
 		return false
 	}
 	from := t.Dst

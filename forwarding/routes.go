@@ -210,14 +210,14 @@ func (r *Routes) Lookup(addr *[16]byte, v6 bool, hash uint32) (hop NextHop, ok b
 	return hop, true
 }
 
-// onLink returns the next hop to a link-local address, which lies where its packets come
-// from: every link has a route to fe80::/64.
-func (r *Routes) onLink(addr *[16]byte, from *station, hop *NextHop) bool {
+// back returns the next hop to where packets of an address come from: the address itself if
+// it is a neighbour there, else the station that sent them.
+func (r *Routes) back(addr *[16]byte, v6 bool, from *station, hop *NextHop) bool {
 	link, ok := r.links[from.link]
 	if !ok {
 		return false
 	}
-	*hop = NextHop{Link: link.Index, MTU: link.MTU, Src: link.MAC, Addr: netAddr(*addr, true)}
+	*hop = NextHop{Link: link.Index, MTU: link.MTU, Src: link.MAC, Addr: netAddr(*addr, v6)}
 	x := r.neighbours[neighbourKey{hop.Link, hop.Addr}]
 	hop.Dst, hop.stale = x.mac, x.stale
 	if !hop.Resolved() || hop.stale {

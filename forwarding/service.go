@@ -73,6 +73,9 @@ type ServiceSpec struct {
 	// for IPv4 its first four bytes (gaps are allowed), for IPv6 a prefix. The zero value is
 	// each client for itself.
 	Netmask [16]byte
+	// ReplyByUplink sends what comes back through the director to the station that the
+	// client's packets come from, instead of where the routes say.
+	ReplyByUplink bool
 }
 
 // maxPersistence is the longest persistence that ipvsadm takes.
@@ -148,6 +151,7 @@ type service struct {
 	list      []*dest // what scheduler.Pick indexes
 
 	persistence atomic.Pointer[persistence]       // nil: connections do not persist
+	uplink      atomic.Bool                       // ServiceSpec.ReplyByUplink
 	peers       atomic.Pointer[map[peer]struct{}] // direct-routing servers on our links; nil: none
 }
 
@@ -175,6 +179,15 @@ func (s *service) configure(spec ServiceSpec) {
 		p = &persistence{spec.Persistence, spec.mask()}
 	}
 	s.persistence.Store(p)
+}
+
+// spread tells the servers what they have to know of the service's settings. A flow finds
+// them by its server alone.
+func (s *service) spread() {
+	s.uplink.Store(s.spec.ReplyByUplink)
+	for _, d := range s.servers {
+		d.uplink.Store(s.spec.ReplyByUplink)
+	}
 }
 
 // reschedule hands the scheduler the committed servers, and a new scheduler if its name or

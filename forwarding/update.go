@@ -335,6 +335,7 @@ func (e *Engine) applyDraft(d *draft) {
 	s := d.service
 	s.configure(d.spec)
 	if !d.changed {
+		s.spread()
 		return
 	}
 	e.trashServers(s, d)
@@ -349,6 +350,7 @@ func (e *Engine) applyDraft(d *draft) {
 		x.dest.configure(x.spec, x.added)
 	}
 	s.servers = list
+	s.spread()
 	s.notePeers()
 	s.reschedule()
 }

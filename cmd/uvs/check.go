@@ -28,9 +28,9 @@ type verdict struct {
 	peerErrors int
 }
 
-func newCheck(check func(file, configID string, peers []string) (verdict, error), checkHost func(ctx context.Context, file, configID string) ([]control.Finding, error)) *cobra.Command {
+func newCheck(check func(from source, peers []string) (verdict, error), checkHost func(ctx context.Context, from source) ([]control.Finding, error)) *cobra.Command {
 	var host bool
-	var id string
+	var id, extra string
 	var peers []string
 	cmd := &cobra.Command{
 		Use:   "check [--host] [--peer FILE]... FILE",
@@ -70,7 +70,8 @@ keepalived does, unless it is given --strict; "uvs reload" refuses it.`,
 			return atMost(1)(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := check(args[0], id, peers)
+			from := source{args[0], id, extra}
+			v, err := check(from, peers)
 			if err != nil {
 				return fmt.Errorf("check: %w", err)
 			}
@@ -80,7 +81,7 @@ keepalived does, unless it is given --strict; "uvs reload" refuses it.`,
 			fmt.Fprint(cmd.OutOrStdout(), v.summary(args[0]))
 			problems := v.errors+v.peerErrors > 0
 			if host {
-				findings, err := checkHost(cmd.Context(), args[0], id)
+				findings, err := checkHost(cmd.Context(), from)
 				if err != nil {
 					return fmt.Errorf("check --host: %w", err)
 				}
@@ -96,12 +97,18 @@ keepalived does, unless it is given --strict; "uvs reload" refuses it.`,
 	cmd.Flags().BoolVar(&host, "host", false, "look the machine and its neighbours over, too")
 	cmd.Flags().StringArrayVar(&peers, "peer", nil, "elect a master among FILE and this `FILE[,ID]` of another director; may be repeated")
 	addConfigID(cmd.Flags(), &id)
+	addExtra(cmd.Flags(), &extra)
 	return cmd
 }
 
 // addConfigID adds keepalived's flag of that name.
 func addConfigID(f *pflag.FlagSet, id *string) {
 	f.StringVarP(id, "config-id", "i", "", "take the lines that begin with @`ID`; the machine's name if it is not given")
+}
+
+// addExtra adds the flag for what keepalived.conf has no words for.
+func addExtra(f *pflag.FlagSet, file *string) {
+	f.StringVar(file, "extra", "", "read also this `FILE` with what is beyond keepalived.conf")
 }
 
 // hostSummary says what was found on the machine.

@@ -24,6 +24,7 @@ const defaultRealtime = 1
 type runOptions struct {
 	file           string // of the configuration; empty: there is none
 	optional       bool   // nobody asked for the file: it may be missing
+	extra          string // the file with what is ours alone; empty: there is none
 	configID       string // chooses lines with @; empty: the machine's name
 	runDir         string
 	steer          string // "auto" or a backend's name
@@ -46,7 +47,7 @@ func newRun(p process, run func(context.Context, runOptions) error) *cobra.Comma
 	ringMemory := size{least: 4 << 20}
 	realtime := number{value: defaultRealtime, max: 99}
 	healthWait := span{value: defaultHealthWait, most: time.Hour}
-	var id string
+	var id, extra string
 	cmd := &cobra.Command{
 		Use:   "run [-f FILE]",
 		Short: "Run the director in the foreground",
@@ -66,6 +67,13 @@ What an operator changed with ipvsadm stays, unless the file changed that very e
 What a configuration asks for and this version does not serve is logged, and the
 rest runs. With --strict any error in the file is refused; "uvs check FILE" shows
 them beforehand.
+
+What keepalived.conf has no words for stands in another file, --extra FILE, which is
+read with it, at a reload as well. It has the same form:
+
+  virtual_server 192.0.2.10 443 {
+      reply_by_uplink     # answers by NAT go back to where the client came from
+  }
 
 Virtual addresses float between directors by VRRP, as keepalived has it. After the
 start a director of higher priority leaves a living master alone until its checks
@@ -104,6 +112,7 @@ their other ports are silent. auto takes it only where nothing else works.`,
 				file:           file,
 				optional:       !cmd.Flags().Changed("file"),
 				configID:       id,
+				extra:          extra,
 				runDir:         runDir(cmd),
 				steer:          steering.value,
 				workers:        workers.value,
@@ -125,6 +134,7 @@ their other ports are silent. auto takes it only where nothing else works.`,
 	f := cmd.Flags()
 	f.StringP("file", "f", defaultConfig, "`FILE` with the configuration, in keepalived's format")
 	addConfigID(f, &id)
+	addExtra(f, &extra)
 	f.Var(&steering, "steer", "how the kernel's stack is kept off forwarded packets")
 	f.Var(&workers, "workers", "forwarding threads, 0 for one per CPU")
 	f.Var(&maxConnections, "max-connections", "size of the flow table, 0 for an eighth of the memory")
@@ -135,6 +145,6 @@ their other ports are silent. auto takes it only where nothing else works.`,
 	f.Var(&healthWait, "vrrp-health-wait", "how long a living master of lower priority is left alone after the start until the servers have been judged, 0 not to wait")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "config-id", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
+	twin(f, "file", "extra", "config-id", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
 	return cmd
 }

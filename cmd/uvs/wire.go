@@ -20,13 +20,20 @@ import (
 // their own.
 type actions struct {
 	run   func(ctx context.Context, o runOptions) error
-	check func(file, configID string, peers []string) (verdict, error)
+	check func(from source, peers []string) (verdict, error)
 	// test gives keepalived's verdict about a file: lines to print and an exit status.
 	test func(file, configID string) (findings []string, exit int, err error)
 	// checkHost looks the machine over for a file.
-	checkHost func(ctx context.Context, file, configID string) ([]control.Finding, error)
+	checkHost func(ctx context.Context, from source) ([]control.Finding, error)
 	cleanup   func(ctx context.Context, runDir string) (removed []string, err error)
 	demo      demoActions
+}
+
+// A source is where a configuration comes from.
+type source struct {
+	file  string
+	id    string // chooses lines with @; empty: the machine's name
+	extra string // the file with what is ours alone; empty: there is none
 }
 
 // wired returns the real actions.
@@ -46,6 +53,7 @@ func wired() actions {
 			return daemon.Run(ctx, daemon.Options{
 				ConfigFile:     o.file,
 				ConfigID:       o.configID,
+				Extra:          o.extra,
 				RunDir:         o.runDir,
 				Steer:          o.steer,
 				Workers:        o.workers,
@@ -62,22 +70,28 @@ func wired() actions {
 				Systemd:        notifier,
 			})
 		},
-		check: func(file, configID string, peers []string) (verdict, error) {
+		check: func(from source, peers []string) (verdict, error) {
 			files := make([]daemon.PeerFile, len(peers))
 			for n, p := range peers {
 				files[n].File, files[n].ConfigID, _ = strings.Cut(p, ",")
 			}
-			r, err := daemon.Check(file, configID, files)
+			r, err := daemon.Check(from.daemon(), files)
 			return verdict{
 				diagnostics: r.Findings, errors: r.Errors, refused: r.Refused,
 				addresses: r.Addresses, services: r.Services, elections: r.Elections, peerErrors: r.PeerErrors,
 			}, err
 		},
-		test:      daemon.Test,
-		checkHost: daemon.CheckHost,
-		cleanup:   func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
-		demo:      demoActions{available: demo.Available, run: demo.Run},
+		test: daemon.Test,
+		checkHost: func(ctx context.Context, from source) ([]control.Finding, error) {
+			return daemon.CheckHost(ctx, from.daemon())
+		},
+		cleanup: func(_ context.Context, runDir string) ([]string, error) { return daemon.Cleanup(runDir) },
+		demo:    demoActions{available: demo.Available, run: demo.Run},
 	}
+}
+
+func (s source) daemon() daemon.Source {
+	return daemon.Source{File: s.file, ConfigID: s.id, Extra: s.extra}
 }
 
 // deaf keeps the signals by which keepalived writes its data and statistics to files from

@@ -48,6 +48,7 @@ import (
 type Options struct {
 	ConfigFile     string   // path of keepalived.conf; empty: begin without services
 	ConfigID       string   // chooses lines with @; empty: the machine's name
+	Extra          string   // path of the file with what is ours alone; empty: there is none
 	RunDir         string   // where the control socket and the state for the next run live
 	Steer          string   // steering backend: "auto" or one of steer.Names
 	Workers        int      // forwarding threads; 0: one for each usable CPU
@@ -305,6 +306,7 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	}
 	next := d.table.Clone()
 	next.Load(d.plan.services)
+	next.Extend(d.plan.extras)
 	for _, line := range next.Reckon() {
 		d.log.Info(line)
 	}

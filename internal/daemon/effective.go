@@ -51,6 +51,7 @@ func effectiveOf(services []table.Service) *effective {
 			spec: forwarding.ServiceSpec{
 				Scheduler: s.Settings.Scheduler, Flags: sched.Flags(s.Settings.Flags),
 				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask,
+				ReplyByUplink: s.Extra.ReplyByUplink,
 			},
 		}
 		e.goal.services = append(e.goal.services, steer.Match{Addr: s.Key.Addr, Port: s.Key.Port, Proto: s.Key.Protocol})

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"uvs/control"
-	"uvs/internal/hostconf"
 	"uvs/internal/hostnet"
 	"uvs/internal/preflight"
 	"uvs/internal/table"
@@ -126,14 +125,14 @@ func siteOf(services []table.Service, network *hostnet.Snapshot) preflight.Site 
 // does while it runs. It changes nothing but what its questions leave in neighbour tables,
 // takes a second or two, and needs CAP_NET_ADMIN and CAP_NET_RAW. The findings are in the
 // order to show them in; the error is that the file or the network cannot be read.
-func CheckHost(ctx context.Context, file, configID string) (findings []control.Finding, err error) {
+func CheckHost(ctx context.Context, source Source) (findings []control.Finding, err error) {
 	network, err := hostnet.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, network.Close()) }()
 	now := network.Snapshot()
-	c, diagnostics, err := hostconf.Read(file, now, hostconf.Options{ConfigID: configID})
+	c, diagnostics, err := source.read(now)
 	if err != nil {
 		return nil, err
 	}

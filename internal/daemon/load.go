@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"uvs/config"
@@ -28,7 +30,7 @@ func (l *loaded) status() control.Config {
 // load reads the configuration for a run. It refuses what keepalived exits on, and with
 // --strict any error; otherwise it logs each finding and goes on with what is left.
 func (d *director) load(s *hostnet.Snapshot) error {
-	if d.opts.ConfigFile == "" {
+	if d.opts.source().name() == "" {
 		d.log.Info("no configuration file: beginning without services; add them with ipvsadm")
 		return nil
 	}
@@ -43,7 +45,7 @@ func (d *director) load(s *hostnet.Snapshot) error {
 	for _, note := range p.notes {
 		d.log.Info(note)
 	}
-	if err := refuse(d.opts.ConfigFile, c.findings, d.opts.Strict); err != nil {
+	if err := refuse(c.file, c.findings, d.opts.Strict); err != nil {
 		return err
 	}
 	d.config, d.plan = c, p
@@ -52,14 +54,15 @@ func (d *director) load(s *hostnet.Snapshot) error {
 
 // read reads the configuration file. The error is that there is none to speak of.
 func (d *director) read(s *hostnet.Snapshot) (loaded, plan, error) {
-	c, findings, err := hostconf.Read(d.opts.ConfigFile, s, hostconf.Options{ConfigID: d.opts.ConfigID})
+	source := d.opts.source()
+	c, findings, err := source.read(s)
 	if err != nil {
 		return loaded{}, plan{}, err
 	}
 	if err := unreadable(findings); err != nil {
 		return loaded{}, plan{}, err
 	}
-	l := loaded{file: d.opts.ConfigFile, read: time.Now(), findings: findings}
+	l := loaded{file: source.name(), read: time.Now(), findings: findings}
 	for i := range findings {
 		if f := &findings[i]; f.Severity != config.Warning {
 			l.notes = append(l.notes, f.Error())
@@ -74,7 +77,7 @@ func (d *director) read(s *hostnet.Snapshot) (loaded, plan, error) {
 func (l *loaded) refuse() error {
 	for i := range l.findings {
 		if f := &l.findings[i]; f.Severity == config.Error {
-			return fmt.Errorf("%s in %s (first: line %d: %s)", plural(l.findings.Count(config.Error), "error"), l.file, f.Line, f.Message)
+			return fmt.Errorf("%s in %s (first: %s: %s)", plural(l.findings.Count(config.Error), "error"), l.file, placeIn(l.file, f.Pos), f.Message)
 		}
 	}
 	return nil
@@ -98,10 +101,35 @@ func refuse(file string, findings config.Diagnostics, strict bool) error {
 	}
 	for i := range findings {
 		if f := &findings[i]; f.Fatal || strict && f.Severity == config.Error {
-			return fmt.Errorf("%s is not run: %s in it (first: line %d)", file, plural(findings.Count(config.Error), "error"), f.Line)
+			return fmt.Errorf("%s is not run: %s in it (first: %s)", file, plural(findings.Count(config.Error), "error"), placeIn(file, f.Pos))
 		}
 	}
 	return nil
+}
+
+// placeIn says where a finding is: its line, and its file if that is another one.
+func placeIn(file string, p config.Pos) string {
+	if abs, err := filepath.Abs(file); err == nil && abs == p.File {
+		return fmt.Sprintf("line %d", p.Line)
+	}
+	return p.String()
+}
+
+// A Source is where a configuration comes from.
+type Source struct {
+	File     string // path of keepalived.conf; "": there is none
+	ConfigID string // chooses the lines with @; "": the machine's name
+	Extra    string // path of the file with what is ours alone; "": there is none
+}
+
+func (o *Options) source() Source { return Source{o.ConfigFile, o.ConfigID, o.Extra} }
+
+// name is what an operator knows it by.
+func (c Source) name() string { return cmp.Or(c.File, c.Extra) }
+
+// read reads it against this machine's network.
+func (c Source) read(s *hostnet.Snapshot) (*config.Config, config.Diagnostics, error) {
+	return hostconf.Read(c.File, s, hostconf.Options{ConfigID: c.ConfigID, Extra: c.Extra})
 }
 
 func plural(n int, word string) string {
@@ -139,11 +167,10 @@ type CheckResult struct {
 }
 
 // Check reads a configuration as Run would, against this machine's network, and changes
-// nothing. configID chooses the lines with @, "" is the machine's name. The files of peers
-// are compared with it: what they cannot agree about, and errors in them, are among the
+// nothing. The files of peers are compared with it: what they cannot agree about, and errors in them, are among the
 // findings. The error is that a file's name or the network cannot be looked at, never one in
 // a file.
-func Check(file, configID string, peers []PeerFile) (CheckResult, error) {
+func Check(source Source, peers []PeerFile) (CheckResult, error) {
 	network, err := hostnet.Open()
 	if err != nil {
 		return CheckResult{}, err
@@ -152,7 +179,7 @@ func Check(file, configID string, peers []PeerFile) (CheckResult, error) {
 	if err := network.Close(); err != nil {
 		return CheckResult{}, err
 	}
-	c, findings, err := hostconf.Read(file, s, hostconf.Options{ConfigID: configID})
+	c, findings, err := source.read(s)
 	if err != nil {
 		return CheckResult{}, err
 	}
@@ -169,7 +196,7 @@ func Check(file, configID string, peers []PeerFile) (CheckResult, error) {
 		p := translate(c)
 		result.Findings = append(result.Findings, p.notes...)
 		result.Addresses, result.Services = p.describe()
-		lines, different := elections(newRival(file, c, sourceOn(s, c)), rivals)
+		lines, different := elections(newRival(source.name(), c, sourceOn(s, c)), rivals)
 		result.Elections = lines
 		faults = append(faults, different...)
 	}
@@ -185,7 +212,7 @@ func readHere(file, configID string) (c *config.Config, findings config.Diagnost
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, network.Close()) }()
-	return hostconf.Read(file, network.Snapshot(), hostconf.Options{ConfigID: configID})
+	return Source{File: file, ConfigID: configID}.read(network.Snapshot())
 }
 
 // Test reads a configuration as `keepalived -t` would and returns its findings, one line

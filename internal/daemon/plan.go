@@ -14,6 +14,7 @@ import (
 // nobody changes after translate made it.
 type plan struct {
 	services []table.FileService
+	extras   map[table.Key]table.Extra
 	checked  []checked
 	holdings holdingPlan
 	vrrp     vrrpPlan

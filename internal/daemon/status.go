@@ -203,7 +203,7 @@ func serviceStatus(s table.Service, info *forwarding.ServiceInfo) control.Servic
 		Fwmark: s.Key.Fwmark, IPv6: s.Key.IPv6, Address: s.Key.Addr, Port: s.Key.Port,
 		Scheduler: s.Settings.Scheduler, Flags: flagNames(s.Settings.Scheduler, s.Settings.Flags),
 		Persistence: inSeconds(s.Settings.Persistence), Netmask: formatNetmask(s.Settings.Netmask, s.Settings.Together, s.Key.IPv6 || s.Key.Addr.Is6()),
-		PersistenceEngine: s.Settings.Engine, OnePacket: s.Settings.OnePacket,
+		PersistenceEngine: s.Settings.Engine, OnePacket: s.Settings.OnePacket, ReplyByUplink: s.Extra.ReplyByUplink,
 		Origin: originOf(s.FromFile), Edited: s.Edited, Unserved: s.Unserved,
 		Servers: []control.Server{},
 	}

@@ -42,6 +42,8 @@ func translate(c *config.Config) plan {
 		}
 	}
 	p.notes = append(p.notes, unservedNotes(c, p.services)...)
+	p.extras = translateExtra(&c.Extra)
+	p.notes = append(p.notes, extraNotes(&c.Extra, p.services)...)
 	return p
 }
 
@@ -260,6 +262,7 @@ func (p *plan) describe() (addresses []control.Address, services []control.Servi
 	}
 	t := table.New(served)
 	t.Load(p.services)
+	t.Extend(p.extras)
 	for _, s := range t.Services() {
 		x := serviceStatus(s, nil)
 		for _, r := range s.Servers {

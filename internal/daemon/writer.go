@@ -167,7 +167,7 @@ func (d *director) Reload(ctx context.Context) (control.Reloaded, error) {
 func (d *director) reload(ctx context.Context) (control.Reloaded, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.opts.ConfigFile == "" {
+	if d.opts.source().name() == "" {
 		return control.Reloaded{}, errors.New("reload: nothing changed: this uvs runs without a configuration file")
 	}
 	s := d.network.Snapshot()
@@ -180,6 +180,7 @@ func (d *director) reload(ctx context.Context) (control.Reloaded, error) {
 	}
 	t := d.table.Clone()
 	changes := t.Load(next.services)
+	changes = append(changes, t.Extend(next.extras)...)
 	lines := t.Reckon()
 	// The addresses that go are gone before their services are; those that come follow them.
 	had := d.plan.holdings
@@ -220,7 +221,7 @@ func (d *director) reload(ctx context.Context) (control.Reloaded, error) {
 	for _, c := range changes {
 		d.log.Info("reload: " + c)
 	}
-	d.log.Info("configuration reloaded", "file", d.opts.ConfigFile, "changes", len(changes))
+	d.log.Info("configuration reloaded", "file", config.file, "changes", len(changes))
 	return control.Reloaded{Changes: changes, Notes: config.notes}, nil
 }
 

@@ -20,36 +20,46 @@ type Options struct {
 	// ConfigID chooses the lines that begin with @; "" is the machine's name up to the first
 	// dot, as in keepalived.
 	ConfigID string
+	// Extra is the file with what is ours alone; "" is none.
+	Extra string
 }
 
-// Read parses and binds a file of this machine's file system against its network as it is.
-// The error is that the file's name cannot be made absolute; that the file cannot be read is
-// among the findings.
+// Read parses and binds a file of this machine's file system against its network as it is; ""
+// is a file without a line.
+// The findings about the extra file come last. The error is that a file's name cannot be made
+// absolute; that one cannot be read is among the findings.
 func Read(file string, network *hostnet.Snapshot, o Options) (*config.Config, config.Diagnostics, error) {
-	abs, err := filepath.Abs(file)
-	if err != nil {
-		return nil, nil, fmt.Errorf("configuration %s: %w", file, err)
-	}
 	root := os.DirFS("/")
 	if o.ConfigID == "" {
 		name, _ := os.Hostname() // without one no @id line matches
 		o.ConfigID, _, _ = strings.Cut(name, ".")
 	}
-	c, findings := config.Load(root, strings.TrimPrefix(abs, "/"), config.Options{
-		ConfigID:  o.ConfigID,
-		LookupEnv: os.LookupEnv,
-		Seed:      uint64(time.Now().UnixNano()),
-		Root:      "/",
-	}, func(f *config.File) config.Host {
-		return config.Host{
-			Interfaces: names(network),
-			Links:      links(network),
-			RouteNames: routeNames(root),
-			Users:      accounts(root, "etc/passwd"),
-			Groups:     accounts(root, "etc/group"),
-			Programs:   programs(root, filepath.SplitList(os.Getenv("PATH")), config.Programs(f)),
+	opts := config.Options{ConfigID: o.ConfigID, LookupEnv: os.LookupEnv, Seed: uint64(time.Now().UnixNano()), Root: "/"}
+	c, findings := config.Bind(&config.File{}, config.Host{})
+	if file != "" {
+		abs, err := filepath.Abs(file)
+		if err != nil {
+			return nil, nil, fmt.Errorf("configuration %s: %w", file, err)
 		}
-	})
+		c, findings = config.Load(root, strings.TrimPrefix(abs, "/"), opts, func(f *config.File) config.Host {
+			return config.Host{
+				Interfaces: names(network),
+				Links:      links(network),
+				RouteNames: routeNames(root),
+				Users:      accounts(root, "etc/passwd"),
+				Groups:     accounts(root, "etc/group"),
+				Programs:   programs(root, filepath.SplitList(os.Getenv("PATH")), config.Programs(f)),
+			}
+		})
+	}
+	if o.Extra != "" {
+		abs, err := filepath.Abs(o.Extra)
+		if err != nil {
+			return nil, nil, fmt.Errorf("extra file %s: %w", o.Extra, err)
+		}
+		extra, more := config.LoadExtra(root, strings.TrimPrefix(abs, "/"), opts, config.Host{Interfaces: names(network), Links: links(network)})
+		c.Extra, findings = extra, append(findings, more...)
+	}
 	return c, findings, nil
 }
 

@@ -98,6 +98,7 @@ type Table struct {
 	services []*service // in the order of adding
 	stamp    uint64     // of the last server that came into a list
 	serves   func(string) bool
+	extras   map[Key]Extra // nobody changes it
 }
 
 // A service is an entry of the table, or a memory of one that an operator deleted.
@@ -130,7 +131,7 @@ func New(serves func(scheduler string) bool) *Table { return &Table{serves: serv
 
 // Clone returns a copy that shares nothing that changes.
 func (t *Table) Clone() *Table {
-	c := &Table{stamp: t.stamp, serves: t.serves, services: make([]*service, len(t.services))}
+	c := &Table{stamp: t.stamp, serves: t.serves, extras: t.extras, services: make([]*service, len(t.services))}
 	for i, s := range t.services {
 		x := *s
 		x.servers = make([]*server, len(s.servers))

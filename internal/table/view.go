@@ -9,6 +9,7 @@ import (
 type Service struct {
 	Key      Key
 	Settings ServiceSettings
+	Extra    Extra
 	FromFile bool // the configuration has it
 	Edited   bool // an operator changed what the configuration says
 	// Unserved says why the data plane takes no packet for it, one phrase each.
@@ -46,7 +47,7 @@ func (t *Table) Services() []Service {
 			continue
 		}
 		x := Service{
-			Key: s.key, Settings: s.set, FromFile: s.file != nil, Edited: s.edited, Unserved: t.unserved(s),
+			Key: s.key, Settings: s.set, Extra: t.extras[s.key], FromFile: s.file != nil, Edited: s.edited, Unserved: t.unserved(s),
 			NoQuorum: s.quorum.lost, Quorum: s.quorum.needed, Hysteresis: s.quorum.hysteresis,
 		}
 		if s.file != nil {

@@ -1,0 +1,70 @@
+package config_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"uvs/config"
+)
+
+func loadExtra(text string) (config.Extra, []string) {
+	fsys := fstest.MapFS{"extra.conf": {Data: []byte(text)}}
+	x, diags := config.LoadExtra(fsys, "extra.conf", config.Options{}, onSite(nil))
+	var lines []string
+	for i := range diags {
+		lines = append(lines, diags[i].Error())
+	}
+	return x, lines
+}
+
+// TestExtra holds what the extra file says, in keepalived.conf's syntax with its comments and definitions.
+func TestExtra(t *testing.T) {
+	x, lines := loadExtra(`# beyond keepalived.conf
+$VIP=192.0.2.10
+virtual_server $VIP 443 {
+    protocol tcp
+    reply_by_uplink
+}
+virtual_server 2001:db8::10 { reply_by_uplink yes }
+virtual_server fwmark 7 { ip_family inet6
+ reply_by_uplink off }
+`)
+	if len(lines) > 0 {
+		t.Fatalf("findings:\n%s", strings.Join(lines, "\n"))
+	}
+	want := []config.ExtraService{
+		{Addr: netip.MustParseAddrPort("192.0.2.10:443"), Protocol: config.TCP, ReplyByUplink: true},
+		{Addr: netip.MustParseAddrPort("[2001:db8::10]:0"), ReplyByUplink: true},
+		{Fwmark: 7, IPv6: true},
+	}
+	if len(x.Services) != len(want) {
+		t.Fatalf("%d services, want %d", len(x.Services), len(want))
+	}
+	for i, s := range x.Services {
+		if s.Pos.File != "extra.conf" || s.Pos.Line == 0 {
+			t.Errorf("service %d has no place: %v", i, s.Pos)
+		}
+		if s.Pos = (config.Pos{}); s != want[i] {
+			t.Errorf("service %d: %+v, want %+v", i, s, want[i])
+		}
+	}
+}
+
+// TestExtraFindings holds what is said of an extra file that cannot be run as written.
+func TestExtraFindings(t *testing.T) {
+	for text, want := range map[string]string{
+		"virtual_server group web { reply_by_uplink }":                     `extra.conf:1:16: an extra file names services by address or fwmark, not by group; the block is ignored`,
+		"virtual_server 192.0.2.300 80 { reply_by_uplink }":                `extra.conf:1:16: virtual_server "192.0.2.300" is not an IPv4 or IPv6 address; the service is ignored`,
+		"virtual_server 192.0.2.1 80 { reply_by_uplinks }":                 `extra.conf:1:31: "reply_by_uplinks" is not a keyword in virtual_server; did you mean "reply_by_uplink"?`,
+		"virtual_server 192.0.2.1 80 { reply_by_uplink perhaps }":          `extra.conf:1:47: reply_by_uplink "perhaps" is not one of on, off, true, false, yes, no; it is ignored`,
+		"virtual_server 192.0.2.1 80 { }\nvirtual_server 192.0.2.1 80 { }": `extra.conf:2:1: virtual_server 192.0.2.1 80 stands here again, after line 1; the block is ignored`,
+		"global_defs {\n}": `extra.conf:1:1: "global_defs" is not a keyword at the top level; its block is ignored`,
+		"reply_by_uplink":  `extra.conf:1:1: "reply_by_uplink" is not a keyword at the top level: it belongs in virtual_server`,
+	} {
+		if _, lines := loadExtra(text); len(lines) != 1 || lines[0] != want {
+			t.Errorf("%s\ngives %q\nwant  %q", text, lines, want)
+		}
+	}
+}

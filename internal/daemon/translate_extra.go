@@ -1,0 +1,50 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+
+	"uvs/config"
+	"uvs/internal/table"
+)
+
+// translateExtra puts what an extra file says of services into the table's terms.
+func translateExtra(x *config.Extra) map[table.Key]table.Extra {
+	extras := make(map[table.Key]table.Extra)
+	for i := range x.Services {
+		s := &x.Services[i]
+		for _, k := range extraKeys(s) {
+			extras[k] = table.Extra{ReplyByUplink: s.ReplyByUplink}
+		}
+	}
+	return extras
+}
+
+// extraKeys lists the services that a block may be about.
+func extraKeys(s *config.ExtraService) []table.Key {
+	if s.Fwmark != 0 {
+		return []table.Key{{Fwmark: s.Fwmark, IPv6: s.IPv6}}
+	}
+	protocols := []uint8{uint8(s.Protocol)}
+	if s.Protocol == 0 {
+		protocols = []uint8{table.TCP, table.UDP, table.SCTP}
+	}
+	var keys []table.Key
+	for _, p := range protocols {
+		end := endOf(s.Addr)
+		keys = append(keys, table.Key{Protocol: p, Addr: end.Addr(), Port: end.Port()})
+	}
+	return keys
+}
+
+// extraNotes names the blocks of an extra file whose services the configuration does not have.
+func extraNotes(x *config.Extra, services []table.FileService) (notes []string) {
+	for i := range x.Services {
+		s := &x.Services[i]
+		keys := extraKeys(s)
+		if !slices.ContainsFunc(services, func(f table.FileService) bool { return slices.Contains(keys, f.Key) }) {
+			notes = append(notes, fmt.Sprintf("%s: note: the configuration has no such service; this counts once an operator adds it", s.Pos))
+		}
+	}
+	return notes
+}
