@@ -7,7 +7,7 @@
 // A [Table] is split into shards by a keyed hash of protocol, client address and
 // client port, so both directions of a flow live in one shard and one lock guards
 // both. Entries hold no pointers and lie in mapped memory outside the Go heap: 64
-// bytes for IPv4, 96 for IPv6 (entry.go, arena.go). In front of them is one index per
+// bytes for IPv4, 100 for IPv6 (entry.go, arena.go). In front of them is one index per
 // shard of 8-byte slots (index.go); behind them a timing wheel per shard (wheel.go),
 // which [Table.Expire] drives. The bound on flows is exact (credits.go).
 //
@@ -17,6 +17,9 @@
 // the [Flow], then calls [Flow.Unlock]. A packet only writes the entry's deadline;
 // the wheel files the entry anew when it fires. Find takes no lock for the direction
 // that does not match, so the packets of one busy server never meet on one lock.
+//
+// A flow with a local end (FULLNAT) is found from its server's side by way of a second table
+// (lease.go); its requests cost what those of other flows cost.
 //
 // # Semantics
 //

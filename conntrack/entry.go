@@ -29,20 +29,21 @@ type head struct {
 // Sizes of the entries, in bytes.
 const (
 	size4 = 64
-	size6 = 96
+	size6 = 100
 )
 
 // entry4 is an IPv4 flow: 64 bytes, one cache line.
 type entry4 struct {
 	head
 	client, virtual, dest [4]byte
-	_                     uint32
+	lease                 uint32 // of the local end, in Table.leases; 0 if there is none
 }
 
-// entry6 is an IPv6 flow: 96 bytes.
+// entry6 is an IPv6 flow: 100 bytes.
 type entry6 struct {
 	head
 	client, virtual, dest [16]byte
+	lease                 uint32
 }
 
 // head returns an entry's head. The ref must be one that alloc returned.
@@ -58,16 +59,17 @@ func (s *shard) fill(ref uint32, h *head, tp *Tuple, dest *Endpoint) {
 	h.clientPort, h.virtualPort, h.destPort = tp.SrcPort, tp.DstPort, dest.Port
 	if ref&refV6 != 0 {
 		e := &s.v6[ref&refMask-1]
-		e.client, e.virtual, e.dest = tp.Src, tp.Dst, dest.Addr
+		e.client, e.virtual, e.dest, e.lease = tp.Src, tp.Dst, dest.Addr, 0
 		return
 	}
 	e := &s.v4[ref-1]
-	e.client, e.virtual, e.dest = [4]byte(tp.Src[:4]), [4]byte(tp.Dst[:4]), [4]byte(dest.Addr[:4])
+	e.client, e.virtual, e.dest, e.lease = [4]byte(tp.Src[:4]), [4]byte(tp.Dst[:4]), [4]byte(dest.Addr[:4]), 0
 }
 
 // matches reports whether a packet of tp going in direction d belongs to the entry. A
 // reply comes from the server's address if the method is Masq; otherwise the server
-// answers in the name of the virtual address (ip_vs_conn_out_get).
+// answers in the name of the virtual address (ip_vs_conn_out_get). It comes to the client's
+// end, so that an entry with a local end is not found here.
 func (s *shard) matches(ref uint32, tp *Tuple, d Dir) bool {
 	if (ref&refV6 != 0) != tp.V6 {
 		return false
@@ -79,7 +81,7 @@ func (s *shard) matches(ref uint32, tp *Tuple, d Dir) bool {
 	if toDest {
 		port = h.destPort
 	}
-	if h.proto != tp.Proto || h.clientPort != clientPort || port != otherPort {
+	if h.proto != tp.Proto || h.clientPort != clientPort || port != otherPort || toDest && s.lease(ref) != 0 {
 		return false
 	}
 	if ref&refV6 != 0 {

@@ -20,6 +20,9 @@ type Spec struct {
 	// Control is the template that chose the server, if one did; see [Table.Template]. A
 	// flow that is inserted takes over what the caller holds of it.
 	Control TemplateRef
+	// Pool is where the flow gets a local end from, nil if it is to have none. Its family is the
+	// tuple's.
+	Pool *Pool
 }
 
 // InsertResult says what became of an insertion.
@@ -35,9 +38,11 @@ const (
 	// TooMany means that the client's address and port have maxSameClient flows
 	// already. The bound keeps lookups short whatever a client does.
 	TooMany
+	// NoLocalEnd means that all local ends that were tried are in use towards the server.
+	NoLocalEnd
 )
 
-var insertNames = [...]string{"inserted", "existed", "full", "too many"}
+var insertNames = [...]string{"inserted", "existed", "full", "too many", "no local end"}
 
 // String returns the result in words.
 func (r InsertResult) String() string {
@@ -82,6 +87,17 @@ func (t *Table) Insert(tp *Tuple, spec *Spec, now mono.Time, f *Flow) InsertResu
 		h.state = UDP
 	}
 	s.fill(ref, h, tp, &spec.Dest)
+	if spec.Pool != nil {
+		lease, res := t.lease(spec.Pool, ref, tp, &spec.Dest, now)
+		if res != Inserted {
+			s.leave(tag, ref)
+			s.release(ref, h)
+			t.returnCredit(s)
+			s.mu.Unlock()
+			return res
+		}
+		s.setLease(ref, lease)
+	}
 	s.file(ref, h)
 	f.set(t, s, ref, Original)
 	return Inserted
@@ -115,6 +131,9 @@ func (t *Table) remove(s *shard, ref uint32, h *head) {
 	client, _, _ := s.endpoints(ref)
 	s.leave(uint32(t.hash(h.proto, &client.Addr, client.Port, ref&refV6 != 0)), ref)
 	s.unfile(h)
+	if lease := s.lease(ref); lease != 0 {
+		t.endLease(lease)
+	}
 	if h.control != 0 {
 		t.letGo(TemplateRef(h.control))
 	}

@@ -11,6 +11,9 @@ const hugeBits = 12
 // thing to call it is a goroutine of its own, about ten times per second. Without it the
 // table works on small pages.
 func (t *Table) Prepare() {
+	if l := t.leases.Load(); l != nil {
+		l.Prepare()
+	}
 	t.preparing.Lock()
 	defer t.preparing.Unlock()
 	t.arena4.prepare()

@@ -10,7 +10,8 @@ const (
 	protoUDP = 17
 )
 
-// A shard is a part of the table with a lock of its own. No code holds two of them.
+// A shard is a part of the table with a lock of its own. No code holds two of one table; a
+// flow's is taken before that of its lease (lease.go).
 type shard struct {
 	// Read by workers without the lock, written at insertions and removals only.
 	index atomic.Pointer[index]

@@ -23,6 +23,9 @@ type Entry struct {
 	// clients have under the mask, its state is None or Assured. One that is superseded has 65535
 	// as virtual and server port, as in IPVS.
 	Template bool
+	// Local is the end from which the server sees the flow come; invalid if that is the client's.
+	Local netip.AddrPort
+
 	// Controlled says that a template chose the flow's server.
 	Controlled bool
 	// Controls is how many flows a template controls.
@@ -46,7 +49,7 @@ func each[T any](t *Table, a *arena[T], family uint32, now mono.Time, fn func(*E
 		if !ok {
 			continue
 		}
-		buf = t.shards[number].copyChunk(buf[:0], uint32(i*chunk), family, now)
+		buf = t.copyChunk(&t.shards[number], buf[:0], uint32(i*chunk), family, now)
 		for j := range buf {
 			if !fn(&buf[j]) {
 				return false
@@ -57,18 +60,18 @@ func each[T any](t *Table, a *arena[T], family uint32, now mono.Time, fn func(*E
 }
 
 // copyChunk appends the flows of the chunk that begins at index first.
-func (s *shard) copyChunk(buf []Entry, first, family uint32, now mono.Time) []Entry {
+func (t *Table) copyChunk(s *shard, buf []Entry, first, family uint32, now mono.Time) []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for ref := (first + 1) | family; len(buf) < chunk && ref <= (first+chunk)|family; ref++ {
 		if s.head(ref).proto != 0 {
-			buf = append(buf, s.entry(ref, now))
+			buf = append(buf, t.entry(s, ref, now))
 		}
 	}
 	return buf
 }
 
-func (s *shard) entry(ref uint32, now mono.Time) Entry {
+func (t *Table) entry(s *shard, ref uint32, now mono.Time) Entry {
 	h := s.head(ref)
 	e := Entry{
 		Proto: h.proto, State: h.state, Flags: h.flags, Server: h.server,
@@ -87,6 +90,9 @@ func (s *shard) entry(ref uint32, now mono.Time) Entry {
 	}
 	v6 := ref&refV6 != 0
 	client, virtual, dest := s.endpoints(ref)
+	if local, ok := t.localEnd(s, ref); ok {
+		e.Local = local.addrPort(v6)
+	}
 	e.Client, e.Virtual, e.Dest = client.addrPort(v6), virtual.addrPort(v6), dest.addrPort(v6)
 	return e
 }

@@ -44,7 +44,8 @@ type Table struct {
 	arena4     *arena[entry4]
 	arena6     *arena[entry6]
 	indexes    indexes
-	preparing  sync.Mutex // Prepare is running; taken outside a shard's lock
+	leases     atomic.Pointer[Table] // of local ends; nil until there is a pool
+	preparing  sync.Mutex            // Prepare is running; taken outside a shard's lock
 
 	_       [64]byte // what follows is written by all workers
 	credits credits
@@ -129,7 +130,11 @@ func (t *Table) mapShards() (err error) {
 // Close unmaps the table. No other call may be running or follow.
 func (t *Table) Close() error {
 	t.shards = nil
-	return errors.Join(t.arena4.close(), t.arena6.close(), t.indexes.close())
+	var leases error
+	if l := t.leases.Load(); l != nil {
+		leases = l.Close()
+	}
+	return errors.Join(leases, t.arena4.close(), t.arena6.close(), t.indexes.close())
 }
 
 // Len returns the number of flows and templates. While others insert, it is a little off.
@@ -168,10 +173,14 @@ func (t *Table) Timeouts() Timeouts {
 	return tm
 }
 
-// Find looks for the flow of a packet: first as one from its client, then as a reply. On
-// true, f is that flow and its shard is locked until f.Unlock.
+// Find looks for the flow of a packet: first as one from its client, then as a reply, then as
+// one to a local end. On true, f is that flow and its shard is locked until f.Unlock.
 func (t *Table) Find(tp *Tuple, f *Flow) bool {
-	return t.find(tp, Original, f) || t.find(tp, Reply, f)
+	if t.find(tp, Original, f) || t.find(tp, Reply, f) {
+		return true
+	}
+	l := t.leases.Load()
+	return l != nil && t.findLeased(l, tp, f)
 }
 
 func (t *Table) find(tp *Tuple, d Dir, f *Flow) bool {
