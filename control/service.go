@@ -90,7 +90,7 @@ type Service struct {
 	Origin Origin `json:"origin,omitempty"`
 	Edited bool   `json:"edited,omitempty"`
 	// Unserved says why the service is in the table and no packet is taken for it, one
-	// phrase each: "scheduler sed is not served yet". Empty: it is served.
+	// phrase each: "protocol SCTP is not served yet". Empty: it is served.
 	Unserved []string `json:"unserved,omitempty"`
 
 	// Quorum is set if the service has one to keep.

@@ -60,14 +60,6 @@ func (d *dest) Overloaded() bool { return d.overloaded.Load() || d.local.Load() 
 // End implements sched.Server.
 func (d *dest) End() sched.End { return d.end }
 
-// foldAddr makes of an address what IPVS's hashes take.
-func foldAddr(a *[16]byte, v6 bool) uint32 {
-	if !v6 {
-		return be32(a[:])
-	}
-	return be32(a[:]) ^ be32(a[4:]) ^ be32(a[8:]) ^ be32(a[12:])
-}
-
 // bound counts a new flow (ip_vs_bind_dest).
 func (d *dest) bound() {
 	d.inactive.Add(1)

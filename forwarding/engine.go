@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"uvs/conntrack"
+	"uvs/forwarding/sched"
 	"uvs/internal/mono"
 )
 
@@ -201,9 +203,11 @@ const (
 
 func (e *Engine) housekeep(ctx context.Context) {
 	prepare, reap, estimate := time.NewTicker(prepareEvery), time.NewTicker(reapEvery), time.NewTicker(estimateEvery)
+	collect := time.NewTicker(sched.CollectEvery)
 	defer prepare.Stop()
 	defer reap.Stop()
 	defer estimate.Stop()
+	defer collect.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -214,9 +218,29 @@ func (e *Engine) housekeep(ctx context.Context) {
 			e.reap(e.uptime())
 		case <-estimate.C:
 			e.estimate()
+		case <-collect.C:
+			e.collect(mono.Now())
 		case <-e.orphans:
 			e.evict()
 		}
+	}
+}
+
+// collect has the schedulers forget what they should.
+func (e *Engine) collect(now mono.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.order {
+		s.collect(now)
+	}
+}
+
+// schedulerEnv returns what schedulers take from outside.
+func (e *Engine) schedulerEnv() sched.Env {
+	return sched.Env{
+		Random:          rand.Uint64N,
+		LBLCExpiration:  func() time.Duration { return e.sysctls.Load().LBLCExpiration },
+		LBLCRExpiration: func() time.Duration { return e.sysctls.Load().LBLCRExpiration },
 	}
 }
 

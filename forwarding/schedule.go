@@ -110,15 +110,16 @@ func (w *Worker) choose(p *Packet, svc *service, now mono.Time) (d *dest, contro
 		return w.persist(p, svc, persistence, now)
 	}
 	// A batch may outlive the service that it looked up.
-	if d = svc.pick(endOf(p)); d == nil || d.removed.Load() {
+	if d = svc.pick(requestOf(p, now)); d == nil || d.removed.Load() {
 		return nil, 0, DropNoServer
 	}
 	return d, 0, Forwarded
 }
 
-// endOf returns the client's end of a packet as schedulers take it.
-func endOf(p *Packet) sched.End {
-	return sched.End{Addr: foldAddr(&p.Tuple.Src, p.Tuple.V6), Port: p.Tuple.SrcPort}
+// requestOf returns what schedulers take of a packet.
+func requestOf(p *Packet, now mono.Time) sched.Request {
+	client := sched.End{Addr: sched.Fold(&p.Tuple.Src), Port: p.Tuple.SrcPort}
+	return sched.Request{Client: client, Virtual: p.Tuple.Dst, Now: now}
 }
 
 // ftpPort is the port of services whose data connections come to other ports.
@@ -140,7 +141,7 @@ func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now 
 	if t, ok := flows.Template(&key, persistence.timeout, now, w.usable); ok {
 		return w.engine.dests.get(t.Server), t.Ref, Forwarded
 	}
-	d := svc.pick(endOf(p))
+	d := svc.pick(requestOf(p, now))
 	if d == nil || d.removed.Load() {
 		return nil, 0, DropNoServer
 	}

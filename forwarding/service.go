@@ -10,6 +10,7 @@ import (
 
 	"uvs/conntrack"
 	"uvs/forwarding/sched"
+	"uvs/internal/mono"
 	"uvs/internal/wire"
 )
 
@@ -161,11 +162,11 @@ type persistence struct {
 	mask    [16]byte
 }
 
-// pick asks the scheduler for a server for a client, nil if none is available.
-func (s *service) pick(client sched.End) *dest {
+// pick asks the scheduler for a server for a packet, nil if none is available.
+func (s *service) pick(r sched.Request) *dest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := s.scheduler.Pick(client); i >= 0 {
+	if i := s.scheduler.Pick(r); i >= 0 {
 		return s.list[i]
 	}
 	return nil
@@ -192,11 +193,11 @@ func (s *service) spread() {
 
 // reschedule hands the scheduler the committed servers, and a new scheduler if its name or
 // flags changed.
-func (s *service) reschedule() {
+func (s *service) reschedule(env sched.Env) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.scheduler == nil || s.scheduler.Name() != s.spec.Scheduler || s.flags != s.spec.Flags {
-		s.scheduler, _ = sched.New(s.spec.Scheduler, s.spec.Flags) // the name was checked when the spec came in
+		s.scheduler, _ = sched.New(s.spec.Scheduler, s.spec.Flags, env) // the name was checked when the spec came in
 		s.flags = s.spec.Flags
 	}
 	s.list = append([]*dest(nil), s.servers...)
@@ -205,6 +206,15 @@ func (s *service) reschedule() {
 		view[i] = d
 	}
 	s.scheduler.Update(view)
+}
+
+// collect has the scheduler forget what it should.
+func (s *service) collect(now mono.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, ok := s.scheduler.(sched.Collector); ok {
+		c.Collect(now)
+	}
 }
 
 // A table is one committed picture of all services: immutable, published whole.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Sysctls are IPVS's settings by the names they have below net.ipv4.vs. (the kernel's
@@ -30,6 +31,10 @@ type Sysctls struct {
 	// NatICMPSend answers a NAT server's packet of no flow with port unreachable instead of
 	// routing it untranslated.
 	NatICMPSend bool
+	// LBLCExpiration is for how long the scheduler lblc remembers an address that no new
+	// connection goes to, LBLCRExpiration the same of lblcr, which also drops a server from
+	// a set that has not changed for so long. Whole seconds.
+	LBLCExpiration, LBLCRExpiration time.Duration
 
 	Conntrack         bool
 	SnatReroute       bool
@@ -66,6 +71,9 @@ func DefaultSysctls() Sysctls {
 		SyncThreshold: [2]int{3, 50},
 		Amemthresh:    1024,
 		AmDroprate:    10,
+
+		LBLCExpiration:  24 * time.Hour,
+		LBLCRExpiration: 24 * time.Hour,
 	}
 }
 
@@ -147,23 +155,27 @@ func (s *Sysctls) List() []Sysctl {
 
 const sysctlPrefix = "net.ipv4.vs."
 
-// A setting says where a name is kept and what it may be. Exactly one of flag, number and
-// pair is set.
+// A setting says where a name is kept and what it may be. Exactly one of flag, number,
+// seconds and pair is set.
 type setting struct {
 	name      string
 	flag      func(*Sysctls) *bool
 	number    func(*Sysctls) *int
+	seconds   func(*Sysctls) *time.Duration
 	pair      func(*Sysctls) *[2]int
 	low, high int
 	unserved  string
 }
 
 func (x *setting) set(s *Sysctls, n int) {
-	if x.flag != nil {
+	switch {
+	case x.flag != nil:
 		*x.flag(s) = n != 0
-		return
+	case x.seconds != nil:
+		*x.seconds(s) = time.Duration(n) * time.Second
+	default:
+		*x.number(s) = n
 	}
-	*x.number(s) = n
 }
 
 func (x *setting) text(s *Sysctls) string {
@@ -173,6 +185,8 @@ func (x *setting) text(s *Sysctls) string {
 			return "1"
 		}
 		return "0"
+	case x.seconds != nil:
+		return strconv.Itoa(int(*x.seconds(s) / time.Second))
 	case x.pair != nil:
 		return fmt.Sprintf("%d\t%d", x.pair(s)[0], x.pair(s)[1])
 	}
@@ -193,6 +207,9 @@ func settings() []setting {
 	number := func(name, unserved string, low, high int, at func(*Sysctls) *int) setting {
 		return setting{name: name, number: at, low: low, high: high, unserved: unserved}
 	}
+	seconds := func(name string, at func(*Sysctls) *time.Duration) setting {
+		return setting{name: name, seconds: at, high: math.MaxInt32}
+	}
 	return []setting{
 		number("am_droprate", noDefence, 0, math.MaxInt32, func(s *Sysctls) *int { return &s.AmDroprate }),
 		number("amemthresh", noDefence, 0, math.MaxInt32, func(s *Sysctls) *int { return &s.Amemthresh }),
@@ -205,6 +222,8 @@ func settings() []setting {
 		flag("expire_nodest_conn", "", func(s *Sysctls) *bool { return &s.ExpireNodestConn }),
 		flag("expire_quiescent_template", "", func(s *Sysctls) *bool { return &s.ExpireQuiescentTemplate }),
 		flag("ignore_tunneled", "there are no tunnels yet", func(s *Sysctls) *bool { return &s.IgnoreTunneled }),
+		seconds("lblc_expiration", func(s *Sysctls) *time.Duration { return &s.LBLCExpiration }),
+		seconds("lblcr_expiration", func(s *Sysctls) *time.Duration { return &s.LBLCRExpiration }),
 		flag("nat_icmp_send", "", func(s *Sysctls) *bool { return &s.NatICMPSend }),
 		flag("pmtu_disc", "there are no tunnels yet", func(s *Sysctls) *bool { return &s.PMTUDisc }),
 		flag("run_estimation", "", func(s *Sysctls) *bool { return &s.RunEstimation }),

@@ -11,7 +11,7 @@ import (
 // TestSysctls compares names and defaults with the kernel's list.
 func TestSysctls(t *testing.T) {
 	const kernel = `am_droprate=10 amemthresh=1024 backup_only=0 cache_bypass=0 conn_reuse_mode=1 conntrack=0 drop_entry=0 drop_packet=0
-		expire_nodest_conn=0 expire_quiescent_template=0 ignore_tunneled=0 nat_icmp_send=0 pmtu_disc=1 run_estimation=1
+		expire_nodest_conn=0 expire_quiescent_template=0 ignore_tunneled=0 lblc_expiration=86400 lblcr_expiration=86400 nat_icmp_send=0 pmtu_disc=1 run_estimation=1
 		schedule_icmp=0 secure_tcp=0 sloppy_sctp=0 sloppy_tcp=0 snat_reroute=1 sync_persist_mode=0 sync_ports=1 sync_qlen_max=0
 		sync_refresh_period=0 sync_retries=0 sync_sock_size=0 sync_threshold=3,50 sync_version=1`
 	s := forwarding.DefaultSysctls()
@@ -81,7 +81,7 @@ func TestSysctlsSetEach(t *testing.T) {
 	standard := forwarding.DefaultSysctls()
 	for _, x := range standard.List() {
 		s := forwarding.DefaultSysctls()
-		value := map[string]string{"0": "1", "1": "0", "10": "11", "1024": "2048", "3\t50": "4\t60"}[x.Value]
+		value := map[string]string{"0": "1", "1": "0", "10": "11", "1024": "2048", "86400": "3600", "3\t50": "4\t60"}[x.Value]
 		if x.Name == "sync_ports" {
 			value = "2"
 		}
@@ -122,7 +122,7 @@ func TestSysctlsServed(t *testing.T) {
 			served = append(served, x.Name)
 		}
 	}
-	if got, want := strings.Join(served, " "), "backup_only conn_reuse_mode expire_nodest_conn expire_quiescent_template nat_icmp_send run_estimation sloppy_tcp"; got != want {
+	if got, want := strings.Join(served, " "), "backup_only conn_reuse_mode expire_nodest_conn expire_quiescent_template lblc_expiration lblcr_expiration nat_icmp_send run_estimation sloppy_tcp"; got != want {
 		t.Errorf("served are %s, want %s", got, want)
 	}
 }

@@ -149,7 +149,7 @@ func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) er
 		return ErrServerExists
 	}
 	x := &dest{service: k, addr: server, target: wireAddr(server.Addr()), v6: server.Addr().Is6()}
-	x.end = sched.End{Addr: foldAddr(&x.target, x.v6), Port: server.Port()}
+	x.end = sched.End{Addr: sched.Fold(&x.target), Port: server.Port()}
 	d.servers = slices.Insert(d.servers, 0, draftServer{dest: x, spec: spec, added: true})
 	d.changed = true
 	return nil
@@ -200,7 +200,7 @@ func checkService(k ServiceKey, spec ServiceSpec) error {
 	if k.Protocol != wire.ProtoTCP && k.Protocol != wire.ProtoUDP {
 		return fmt.Errorf("%w: protocol %d is neither TCP nor UDP", ErrInvalid, k.Protocol)
 	}
-	if _, ok := sched.New(spec.Scheduler, 0); !ok {
+	if !sched.Has(spec.Scheduler) {
 		return ErrNoScheduler
 	}
 	const flags = sched.Fallback | sched.Port | sched.Third
@@ -352,7 +352,7 @@ func (e *Engine) applyDraft(d *draft) {
 	s.servers = list
 	s.spread()
 	s.notePeers()
-	s.reschedule()
+	s.reschedule(e.schedulerEnv())
 }
 
 // join makes d a server of s. Whoever comes from a service that was deleted keeps its

@@ -94,8 +94,8 @@ func busy() control.Status {
 			},
 			{Protocol: control.TCP, Address: ip("192.0.2.10"), Port: 443, Scheduler: "rr"},
 			{
-				Protocol: control.TCP, Address: ip("192.0.2.12"), Port: 80, Scheduler: "sed", Origin: control.FromOperator,
-				Unserved: []string{"scheduler sed is not served yet"},
+				Protocol: control.TCP, Address: ip("192.0.2.12"), Port: 80, Scheduler: "sed", OnePacket: true, Origin: control.FromOperator,
+				Unserved: []string{"one-packet scheduling is not served yet"},
 			},
 			{
 				Fwmark: 7, Scheduler: "rr", Origin: control.FromFile, Edited: true, Unserved: []string{"firewall marks are not served yet"},

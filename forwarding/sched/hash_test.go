@@ -27,7 +27,7 @@ func at(addr string, weight int) *server {
 // flagged is newSite with flags.
 func flagged(t *testing.T, name string, flags sched.Flags, list ...*server) *site {
 	t.Helper()
-	s, ok := sched.New(name, flags)
+	s, ok := sched.New(name, flags, env())
 	if !ok {
 		t.Fatalf("no scheduler %q", name)
 	}
@@ -37,7 +37,7 @@ func flagged(t *testing.T, name string, flags sched.Flags, list ...*server) *sit
 }
 
 func (s *site) pickFor(client sched.End) string {
-	if i := s.Pick(client); i >= 0 {
+	if i := s.Pick(sched.Request{Client: client}); i >= 0 {
 		return s.list[i].name
 	}
 	return "-"

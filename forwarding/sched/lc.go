@@ -7,7 +7,7 @@ type leastConnection struct{ list []Server }
 func (l *leastConnection) Name() string         { return "lc" }
 func (l *leastConnection) Update(list []Server) { l.list = list }
 
-func (l *leastConnection) Pick(End) int {
+func (l *leastConnection) Pick(Request) int {
 	best, least := none, int64(0)
 	for i, s := range l.list {
 		if !available(s) {

@@ -97,7 +97,8 @@ func (w *walk) next(slots []int16) uint32 {
 	return w.at
 }
 
-func (m *maglevHashing) Pick(client End) int {
+func (m *maglevHashing) Pick(r Request) int {
+	client := r.Client
 	if len(m.slots) == 0 {
 		return none
 	}

@@ -22,7 +22,7 @@ func (r *roundRobin) Update(list []Server) {
 	r.list, r.last = list, at
 }
 
-func (r *roundRobin) Pick(End) int {
+func (r *roundRobin) Pick(Request) int {
 	for i := range r.list {
 		at := r.last + 1 + i
 		if at >= len(r.list) {

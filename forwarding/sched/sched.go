@@ -1,5 +1,13 @@
 package sched
 
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"uvs/internal/mono"
+)
+
 // A Server is what a scheduler must know of a real server. Its values must be comparable:
 // a scheduler finds the server it chose last again by ==.
 type Server interface {
@@ -32,6 +40,24 @@ const (
 	Third    Flags = 0x20 // flag-3: no scheduler knows it
 )
 
+// A Request is what a scheduler knows of the packet that asks for a server.
+type Request struct {
+	// Client is where the packet comes from.
+	Client End
+	// Virtual is the packet's destination address, IPv4 in the first four bytes with zeros
+	// behind. A service of a firewall mark has many.
+	Virtual [16]byte
+	// Now is when it came.
+	Now mono.Time
+}
+
+// Fold makes of an address, IPv4 in the first four bytes with zeros behind, what IPVS's
+// hashes take: see End.
+func Fold(addr *[16]byte) uint32 {
+	return binary.BigEndian.Uint32(addr[:]) ^ binary.BigEndian.Uint32(addr[4:]) ^
+		binary.BigEndian.Uint32(addr[8:]) ^ binary.BigEndian.Uint32(addr[12:])
+}
+
 // A Scheduler chooses servers for one service. It is owned by one goroutine at a time.
 type Scheduler interface {
 	// Name returns the scheduler's name in keepalived.conf and ipvsadm.
@@ -41,10 +67,28 @@ type Scheduler interface {
 	// added, edited or deleted. The scheduler keeps the slice, which must not change.
 	Update(list []Server)
 
-	// Pick returns the index of the server chosen for a client in the list of the last
+	// Pick returns the index of the server chosen for a packet in the list of the last
 	// Update, or −1 if none is available. Weights, counts and overload are read as they are
-	// now. It does not allocate.
-	Pick(client End) int
+	// now. It does not allocate, but for lblc and lblcr, which remember addresses that they
+	// see for the first time.
+	Pick(r Request) int
+}
+
+// A Collector is a scheduler that remembers what it should forget in time: lblc and lblcr.
+type Collector interface {
+	// Collect is to be called every CollectEvery.
+	Collect(now mono.Time)
+}
+
+// An Env is what schedulers take from outside. All of it is needed; the functions are called
+// by the scheduler's owner, those of different schedulers at the same time.
+type Env struct {
+	// Random returns a number from 0 to n − 1, each as likely as the others.
+	Random func(n uint64) uint64
+	// LBLCExpiration and LBLCRExpiration return how long lblc and lblcr remember an address
+	// without packets, and lblcr a set that does not change (the sysctls lblc_expiration and
+	// lblcr_expiration).
+	LBLCExpiration, LBLCRExpiration func() time.Duration
 }
 
 // none is the index of no server; as a position it is the place before the first one.
@@ -52,7 +96,7 @@ const none = -1
 
 // New returns the scheduler of that name, without servers, and whether there is one. Flags
 // are ignored by schedulers that do not know them.
-func New(name string, flags Flags) (Scheduler, bool) {
+func New(name string, flags Flags, e Env) (Scheduler, bool) {
 	switch name {
 	case "rr":
 		return &roundRobin{last: none}, true
@@ -62,16 +106,37 @@ func New(name string, flags Flags) (Scheduler, bool) {
 		return &leastConnection{}, true
 	case "wlc":
 		return &weightedLeastConnection{}, true
+	case "sed":
+		return &shortestExpectedDelay{}, true
+	case "nq":
+		return &neverQueue{}, true
+	case "fo":
+		return &failOver{}, true
+	case "ovf":
+		return &overflow{}, true
+	case "twos":
+		return &twoChoices{random: e.Random}, true
 	case "sh":
 		return &sourceHashing{flags: flags}, true
+	case "dh":
+		return &destinationHashing{}, true
 	case "mh":
 		return &maglevHashing{flags: flags}, true
+	case "lblc":
+		return newLocalityLeastConnection(e), true
+	case "lblcr":
+		return newReplicatedLeastConnection(e), true
 	}
 	return nil, false
 }
 
 // Names returns the names that New knows, sorted.
-func Names() []string { return []string{"lc", "mh", "rr", "sh", "wlc", "wrr"} }
+func Names() []string {
+	return []string{"dh", "fo", "lblc", "lblcr", "lc", "mh", "nq", "ovf", "rr", "sed", "sh", "twos", "wlc", "wrr"}
+}
+
+// Has reports whether New knows a name.
+func Has(name string) bool { return slices.Contains(Names(), name) }
 
 // available reports whether a server may get a new connection.
 func available(s Server) bool { return s.Weight() > 0 && !s.Overloaded() }

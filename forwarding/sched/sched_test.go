@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"uvs/forwarding/sched"
 )
@@ -26,6 +27,12 @@ func (s *server) Overloaded() bool { return s.overloaded }
 func (s *server) LastWeight() int  { return max(s.last, s.weight) }
 func (s *server) End() sched.End   { return s.end }
 
+// env is an Env whose random numbers are the same in each run.
+func env() sched.Env {
+	day := func() time.Duration { return 24 * time.Hour }
+	return sched.Env{Random: rand.New(rand.NewPCG(1, 2)).Uint64N, LBLCExpiration: day, LBLCRExpiration: day}
+}
+
 // site is a scheduler with the list it was given last.
 type site struct {
 	t *testing.T
@@ -35,7 +42,7 @@ type site struct {
 
 func newSite(t *testing.T, name string, list ...*server) *site {
 	t.Helper()
-	s, ok := sched.New(name, sched.Fallback)
+	s, ok := sched.New(name, sched.Fallback, env())
 	if !ok {
 		t.Fatalf("no scheduler %q", name)
 	}
@@ -57,7 +64,7 @@ func (s *site) update(list ...*server) {
 func (s *site) picks(n int) string {
 	var b strings.Builder
 	for range n {
-		if i := s.Pick(sched.End{}); i < 0 {
+		if i := s.Pick(sched.Request{}); i < 0 {
 			b.WriteString("-")
 		} else {
 			b.WriteString(s.list[i].name)
@@ -83,26 +90,29 @@ func weighted(weights ...int) []*server {
 }
 
 func TestNames(t *testing.T) {
-	if got := fmt.Sprint(sched.Names()); got != "[lc mh rr sh wlc wrr]" {
+	if got := fmt.Sprint(sched.Names()); got != "[dh fo lblc lblcr lc mh nq ovf rr sed sh twos wlc wrr]" {
 		t.Errorf("names %s", got)
 	}
 	for _, name := range sched.Names() {
-		s, ok := sched.New(name, 0)
+		s, ok := sched.New(name, 0, env())
 		if !ok || s.Name() != name {
 			t.Errorf("New(%q) is %v, %v", name, s, ok)
 			continue
 		}
-		if got := s.Pick(sched.End{}); got != -1 {
+		if got := s.Pick(sched.Request{}); got != -1 {
 			t.Errorf("%s without servers picks %d", name, got)
 		}
 	}
-	if _, ok := sched.New("wrx", 0); ok {
+	if _, ok := sched.New("wrx", 0, env()); ok {
 		t.Error(`New("wrx") is a scheduler`)
 	}
 }
 
 func TestNoServerAvailable(t *testing.T) {
 	for _, name := range sched.Names() {
+		if name == "dh" || name == "lblc" {
+			continue // an address has its server whatever becomes of it: see their own tests
+		}
 		t.Run(name, func(t *testing.T) {
 			l := weighted(0, 3, 2)
 			s := newSite(t, name, l...)
@@ -297,7 +307,7 @@ func TestWeightedRoundRobinAgainstItsCycle(t *testing.T) {
 			for !free(cycle[at%len(cycle)]) {
 				at++
 			}
-			if got, want := s.Pick(sched.End{}), cycle[at%len(cycle)]; got != want {
+			if got, want := s.Pick(sched.Request{}), cycle[at%len(cycle)]; got != want {
 				t.Fatalf("seed %d, step %d, weights %v: got %d, want %d", seed, step, weights, got, want)
 			}
 			at++
@@ -365,7 +375,7 @@ func TestWeightedLeastConnectionFills(t *testing.T) {
 	s := newSite(t, "wlc", l...)
 	got := ""
 	for range 12 {
-		i := s.Pick(sched.End{})
+		i := s.Pick(sched.Request{})
 		l[i].active++
 		got += l[i].name
 	}
@@ -378,7 +388,7 @@ func TestWeightedLeastConnectionFills(t *testing.T) {
 func TestNoAllocs(t *testing.T) {
 	for _, name := range sched.Names() {
 		s := newSite(t, name, weighted(3, 0, 2, 5)...)
-		if got := testing.AllocsPerRun(1000, func() { s.Pick(sched.End{}) }); got != 0 {
+		if got := testing.AllocsPerRun(1000, func() { s.Pick(sched.Request{}) }); got != 0 {
 			t.Errorf("%s: %v allocations", name, got)
 		}
 	}
@@ -388,7 +398,7 @@ func BenchmarkPick(b *testing.B) {
 	for _, name := range sched.Names() {
 		for _, n := range []int{1, 10, 100, 1000} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				s, _ := sched.New(name, 0)
+				s, _ := sched.New(name, 0, env())
 				list := make([]sched.Server, n)
 				for i := range list {
 					list[i] = &server{weight: 1 + i%10, active: i % 7}
@@ -396,7 +406,7 @@ func BenchmarkPick(b *testing.B) {
 				s.Update(list)
 				b.ReportAllocs()
 				for b.Loop() {
-					s.Pick(sched.End{})
+					s.Pick(sched.Request{})
 				}
 			})
 		}
@@ -405,9 +415,9 @@ func BenchmarkPick(b *testing.B) {
 
 // BenchmarkPickLight has a heavy server overloaded and a light one to be found.
 func BenchmarkPickLight(b *testing.B) {
-	s, _ := sched.New("wrr", 0)
+	s, _ := sched.New("wrr", 0, env())
 	s.Update([]sched.Server{&server{weight: 65535, overloaded: true}, &server{weight: 1}})
 	for b.Loop() {
-		s.Pick(sched.End{})
+		s.Pick(sched.Request{})
 	}
 }

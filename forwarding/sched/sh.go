@@ -31,7 +31,8 @@ func (s *sourceHashing) Update(list []Server) {
 	}
 }
 
-func (s *sourceHashing) Pick(client End) int {
+func (s *sourceHashing) Pick(r Request) int {
+	client := r.Client
 	if len(s.list) == 0 {
 		return none
 	}
@@ -55,5 +56,8 @@ func (s *sourceHashing) Pick(client End) int {
 	return none
 }
 
-// shHash is ip_vs_sh_hashkey: hash_32 of address plus port, by GOLDEN_RATIO_32.
-func shHash(e End) uint32 { return (e.Addr + uint32(e.Port)) * 0x61c88647 >> 24 }
+// goldenRatio is GOLDEN_RATIO_32 (include/linux/hash.h).
+const goldenRatio = 0x61c88647
+
+// shHash is ip_vs_sh_hashkey: hash_32 of address plus port to eight bits.
+func shHash(e End) uint32 { return (e.Addr + uint32(e.Port)) * goldenRatio >> 24 }

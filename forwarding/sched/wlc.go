@@ -7,7 +7,7 @@ type weightedLeastConnection struct{ list []Server }
 func (w *weightedLeastConnection) Name() string         { return "wlc" }
 func (w *weightedLeastConnection) Update(list []Server) { w.list = list }
 
-func (w *weightedLeastConnection) Pick(End) int {
+func (w *weightedLeastConnection) Pick(Request) int {
 	best, least, weight := none, int64(0), int64(0)
 	for i, s := range w.list {
 		if !available(s) {

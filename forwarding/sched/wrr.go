@@ -39,7 +39,7 @@ func (w *weightedRoundRobin) Update(list []Server) {
 
 // Pick goes on behind the server chosen last. It gives up when all servers were tried with
 // the threshold of the last pass.
-func (w *weightedRoundRobin) Pick(End) int {
+func (w *weightedRoundRobin) Pick(Request) int {
 	if w.top == 0 {
 		return none
 	}

@@ -38,7 +38,7 @@ func Packages() []Package {
 			"conntrack", "forwarding/sched", "internal/mono", "internal/wire"}},
 		{"forwarding/afpacket", "port on AF_PACKET rings", []string{"forwarding", "internal/wire"}},
 		{"forwarding/porttest", "port in memory, for tests", []string{"forwarding", "internal/wire"}},
-		{"forwarding/sched", "schedulers", nil},
+		{"forwarding/sched", "schedulers", []string{"internal/mono"}},
 		{"health", "checkers, thresholds and the set that runs them", []string{"internal/mono"}},
 		{"internal/announce", "ARP and ND: probes, announcements, answers for what the kernel lacks", []string{"internal/wire"}},
 		{"internal/archtest", "this table", nil},

@@ -132,7 +132,7 @@ type director struct {
 func Run(ctx context.Context, o Options) (err error) {
 	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1), links: newLinkNames(), own: newOwnConnections(), answers: make(chan struct{}, 1)}
 	d.state.Store(control.StateStarting)
-	d.table = table.New(served)
+	d.table = table.New()
 	d.effective.Store(effectiveOf(nil))
 	d.goal.Store(&goal{})
 	var undo undoList

@@ -73,7 +73,7 @@ func tableOf(e *forwarding.Engine) string {
 
 func TestVerdictsEnterTheEngine(t *testing.T) {
 	p := testPlan()
-	x := table.New(served)
+	x := table.New()
 	x.Load(p.services)
 	e := newEngine(t)
 	enter(t, e, x)
@@ -104,7 +104,7 @@ func TestVerdictsEnterTheEngine(t *testing.T) {
 // comes to the head, and keeps its identity.
 func TestEngineFollowsTheOrder(t *testing.T) {
 	p := testPlan()
-	x := table.New(served)
+	x := table.New()
 	x.Load(p.services)
 	e := newEngine(t)
 	enter(t, e, x)

@@ -31,7 +31,7 @@ func FuzzEdits(f *testing.F) {
 		if json.Unmarshal(text, &edits) != nil {
 			return // not a client of ours
 		}
-		d := &desk{t: t, table: table.New(served), engine: newEngine(t)}
+		d := &desk{t: t, table: table.New(), engine: newEngine(t)}
 		if err := d.Edit(t.Context(), edits); err != nil {
 			var refused *control.EditError
 			if errors.As(err, &refused) && (refused.Index >= len(edits) || refused.Code == "" || refused.Message == "") {

@@ -140,7 +140,7 @@ func CheckHost(ctx context.Context, source Source) (findings []control.Finding, 
 		return nil, nil // there is nothing to run
 	}
 	p := translate(c)
-	t := table.New(served)
+	t := table.New()
 	t.Load(p.services)
 	site := siteOf(t.Services(), now)
 	planned := now.WithAddresses(plannedOn(now, p.holdings.addresses)...)

@@ -46,7 +46,7 @@ func (d *desk) Edit(_ context.Context, edits []control.Edit) error {
 type deskWorld struct{ *desk }
 
 func (w *deskWorld) Reset(t *testing.T) {
-	w.desk = &desk{t: t, table: table.New(served), engine: newEngine(t)}
+	w.desk = &desk{t: t, table: table.New(), engine: newEngine(t)}
 }
 
 func (w *deskWorld) Local(*testing.T, netip.Addr) {}

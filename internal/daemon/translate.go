@@ -82,7 +82,7 @@ func onOwnDevice(i *config.Instance, list []config.Address) []config.Address {
 
 // unservedNotes names the services and servers that are listed and get no packets.
 func unservedNotes(c *config.Config, services []table.FileService) (notes []string) {
-	t := table.New(served)
+	t := table.New()
 	t.Load(services)
 	pos := make(map[table.Key]config.Pos)
 	for i, v := range c.VirtualServers {
@@ -260,7 +260,7 @@ func (p *plan) describe() (addresses []control.Address, services []control.Servi
 	for _, a := range p.holdings.addresses {
 		addresses = append(addresses, control.Address{Address: a.prefix, Interface: a.device, Instance: a.instance, State: control.AddressStandby})
 	}
-	t := table.New(served)
+	t := table.New()
 	t.Load(p.services)
 	t.Extend(p.extras)
 	for _, s := range t.Services() {

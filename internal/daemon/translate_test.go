@@ -73,7 +73,7 @@ func dump(p plan) string {
 			fmt.Fprintf(&b, "    check %+v\n", check)
 		}
 	}
-	t := table.New(served)
+	t := table.New()
 	t.Load(p.services)
 	goal := effectiveOf(t.Services()).goal
 	fmt.Fprintf(&b, "steer services %v\nsteer servers %v\nvips %v\nservers by NAT %v\n", goal.services, goal.servers, goal.vips(), goal.natServerAddrs())

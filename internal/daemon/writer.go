@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"uvs/control"
 	"uvs/forwarding"
-	"uvs/forwarding/sched"
 	"uvs/health"
 	"uvs/internal/table"
 )
@@ -275,9 +273,6 @@ func (d *director) reloadOnSignal(ctx context.Context) error {
 		}
 	}
 }
-
-// served reports whether the data plane has a scheduler.
-func served(scheduler string) bool { return slices.Contains(sched.Names(), scheduler) }
 
 // startSysctls reads settings given as NAME=VALUE.
 func startSysctls(list []string) (forwarding.Sysctls, error) {

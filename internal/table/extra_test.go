@@ -10,7 +10,7 @@ import (
 // TestExtend: what an extra file says belongs to the service's name. Edits leave it alone, and
 // a service that an operator adds later has it.
 func TestExtend(t *testing.T) {
-	tab := table.New(serves)
+	tab := table.New()
 	tab.Load(file(1, 1))
 	if lines := tab.Extend(map[table.Key]table.Extra{tls: {ReplyByUplink: true}}); len(lines) != 0 {
 		t.Errorf("a service that there is not has changed: %q", lines)

@@ -75,7 +75,7 @@ func TestQuorum(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			x := table.New(serves)
+			x := table.New()
 			x.Load(tt.file)
 			log := x.Reckon()
 			check := func(when, want, wantLog string) {
@@ -100,7 +100,7 @@ func TestQuorum(t *testing.T) {
 func TestGroupShares(t *testing.T) {
 	f := append(file(1, 2), file(1, 2)...)
 	f[1].Key = tls
-	x := table.New(serves)
+	x := table.New()
 	x.Load(f)
 	log := x.Judge(table.Verdict{Group: "web", Server: addr(2)})
 	if got, want := listing(x), "web rr: .1 w1; tls rr: .1 w1"; got != want {
@@ -116,7 +116,7 @@ func TestGroupShares(t *testing.T) {
 
 // TestReloadTellsWhatChanged holds the lines that `uvs reload` prints.
 func TestReloadTellsWhatChanged(t *testing.T) {
-	x := table.New(serves)
+	x := table.New()
 	x.Load(file(1, 2, 3))
 	if got := x.Load(file(1, 2, 3)); len(got) != 0 {
 		t.Errorf("the same file changes %q", got)
@@ -143,7 +143,7 @@ func TestReloadTellsWhatChanged(t *testing.T) {
 // TestReloadChangesTheQuorum: what a reload says of quorum and sorry server holds at once,
 // for the servers that live then.
 func TestReloadChangesTheQuorum(t *testing.T) {
-	x := table.New(serves)
+	x := table.New()
 	x.Load(withSorry(file(1, 1), false))
 	x.Reckon()
 	x.Judge(table.Verdict{Group: "web", Server: addr(1)})

@@ -95,9 +95,8 @@ type ServerSettings struct {
 
 // A Table is the effective table.
 type Table struct {
-	services []*service // in the order of adding
-	stamp    uint64     // of the last server that came into a list
-	serves   func(string) bool
+	services []*service    // in the order of adding
+	stamp    uint64        // of the last server that came into a list
 	extras   map[Key]Extra // nobody changes it
 }
 
@@ -126,12 +125,12 @@ type server struct {
 	listed  bool   // it is in the list
 }
 
-// New returns an empty table. serves reports whether the data plane has a scheduler.
-func New(serves func(scheduler string) bool) *Table { return &Table{serves: serves} }
+// New returns an empty table.
+func New() *Table { return &Table{} }
 
 // Clone returns a copy that shares nothing that changes.
 func (t *Table) Clone() *Table {
-	c := &Table{stamp: t.stamp, serves: t.serves, extras: t.extras, services: make([]*service, len(t.services))}
+	c := &Table{stamp: t.stamp, extras: t.extras, services: make([]*service, len(t.services))}
 	for i, s := range t.services {
 		x := *s
 		x.servers = make([]*server, len(s.servers))

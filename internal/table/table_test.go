@@ -12,11 +12,6 @@ import (
 	"uvs/internal/table"
 )
 
-// serves is a data plane without the rarer schedulers.
-func serves(scheduler string) bool {
-	return slices.Contains([]string{"rr", "wrr", "lc", "wlc", "sh", "mh"}, scheduler)
-}
-
 var (
 	web    = table.Key{Protocol: table.TCP, Addr: netip.MustParseAddr("192.0.2.10"), Port: 80}
 	tls    = table.Key{Protocol: table.TCP, Addr: netip.MustParseAddr("192.0.2.10"), Port: 443}
@@ -174,7 +169,7 @@ func TestInterplay(t *testing.T) {
 		{"the file gets a service that an operator made", []step{fresh, add(3, 3), load(file(1))}, "web rr: .1 w1, .3 w3+"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			x := table.New(serves)
+			x := table.New()
 			for i, s := range tt.steps {
 				before := listing(x)
 				c := x.Clone()
@@ -246,7 +241,7 @@ func TestRefusals(t *testing.T) {
 		{"-d of no server", remove(9), table.NotFound},
 		{"-d in no service", func(t *table.Table) error { return t.DeleteServer(tls, addr(1)) }, table.NoService},
 	} {
-		x := table.New(serves)
+		x := table.New()
 		x.Load(file(1, 2))
 		err := tt.do(x)
 		var refused *table.Error
@@ -260,7 +255,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestUnserved(t *testing.T) {
-	x := table.New(serves)
+	x := table.New()
 	add := func(k table.Key, s table.ServiceSettings) {
 		t.Helper()
 		if err := x.AddService(k, s); err != nil {
@@ -284,7 +279,7 @@ func TestUnserved(t *testing.T) {
 	}
 	want := []string{
 		"FWM 7 [firewall marks are not served yet]",
-		"[192.0.2.10]:tcp:80 [scheduler sed is not served yet]",
+		"[192.0.2.10]:tcp:80 []",
 		"[192.0.2.10]:tcp:443 []",
 		"198.51.100.1:80 [method TUN is not served yet]",
 		"[192.0.2.10]:sctp:80 [protocol SCTP is not served yet]",

@@ -47,7 +47,7 @@ func (t *Table) Services() []Service {
 			continue
 		}
 		x := Service{
-			Key: s.key, Settings: s.set, Extra: t.extras[s.key], FromFile: s.file != nil, Edited: s.edited, Unserved: t.unserved(s),
+			Key: s.key, Settings: s.set, Extra: t.extras[s.key], FromFile: s.file != nil, Edited: s.edited, Unserved: s.unserved(),
 			NoQuorum: s.quorum.lost, Quorum: s.quorum.needed, Hysteresis: s.quorum.hysteresis,
 		}
 		if s.file != nil {
@@ -88,7 +88,7 @@ func (s *service) view(r *server) Server {
 }
 
 // unserved says what of a service the data plane does not do.
-func (t *Table) unserved(s *service) []string {
+func (s *service) unserved() []string {
 	var list []string
 	if s.key.Fwmark != 0 {
 		list = append(list, "firewall marks are not served yet")
@@ -103,9 +103,6 @@ func (t *Table) unserved(s *service) []string {
 	}
 	if s.key.Protocol == SCTP {
 		list = append(list, "protocol SCTP is not served yet")
-	}
-	if !t.serves(s.set.Scheduler) {
-		list = append(list, "scheduler "+s.set.Scheduler+" is not served yet")
 	}
 	if s.set.Together {
 		list = append(list, "persistence of all clients together (netmask 0.0.0.0) is not served yet")

@@ -1,0 +1,84 @@
+package sched
+
+import (
+	"time"
+
+	"uvs/internal/mono"
+)
+
+// replicatedLeastConnection is lblc with a set of servers for each virtual address: the set
+// grows when its least loaded server has too much to do, and loses the most loaded one when it
+// has not changed for long (ip_vs_lblcr.c).
+type replicatedLeastConnection struct {
+	locality
+	expiration func() time.Duration
+}
+
+func newReplicatedLeastConnection(e Env) *replicatedLeastConnection {
+	return &replicatedLeastConnection{expiration: e.LBLCRExpiration}
+}
+
+func (l *replicatedLeastConnection) Name() string { return "lblcr" }
+
+func (l *replicatedLeastConnection) Pick(r Request) int {
+	e := l.cache.find(&r.Virtual)
+	if e != nil {
+		e.used = r.Now
+		at := l.leastOf(e)
+		if e.size > 1 && r.Now.After(e.changed.Add(l.expiration())) {
+			l.shrink(e, r.Now)
+		}
+		if at != none && !l.crowded(l.list[at]) {
+			return at
+		}
+	}
+	i := l.least.Pick(r)
+	if i == none {
+		return none
+	}
+	if e == nil {
+		if e = l.cache.insert(&r.Virtual, r.Now, l.expiration()); e == nil {
+			return i // too many addresses: this one has no memory
+		}
+	}
+	if !l.cache.has(e, i) {
+		l.cache.add(e, l.list[i], r.Now)
+	}
+	return i
+}
+
+// leastOf returns the server of the set with the fewest connections for its weight, the
+// latest member of those that are equal (ip_vs_dest_set_min).
+func (l *replicatedLeastConnection) leastOf(e *entry) int {
+	best, least, weight := none, int64(0), int64(0)
+	for n := e.first; n != 0; n = l.cache.elements.at(n).next {
+		m := l.cache.memberOf(n)
+		if m.at == none || !available(m.server) {
+			continue
+		}
+		load, wt := overhead(m.server), int64(m.server.Weight())
+		if best == none || least*wt > load*weight {
+			best, least, weight = m.at, load, wt
+		}
+	}
+	return best
+}
+
+// shrink takes the server with the most connections for its weight out of the set, be it
+// listed or not (ip_vs_dest_set_max).
+func (l *replicatedLeastConnection) shrink(e *entry, now mono.Time) {
+	worst, most, weight := uint32(0), int64(0), int64(0)
+	for n := e.first; n != 0; n = l.cache.elements.at(n).next {
+		m := l.cache.memberOf(n)
+		load, wt := overhead(m.server), int64(m.server.Weight())
+		if wt > 0 && (worst == 0 || most*wt < load*weight) {
+			worst, most, weight = n, load, wt
+		}
+	}
+	if worst != 0 {
+		l.cache.drop(e, worst, now)
+	}
+}
+
+// Collect implements Collector.
+func (l *replicatedLeastConnection) Collect(now mono.Time) { l.cache.collect(now, l.expiration()) }
