@@ -21,6 +21,12 @@
 // A flow with a local end (FULLNAT) is found from its server's side by way of a second table
 // (lease.go); its requests cost what those of other flows cost.
 //
+// # Helpers
+//
+// A flow whose payload tells of other flows, as FTP's does, may have a [Helper] beside its
+// entry (helper.go): changes of sequence numbers, and how many flows it controls. It stays as
+// long as they do.
+//
 // # Semantics
 //
 // States, timeouts and what counts as active are those of the Linux kernel's IPVS

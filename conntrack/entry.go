@@ -14,7 +14,7 @@ type head struct {
 	deadline uint32 // tick at which the flow is over
 	next     uint32 // ref of the next in the wheel list, or in the free list
 	prev     uint32 // ref of the one before, or refList | list
-	control  uint32 // ref of the template that chose the server, 0 if none did; of a superseded template 1
+	control  uint32 // ref of the template that chose the server, 0 if none did, or a helper; of a superseded template 1
 	server   ServerID
 	packets  uint32 // from the client; wraps. Of a template: see template.go
 	link     int32

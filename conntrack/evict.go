@@ -29,7 +29,7 @@ func (t *Table) evictChunk(s *shard, first, family uint32, gone func(ServerID) b
 	for ref := (first + 1) | family; ref <= (first+chunk)|family; ref++ {
 		h := s.head(ref)
 		free := h.proto == 0 || h.server.Gen == 0
-		if free || h.flags&FlagTemplate != 0 && h.holders() > 0 || !gone(h.server) {
+		if free || t.holds(h) || !gone(h.server) {
 			continue
 		}
 		t.remove(s, ref, h)

@@ -69,10 +69,10 @@ func (t *Table) expire(s *shard, target uint32, budget int) (looked, ended int, 
 }
 
 // look ends the flow or template if its time is over at target and files its entry anew
-// otherwise. A template whose flows are alive gets more time (ip_vs_conn_expire).
+// otherwise. One whose flows are alive gets more time (ip_vs_conn_expire).
 func (t *Table) look(s *shard, ref, target uint32) (ended bool) {
 	h := s.head(ref)
-	if h.deadline <= target && h.flags&FlagTemplate != 0 && h.holders() > 0 {
+	if h.deadline <= target && t.holds(h) {
 		h.deadline = target + ticksOf(controlledTimeout)
 	}
 	if h.deadline <= target {

@@ -21,8 +21,21 @@ const (
 	FlagNoOutput Flags = 0x80
 	// FlagInactive says that the flow counts in its server's InActConn. The table keeps it.
 	FlagInactive Flags = 0x100
+	// FlagOutSeq says that the sequence numbers of replies are changed on their way: see [Helper].
+	FlagOutSeq Flags = 0x200
+	// FlagInSeq says the same of the client's segments.
+	FlagInSeq Flags = 0x400
+	// FlagNoClientPort marks a flow that waits for a client of whatever port; its own client
+	// port is 0 (IP_VS_CONN_F_NO_CPORT).
+	FlagNoClientPort Flags = 0x800
 	// FlagTemplate marks a persistence template. The table keeps it.
 	FlagTemplate Flags = 0x1000
+	// FlagHelped marks a flow that may have a [Helper]. The kernel has no such flag: there a
+	// flow points to its application.
+	FlagHelped Flags = 0x4000
+	// FlagData marks a flow whose ends are not those of its service and server:
+	// Config.ReleasedData is told when it goes. It is ours alone.
+	FlagData Flags = 0x8000
 )
 
 // Method returns the forwarding method.

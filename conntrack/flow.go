@@ -84,7 +84,7 @@ func (f *Flow) Advance(seg TCPFlags, now mono.Time) (change int) {
 	proved := h.state == UDP && f.dir == Reply // as what its template promised
 	if h.proto == protoTCP {
 		before := h.state
-		h.state, h.flags = nextTCP(h.state, h.flags, f.dir, seg)
+		h.state, h.flags = nextTCP(f.t.secure.Load(), h.state, h.flags, f.dir, seg)
 		proved = h.state == Established && before != Established
 		was, is := h.flags&FlagInactive == 0, h.state.Active()
 		switch {
@@ -97,7 +97,9 @@ func (f *Flow) Advance(seg TCPFlags, now mono.Time) (change int) {
 		}
 	}
 	if proved && h.control != 0 {
-		f.t.headOf(TemplateRef(h.control)).assure()
+		if template := f.t.template(h); template != 0 {
+			f.t.headOf(template).assure()
+		}
 	}
 	first := h.packets == 0
 	if f.dir == Original {
@@ -115,8 +117,8 @@ func (f *Flow) Advance(seg TCPFlags, now mono.Time) (change int) {
 	return change
 }
 
-// Controlled reports whether a template chose the flow's server.
-func (f *Flow) Controlled() bool { return f.h.control != 0 }
+// Controlled reports whether a template or another flow chose the flow's server.
+func (f *Flow) Controlled() bool { return f.t.controlled(f.h) }
 
 // Expire ends the flow at once, with the call of Released. Of f, only Unlock may be
 // called then.

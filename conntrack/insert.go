@@ -23,6 +23,9 @@ type Spec struct {
 	// Pool is where the flow gets a local end from, nil if it is to have none. Its family is the
 	// tuple's.
 	Pool *Pool
+	// Helper is that of the flow that controls this one, in the place of Control; see
+	// [Flow.HoldHelper]. A flow that is inserted takes over what the caller holds of it.
+	Helper HelperRef
 }
 
 // InsertResult says what became of an insertion.
@@ -86,6 +89,9 @@ func (t *Table) Insert(tp *Tuple, spec *Spec, now mono.Time, f *Flow) InsertResu
 	if tp.Proto == protoUDP {
 		h.state = UDP
 	}
+	if spec.Helper != 0 {
+		h.control = uint32(spec.Helper) | controlHelper
+	}
 	s.fill(ref, h, tp, &spec.Dest)
 	if spec.Pool != nil {
 		lease, res := t.lease(spec.Pool, ref, tp, &spec.Dest, now)
@@ -135,7 +141,11 @@ func (t *Table) remove(s *shard, ref uint32, h *head) {
 		t.endLease(lease)
 	}
 	if h.control != 0 {
-		t.letGo(TemplateRef(h.control))
+		t.releaseControl(h)
+	}
+	if h.flags&FlagData != 0 && t.releasedData != nil {
+		_, virtual, dest := s.endpoints(ref)
+		t.releasedData(virtual, dest, h.proto, ref&refV6 != 0)
 	}
 	if h.server.Gen != 0 {
 		t.released(h.server, h.flags&FlagInactive == 0)

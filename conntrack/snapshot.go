@@ -26,7 +26,7 @@ type Entry struct {
 	// Local is the end from which the server sees the flow come; invalid if that is the client's.
 	Local netip.AddrPort
 
-	// Controlled says that a template chose the flow's server.
+	// Controlled says that a template or another flow chose the flow's server.
 	Controlled bool
 	// Controls is how many flows a template controls.
 	Controls uint32
@@ -83,7 +83,7 @@ func (t *Table) entry(s *shard, ref uint32, now mono.Time) Entry {
 			e.State = Assured
 		}
 	} else {
-		e.Packets, e.Controlled = h.packets, h.control != 0
+		e.Packets, e.Controlled = h.packets, t.controlled(h)
 	}
 	if left := int64(h.deadline) - int64(tickOf(now)) - 1; left > 0 {
 		e.Remaining = time.Duration(left) * tick

@@ -98,8 +98,11 @@ const (
 	sSA = SynAck
 )
 
-// tcpNext is tcp_states of ip_vs_proto_tcp.c: table, flag (row), present state.
-var tcpNext = [3][4][numTCP]State{
+// A tcpTable is a state table of TCP: direction, flag (row), present state.
+type tcpTable [3][4][numTCP]State
+
+// tcpNext is tcp_states of ip_vs_proto_tcp.c.
+var tcpNext = tcpTable{
 	input: {
 		/*        NO   ES   SS   SR   FW   TW   CL   CW   LA   LI   SA */
 		/*syn*/ {sSR, sES, sES, sSR, sSR, sSR, sSR, sSR, sSR, sSR, sSR},
@@ -121,9 +124,33 @@ var tcpNext = [3][4][numTCP]State{
 	},
 }
 
-// nextTCP returns the state after a segment with flags in direction d, and the flow's
-// flags, from which the first reply takes FlagNoOutput (set_tcp_state).
-func nextTCP(s State, fl Flags, d Dir, seg TCPFlags) (State, Flags) {
+// secureTCPNext is tcp_states_dos of the same file, in force while secure_tcp is: a client's
+// ACK alone does not establish what the server has not answered.
+var secureTCPNext = tcpTable{
+	input: {
+		/*        NO   ES   SS   SR   FW   TW   CL   CW   LA   LI   SA */
+		/*syn*/ {sSR, sES, sES, sSR, sSR, sSR, sSR, sSR, sSR, sSR, sSA},
+		/*fin*/ {sCL, sCW, sSS, sTW, sTW, sTW, sCL, sCW, sLA, sLI, sSA},
+		/*ack*/ {sES, sES, sSS, sSR, sFW, sTW, sCL, sCW, sCL, sLI, sSA},
+		/*rst*/ {sCL, sCL, sCL, sSR, sCL, sCL, sCL, sCL, sLA, sLI, sCL},
+	},
+	output: {
+		/*syn*/ {sSS, sES, sSS, sSA, sSS, sSS, sSS, sSS, sSS, sLI, sSA},
+		/*fin*/ {sTW, sFW, sSS, sTW, sFW, sTW, sCL, sTW, sLA, sLI, sTW},
+		/*ack*/ {sES, sES, sSS, sES, sFW, sTW, sCL, sCW, sLA, sES, sES},
+		/*rst*/ {sCL, sCL, sSS, sCL, sCL, sTW, sCL, sCL, sCL, sCL, sCL},
+	},
+	inputOnly: {
+		/*syn*/ {sSA, sES, sES, sSR, sSA, sSA, sSA, sSA, sSA, sSA, sSA},
+		/*fin*/ {sCL, sFW, sSS, sTW, sFW, sTW, sCL, sCW, sLA, sLI, sTW},
+		/*ack*/ {sES, sES, sSS, sES, sFW, sTW, sCL, sCW, sCL, sLI, sES},
+		/*rst*/ {sCL, sCL, sCL, sSR, sCL, sCL, sCL, sCL, sLA, sLI, sCL},
+	},
+}
+
+// nextTCP returns the state after a segment with flags in direction d by the usual table or
+// the secure one, and the flow's flags, from which the first reply takes FlagNoOutput (set_tcp_state).
+func nextTCP(secure bool, s State, fl Flags, d Dir, seg TCPFlags) (State, Flags) {
 	table := input
 	switch {
 	case d == Reply:
@@ -135,6 +162,9 @@ func nextTCP(s State, fl Flags, d Dir, seg TCPFlags) (State, Flags) {
 	row, ok := seg.row()
 	if !ok {
 		return Close, fl
+	}
+	if secure {
+		return secureTCPNext[table][row][s], fl
 	}
 	return tcpNext[table][row][s], fl
 }

@@ -23,7 +23,30 @@ input-only ack   ES ES SS ES FW TW CL CW CL LI ES
 input-only rst   CL CL CL SR CL CL CL CL LA LI CL
 `
 
-func TestNextTCPFollowsTheKernelsTable(t *testing.T) {
+// secureTable is tcp_states_dos.
+const secureTable = `
+                 NO ES SS SR FW TW CL CW LA LI SA
+input      syn   SR ES ES SR SR SR SR SR SR SR SA
+input      fin   CL CW SS TW TW TW CL CW LA LI SA
+input      ack   ES ES SS SR FW TW CL CW CL LI SA
+input      rst   CL CL CL SR CL CL CL CL LA LI CL
+output     syn   SS ES SS SA SS SS SS SS SS LI SA
+output     fin   TW FW SS TW FW TW CL TW LA LI TW
+output     ack   ES ES SS ES FW TW CL CW LA ES ES
+output     rst   CL CL SS CL CL TW CL CL CL CL CL
+input-only syn   SA ES ES SR SA SA SA SA SA SA SA
+input-only fin   CL FW SS TW FW TW CL CW LA LI TW
+input-only ack   ES ES SS ES FW TW CL CW CL LI ES
+input-only rst   CL CL CL SR CL CL CL CL LA LI CL
+`
+
+func TestNextTCPFollowsTheKernelsTables(t *testing.T) {
+	t.Run("usual", func(t *testing.T) { testTable(t, false, kernelTable) })
+	t.Run("secure", func(t *testing.T) { testTable(t, true, secureTable) })
+}
+
+func testTable(t *testing.T, secure bool, kernel string) {
+	t.Helper()
 	states := map[string]State{
 		"NO": None, "ES": Established, "SS": SynSent, "SR": SynRecv, "FW": FinWait, "TW": TimeWait,
 		"CL": Close, "CW": CloseWait, "LA": LastAck, "LI": Listen, "SA": SynAck,
@@ -35,7 +58,7 @@ func TestNextTCPFollowsTheKernelsTable(t *testing.T) {
 		"fin": {FIN, FIN | ACK, FIN | ACK | 0x08},
 		"ack": {ACK, ACK | 0x08, ACK | 0xe8},
 	}
-	lines := strings.Split(strings.TrimSpace(kernelTable), "\n")
+	lines := strings.Split(strings.TrimSpace(kernel), "\n")
 	columns := strings.Fields(lines[0])
 	cells := 0
 	for _, line := range lines[1:] {
@@ -50,7 +73,7 @@ func TestNextTCPFollowsTheKernelsTable(t *testing.T) {
 				case "input-only":
 					before, after = Route|FlagNoOutput, Route|FlagNoOutput
 				}
-				got, flags := nextTCP(states[column], before, dir, seg)
+				got, flags := nextTCP(secure, states[column], before, dir, seg)
 				if want := states[next[i]]; got != want || flags != after {
 					t.Errorf("%s %s (%#02x) in %v: got %v, flags %#x, want %v, flags %#x",
 						direction, flag, seg, states[column], got, flags, want, after)
@@ -67,7 +90,7 @@ func TestNextTCPFollowsTheKernelsTable(t *testing.T) {
 func TestNextTCPWithoutAFlagCloses(t *testing.T) {
 	for s := None; s <= SynAck; s++ {
 		for _, seg := range []TCPFlags{0, 0x08, 0xe8} {
-			if got, _ := nextTCP(s, Masq, Original, seg); got != Close {
+			if got, _ := nextTCP(false, s, Masq, Original, seg); got != Close {
 				t.Errorf("flags %#02x in %v: got %v, want CLOSE", seg, s, got)
 			}
 		}
@@ -75,12 +98,12 @@ func TestNextTCPWithoutAFlagCloses(t *testing.T) {
 }
 
 func TestFirstReplyEndsInputOnly(t *testing.T) {
-	s, flags := nextTCP(SynRecv, Route|FlagNoOutput, Reply, SYN|ACK)
+	s, flags := nextTCP(false, SynRecv, Route|FlagNoOutput, Reply, SYN|ACK)
 	if s != SynRecv || flags != Route {
 		t.Fatalf("after the reply: %v, flags %#x", s, flags)
 	}
 	// From here on a FIN of the client is CLOSE_WAIT, not FIN_WAIT.
-	if s, _ = nextTCP(Established, flags, Original, FIN|ACK); s != CloseWait {
+	if s, _ = nextTCP(false, Established, flags, Original, FIN|ACK); s != CloseWait {
 		t.Errorf("client's FIN: got %v, want CLOSE_WAIT", s)
 	}
 }

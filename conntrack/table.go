@@ -24,6 +24,9 @@ type Config struct {
 
 	// ReleasedTemplate is the same for persistence templates.
 	ReleasedTemplate func(id ServerID)
+
+	// ReleasedData is called when a flow with [FlagData] goes, under the same conditions.
+	ReleasedData func(virtual, dest Endpoint, proto uint8, v6 bool)
 }
 
 const (
@@ -34,18 +37,21 @@ const (
 // A Table is a flow table. All methods but Close are safe for use by many goroutines,
 // each of which holds at most one locked [Flow].
 type Table struct {
-	shards     []shard // those of flows, and as many of templates behind them
-	shardShift uint8   // of the hash: 64 − log2 of the number of shards of each kind
-	secret     [16]byte
-	released   func(ServerID, bool)
-	left       func(ServerID) // Config.ReleasedTemplate
-	maxFlows   int
-	ticks      [numStates]atomic.Uint32 // timeouts
-	arena4     *arena[entry4]
-	arena6     *arena[entry6]
-	indexes    indexes
-	leases     atomic.Pointer[Table] // of local ends; nil until there is a pool
-	preparing  sync.Mutex            // Prepare is running; taken outside a shard's lock
+	shards       []shard // those of flows, and as many of templates behind them
+	shardShift   uint8   // of the hash: 64 − log2 of the number of shards of each kind
+	secret       [16]byte
+	released     func(ServerID, bool)
+	left         func(ServerID) // Config.ReleasedTemplate
+	helpers      helpers
+	releasedData func(virtual, dest Endpoint, proto uint8, v6 bool) // Config.ReleasedData; may be nil
+	maxFlows     int
+	ticks        [numStates]atomic.Uint32 // timeouts
+	secure       atomic.Bool              // TCP follows the table against floods
+	arena4       *arena[entry4]
+	arena6       *arena[entry6]
+	indexes      indexes
+	leases       atomic.Pointer[Table] // of local ends; nil until there is a pool
+	preparing    sync.Mutex            // Prepare is running; taken outside a shard's lock
 
 	_       [64]byte // what follows is written by all workers
 	credits credits
@@ -68,7 +74,9 @@ func New(c Config) (*Table, error) {
 		secret:     c.Secret,
 		released:   c.Released,
 		left:       c.ReleasedTemplate,
-		maxFlows:   c.MaxFlows,
+
+		releasedData: c.ReleasedData,
+		maxFlows:     c.MaxFlows,
 	}
 	if t.released == nil {
 		t.released = func(ServerID, bool) {}
@@ -154,6 +162,12 @@ func (t *Table) SetTimeouts(tm Timeouts) error {
 	}
 	t.storeTimeouts(tm)
 	return nil
+}
+
+// SetSecureTCP has TCP follow the state table that the kernel takes against floods, or the
+// usual one. Flows that are there follow it from their next packet on (tcp_timeout_change).
+func (t *Table) SetSecureTCP(on bool) {
+	t.secure.Store(on)
 }
 
 func (t *Table) storeTimeouts(tm Timeouts) {
