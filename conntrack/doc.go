@@ -30,5 +30,5 @@
 // # Semantics
 //
 // States, timeouts and what counts as active are those of the Linux kernel's IPVS
-// (net/netfilter/ipvs/ip_vs_proto_tcp.c, ip_vs_proto_udp.c, ip_vs_conn.c).
+// (net/netfilter/ipvs/ip_vs_proto_tcp.c, ip_vs_proto_udp.c, ip_vs_proto_sctp.c, ip_vs_conn.c).
 package conntrack

@@ -61,10 +61,10 @@ func TestExpiryByState(t *testing.T) {
 	)
 	type packet struct {
 		dir conntrack.Dir
-		seg conntrack.TCPFlags
+		seg conntrack.Signal
 	}
-	in := func(seg conntrack.TCPFlags) packet { return packet{conntrack.Original, seg} }
-	out := func(seg conntrack.TCPFlags) packet { return packet{conntrack.Reply, seg} }
+	in := func(seg conntrack.Signal) packet { return packet{conntrack.Original, seg} }
+	out := func(seg conntrack.Signal) packet { return packet{conntrack.Reply, seg} }
 	const direct = conntrack.Route | conntrack.FlagNoOutput
 	for _, tt := range []struct {
 		name    string

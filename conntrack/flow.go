@@ -75,17 +75,20 @@ func (f *Flow) SetLink(link int32) { f.h.link = link }
 // Packets returns how many packets of the client [Flow.Advance] has seen, modulo 2^32.
 func (f *Flow) Packets() uint32 { return f.h.packets }
 
-// Advance takes note of the packet that found the flow: state, timeout, count. For TCP, seg
-// is the segment's flags; other protocols ignore it. It returns +1 if the flow became
-// active, −1 if it became inactive, 0 otherwise, for the server's counts
-// (set_tcp_state, udp_state_transition).
-func (f *Flow) Advance(seg TCPFlags, now mono.Time) (change int) {
+// Advance takes note of the packet that found the flow: state, timeout, count. It returns +1
+// if the flow became active, −1 if it became inactive, 0 otherwise, for the server's counts
+// (set_tcp_state, udp_state_transition, set_sctp_state).
+func (f *Flow) Advance(seg Signal, now mono.Time) (change int) {
 	h := f.h
 	proved := h.state == UDP && f.dir == Reply // as what its template promised
-	if h.proto == protoTCP {
+	if h.proto == protoTCP || h.proto == protoSCTP {
 		before := h.state
-		h.state, h.flags = nextTCP(f.t.secure.Load(), h.state, h.flags, f.dir, seg)
-		proved = h.state == Established && before != Established
+		if h.proto == protoTCP {
+			h.state, h.flags = nextTCP(f.t.secure.Load(), h.state, h.flags, f.dir, seg)
+		} else {
+			h.state, h.flags = nextSCTP(h.state, h.flags, f.dir, seg)
+		}
+		proved = h.state.established() && !before.established()
 		was, is := h.flags&FlagInactive == 0, h.state.Active()
 		switch {
 		case is && !was:

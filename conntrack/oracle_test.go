@@ -194,7 +194,7 @@ func packetBoth(t *rapid.T, table *conntrack.Table, o *oracle, tp conntrack.Tupl
 		return
 	}
 	was := want.state.Active()
-	change := f.Advance(rapid.SampledFrom([]conntrack.TCPFlags{conntrack.SYN, conntrack.ACK, conntrack.FIN, conntrack.RST, 0}).Draw(t, "seg"), now)
+	change := f.Advance(rapid.SampledFrom([]conntrack.Signal{conntrack.SYN, conntrack.ACK, conntrack.FIN, conntrack.RST, 0}).Draw(t, "seg"), now)
 	o.take(want, f.State(), f.Flags()&^conntrack.FlagInactive, dir, now)
 	is := want.state.Active()
 	if active := map[bool]int{true: 1}; change != active[is]-active[was] {

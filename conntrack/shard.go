@@ -6,8 +6,9 @@ import (
 )
 
 const (
-	protoTCP = 6
-	protoUDP = 17
+	protoTCP  = 6
+	protoUDP  = 17
+	protoSCTP = 132
 )
 
 // A shard is a part of the table with a lock of its own. No code holds two of one table; a

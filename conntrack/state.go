@@ -20,17 +20,36 @@ const (
 	// UDP is the only state of a UDP flow.
 	UDP
 
+	// SCTP's in the kernel's order behind NONE, which is None here as well (IP_VS_SCTP_S_*): the
+	// kernel's number is the distance from UDP.
+	SCTPInit1
+	SCTPInit
+	SCTPCookieSent
+	SCTPCookieReplied
+	SCTPCookieWait
+	SCTPCookie
+	SCTPCookieEchoed
+	SCTPEstablished
+	SCTPShutdownSent
+	SCTPShutdownReceived
+	SCTPShutdownAckSent
+	SCTPRejected
+	SCTPClosed
+
 	// Assured is how a persistence template is listed that a connection proved right
 	// (IP_VS_CTPL_S_ASSURED); until then it is listed as None. No flow is in that state.
 	Assured
 
 	numTCP    = int(SynAck) + 1
-	numStates = int(UDP) + 1
+	numSCTP   = int(SCTPClosed-UDP) + 1
+	numStates = int(SCTPClosed) + 1
 )
 
 var stateNames = [numStates + 1]string{
 	"NONE", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT", "TIME_WAIT",
-	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK", "UDP", "ASSURED",
+	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK", "UDP",
+	"INIT1", "INIT", "C-SENT", "C-REPLIED", "C-WAIT", "COOKIE", "C-ECHOED", "ESTABLISHED",
+	"S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED", "ASSURED",
 }
 
 // String returns the name that ipvsadm prints.
@@ -41,27 +60,29 @@ func (s State) String() string {
 	return "ERR!"
 }
 
-// activeStates has a bit for each state that counts in ActiveConn (tcp_state_active_table).
-const activeStates = 1<<Established | 1<<SynSent | 1<<SynRecv | 1<<SynAck
+// activeStates has a bit for each state that counts in ActiveConn (tcp_state_active_table,
+// set_sctp_state).
+const activeStates = 1<<Established | 1<<SynSent | 1<<SynRecv | 1<<SynAck | 1<<SCTPEstablished
 
 // Active reports whether a flow in this state counts in its server's ActiveConn; all
 // others count in InActConn.
 func (s State) Active() bool { return activeStates>>s&1 != 0 }
 
-// TCPFlags is byte 13 of the TCP header.
-type TCPFlags uint8
+// A Signal is what of a packet moves the state of its flow: of a TCP segment byte 13 of its
+// header, of an SCTP packet the type of the chunk that decides. Other protocols have none.
+type Signal uint8
 
-// The flags that move a flow's state (RFC 9293, Section 3.1).
+// The flags of TCP that move a flow's state (RFC 9293, Section 3.1).
 const (
-	FIN TCPFlags = 0x01
-	SYN TCPFlags = 0x02
-	RST TCPFlags = 0x04
-	ACK TCPFlags = 0x10
+	FIN Signal = 0x01
+	SYN Signal = 0x02
+	RST Signal = 0x04
+	ACK Signal = 0x10
 )
 
 // row returns the row of the state table that decides: RST before SYN before FIN before
 // ACK (tcp_state_idx). A segment with none of them has no row.
-func (f TCPFlags) row() (int, bool) {
+func (f Signal) row() (int, bool) {
 	switch {
 	case f&RST != 0:
 		return 3, true
@@ -150,7 +171,7 @@ var secureTCPNext = tcpTable{
 
 // nextTCP returns the state after a segment with flags in direction d by the usual table or
 // the secure one, and the flow's flags, from which the first reply takes FlagNoOutput (set_tcp_state).
-func nextTCP(secure bool, s State, fl Flags, d Dir, seg TCPFlags) (State, Flags) {
+func nextTCP(secure bool, s State, fl Flags, d Dir, seg Signal) (State, Flags) {
 	table := input
 	switch {
 	case d == Reply:

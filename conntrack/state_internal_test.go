@@ -52,7 +52,7 @@ func testTable(t *testing.T, secure bool, kernel string) {
 		"CL": Close, "CW": CloseWait, "LA": LastAck, "LI": Listen, "SA": SynAck,
 	}
 	// A flag decides whatever weaker ones stand beside it.
-	segments := map[string][]TCPFlags{
+	segments := map[string][]Signal{
 		"rst": {RST, RST | ACK, RST | SYN | FIN | ACK},
 		"syn": {SYN, SYN | ACK, SYN | FIN, SYN | FIN | ACK | 0xe8},
 		"fin": {FIN, FIN | ACK, FIN | ACK | 0x08},
@@ -89,7 +89,7 @@ func testTable(t *testing.T, secure bool, kernel string) {
 
 func TestNextTCPWithoutAFlagCloses(t *testing.T) {
 	for s := None; s <= SynAck; s++ {
-		for _, seg := range []TCPFlags{0, 0x08, 0xe8} {
+		for _, seg := range []Signal{0, 0x08, 0xe8} {
 			if got, _ := nextTCP(false, s, Masq, Original, seg); got != Close {
 				t.Errorf("flags %#02x in %v: got %v, want CLOSE", seg, s, got)
 			}

@@ -228,7 +228,7 @@ func TestManyWorkers(t *testing.T) {
 						return
 					}
 				}
-				count(f.Advance([]conntrack.TCPFlags{conntrack.SYN, conntrack.ACK, conntrack.FIN, 0}[i%4], now))
+				count(f.Advance([]conntrack.Signal{conntrack.SYN, conntrack.ACK, conntrack.FIN, 0}[i%4], now))
 				if i%11 == 0 {
 					f.Expire()
 				}

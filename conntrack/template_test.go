@@ -213,7 +213,7 @@ func TestTemplateIsAssured(t *testing.T) {
 	const syn, ack = conntrack.SYN, conntrack.ACK
 	type packet struct {
 		dir conntrack.Dir
-		seg conntrack.TCPFlags
+		seg conntrack.Signal
 	}
 	for _, tt := range []struct {
 		name    string

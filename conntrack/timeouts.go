@@ -21,7 +21,10 @@ const firstTimeout = 3 * time.Second
 // [Table.SetTimeouts] the one in force.
 type Timeouts [numStates]time.Duration
 
-// DefaultTimeouts returns the kernel's (tcp_timeouts, udp_timeouts).
+// sctpMaxRTO is a little more than the longest retransmission timeout of SCTP.
+const sctpMaxRTO = 61 * time.Second
+
+// DefaultTimeouts returns the kernel's (tcp_timeouts, udp_timeouts, sctp_timeouts).
 func DefaultTimeouts() Timeouts {
 	return Timeouts{
 		None:        2 * time.Second,
@@ -36,6 +39,20 @@ func DefaultTimeouts() Timeouts {
 		Listen:      2 * time.Minute,
 		SynAck:      2 * time.Minute,
 		UDP:         5 * time.Minute,
+
+		SCTPInit1:            4 * time.Second,
+		SCTPInit:             sctpMaxRTO,
+		SCTPCookieSent:       sctpMaxRTO,
+		SCTPCookieReplied:    sctpMaxRTO,
+		SCTPCookieWait:       sctpMaxRTO,
+		SCTPCookie:           sctpMaxRTO,
+		SCTPCookieEchoed:     sctpMaxRTO,
+		SCTPEstablished:      15 * time.Minute,
+		SCTPShutdownSent:     sctpMaxRTO,
+		SCTPShutdownReceived: sctpMaxRTO,
+		SCTPShutdownAckSent:  sctpMaxRTO,
+		SCTPRejected:         4 * time.Second,
+		SCTPClosed:           sctpMaxRTO,
 	}
 }
 

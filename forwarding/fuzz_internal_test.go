@@ -20,6 +20,8 @@ func seedFrames(f *testing.F) [][]byte {
 		{src: endpoint(client4, 40000), dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPAck, payload: 50},
 		{src: endpoint(server4(0), 80), dst: endpoint(client4, 40000), protocol: wire.ProtoTCP, flags: wire.TCPSyn | wire.TCPAck},
 		{src: endpoint(client4, 5000), dst: endpoint(vip4, 53), protocol: wire.ProtoUDP, payload: 9},
+		{src: endpoint(client4, 5000), dst: endpoint(vip4, 80), protocol: wire.ProtoSCTP, flags: wire.SCTPInit, payload: 9},
+		{src: endpoint(client4, 5000), dst: endpoint(vip4, 80), protocol: wire.ProtoSCTP, flags: wire.SCTPError, payload: 4},
 		{src: endpoint(client6, 40000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn},
 		{src: endpoint(server6(0), 80), dst: endpoint(client6, 40000), protocol: wire.ProtoTCP, flags: wire.TCPFin},
 	} {
@@ -37,7 +39,7 @@ func seedFrames(f *testing.F) [][]byte {
 	}
 	frames = append(frames, cut4(segment{src: endpoint(client4, 5000), dst: endpoint(vip4, 53), protocol: wire.ProtoUDP, payload: 200}.frame(f), 128, 0)...)
 	frames = append(frames, cut6(segment{src: endpoint(client6, 5000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, payload: 200}.frame(f), 150, 0, 9)...)
-	hopByHop := bytes.Clone(frames[4])
+	hopByHop := bytes.Clone(frames[6])
 	hopByHop[20] = wire.ProtoHopByHop
 	return append(frames, hopByHop)
 }
@@ -62,8 +64,11 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal("Decode changed the frame")
 		}
 		need := p.l4 + wire.TCPLen
-		if p.Tuple.Proto == wire.ProtoUDP {
+		switch p.Tuple.Proto {
+		case wire.ProtoUDP:
 			need = p.l4 + wire.UDPLen
+		case wire.ProtoSCTP:
+			need = p.l4 + wire.SCTPLen + wire.SCTPChunkLen
 		}
 		if p.kind == kindFragment {
 			if g := p.fragment; g.head <= wire.EthernetLen || g.head >= len(frame.Data) || g.offset%8 != 0 || g.offset+len(frame.Data)-g.head > datagramBytes {
@@ -99,6 +104,7 @@ func FuzzProcess(f *testing.F) {
 	s := newSite(f)
 	s.serve(vip4, 80, wire.ProtoTCP, Masq, 8080, 2)
 	s.serve(vip4, 53, wire.ProtoUDP, Route, 53, 2)
+	s.serve(vip4, 80, wire.ProtoSCTP, Masq, 8080, 2)
 	s.serve(vip6, 80, wire.ProtoTCP, Masq, 8080, 2)
 	all := ServiceKey{vip6, 0, wire.ProtoUDP}
 	s.update(func(tx *Tx) error {

@@ -9,7 +9,7 @@ import (
 )
 
 // decodeICMP reads an ICMP message. Only the errors that IPVS looks into go on, and of them
-// those about a TCP or UDP packet of which the ports are there (ip_vs_in_icmp in
+// those about a TCP, UDP or SCTP packet of which the ports are there (ip_vs_in_icmp in
 // net/netfilter/ipvs/ip_vs_core.c). All others are the kernel's: above all echo requests.
 func decodeICMP(f *Frame, p *Packet) Reason {
 	if len(f.Data) < p.l4+wire.ICMPLen+wire.IPv4Len {
@@ -57,7 +57,7 @@ func (p *Packet) decodeQuoted(f *Frame, src, dst []byte, protocol uint8, n int) 
 	p.quoted = p.l4 + wire.ICMPLen
 	p.quotedL4 = p.quoted + n
 	const ports = 4
-	if protocol != wire.ProtoTCP && protocol != wire.ProtoUDP || len(f.Data) < p.quotedL4+ports {
+	if !hasPorts(protocol) || len(f.Data) < p.quotedL4+ports {
 		return PassProtocol
 	}
 	if string(src) != string(p.Tuple.Dst[:len(src)]) {

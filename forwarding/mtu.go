@@ -78,6 +78,10 @@ func (p *Packet) decrementHopLimit(f *Frame) {
 // send sends an admitted packet to its next hop, in fragments if it has a limit. target is
 // what to look up again if the hop is not resolved.
 func (w *Worker) send(f *Frame, p *Packet, hop *NextHop, target *[16]byte, now mono.Time, out *Batch) Reason {
+	if p.Tuple.Proto == wire.ProtoSCTP && p.kind == kindSegment {
+		// A virtio header cannot say that the checksum is a CRC: it would be taken for a sum as TCP's.
+		p.completeChecksum(f)
+	}
 	if p.limit == 0 {
 		return w.emit(f, hop, target, p.Tuple.V6, now, out)
 	}
@@ -122,6 +126,11 @@ func (p *Packet) completeChecksum(f *Frame) bool {
 
 // setTransportChecksum computes the transport checksum of a whole segment or datagram.
 func (p *Packet) setTransportChecksum(f *Frame) {
+	if p.Tuple.Proto == wire.ProtoSCTP {
+		h := wire.SCTP(f.Data[p.l4:])
+		h.SetCRC(h.Sum())
+		return
+	}
 	field, l4 := p.checksumField(f), f.Data[p.l4:]
 	binary.BigEndian.PutUint16(field, 0)
 	sum := ^wire.Sum(l4, p.pseudoSum(f, len(l4)))

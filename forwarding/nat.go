@@ -33,13 +33,17 @@ func (p *Packet) setSource(f *Frame, from *conntrack.Endpoint) {
 // it follows the address and never the port, which whoever completes it will add.
 func (p *Packet) translate(f *Frame, addr, newAddr, port []byte, newPort uint16) {
 	addresses := wire.Delta(0).Swap(addr, newAddr)
-	all := addresses.Swap16(binary.BigEndian.Uint16(port), newPort)
 	copy(addr, newAddr)
-	binary.BigEndian.PutUint16(port, newPort)
 	if !p.Tuple.V6 {
 		h := wire.IPv4(f.Data[wire.EthernetLen:])
 		h.SetChecksum(addresses.Apply(h.Checksum()))
 	}
+	if p.Tuple.Proto == wire.ProtoSCTP {
+		p.setPortSCTP(f, port, newPort)
+		return
+	}
+	all := addresses.Swap16(binary.BigEndian.Uint16(port), newPort)
+	binary.BigEndian.PutUint16(port, newPort)
 	field := p.checksumField(f)
 	sum := binary.BigEndian.Uint16(field)
 	switch {
@@ -56,6 +60,7 @@ func (p *Packet) translate(f *Frame, addr, newAddr, port []byte, newPort uint16)
 	binary.BigEndian.PutUint16(field, sum)
 }
 
+// checksumField returns the checksum of a TCP segment or UDP datagram.
 func (p *Packet) checksumField(f *Frame) []byte {
 	off := p.l4 + wire.TCPChecksumOffset
 	if p.Tuple.Proto == wire.ProtoUDP {

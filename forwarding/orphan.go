@@ -17,7 +17,7 @@ const directSlots = 1 << 14
 // doubles from a second: 63 s).
 const handshakeTime = 64 * time.Second
 
-// directClients remember which TCP clients have spoken to a NAT server itself. After a
+// directClients remember which TCP and SCTP clients have spoken to a NAT server itself. After a
 // crash this is the only difference between a server's answer to such a client, which is
 // routed as the kernel would, and a segment of a connection by a service whose flow is
 // lost: that one the client would refuse with a reset. Safe for use by many goroutines.
@@ -32,6 +32,7 @@ type directClients struct {
 type directFlow struct {
 	client, server         [16]byte
 	clientPort, serverPort uint16
+	protocol               uint8
 	v6                     bool
 }
 
@@ -43,11 +44,11 @@ func (d *directClients) watch(now mono.Time, period time.Duration) {
 
 // note remembers the sender of a packet to a server.
 func (d *directClients) note(p *Packet) {
-	if p.Tuple.Proto != wire.ProtoTCP || p.TCPFlags&wire.TCPRst != 0 {
+	t := &p.Tuple
+	if t.Proto == wire.ProtoUDP || p.ends() {
 		return
 	}
-	t := &p.Tuple
-	h := d.hash(directFlow{t.Src, t.Dst, t.SrcPort, t.DstPort, t.V6})
+	h := d.hash(directFlow{t.Src, t.Dst, t.SrcPort, t.DstPort, t.Proto, t.V6})
 	d.slots[h%directSlots].Store(h)
 }
 
@@ -57,10 +58,14 @@ func (d *directClients) note(p *Packet) {
 func (d *directClients) orphan(p *Packet, now mono.Time) bool {
 	t := &p.Tuple
 	syn, ack := p.TCPFlags&wire.TCPSyn != 0, p.TCPFlags&wire.TCPAck != 0
-	if t.Proto != wire.ProtoTCP || syn && (!ack || now >= d.handshakes) {
+	if t.Proto == wire.ProtoSCTP {
+		ack = p.chunk == wire.SCTPInitAck
+		syn = ack || p.opens()
+	}
+	if t.Proto == wire.ProtoUDP || syn && (!ack || now >= d.handshakes) {
 		return false
 	}
-	h := d.hash(directFlow{t.Dst, t.Src, t.DstPort, t.SrcPort, t.V6})
+	h := d.hash(directFlow{t.Dst, t.Src, t.DstPort, t.SrcPort, t.Proto, t.V6})
 	return d.slots[h%directSlots].Load() != h
 }
 

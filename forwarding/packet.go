@@ -11,6 +11,7 @@ type Packet struct {
 	// inside: both have the same flow and the same direction.
 	Tuple    conntrack.Tuple
 	TCPFlags uint8 // wire.TCP… bits; 0 for all but TCP
+	chunk    uint8 // of SCTP: the type of the chunk that decides
 	kind     packetKind
 	l4       int // offset of the transport or ICMP header
 	ipLen    int // bytes of the IP packet, headers included
@@ -28,9 +29,9 @@ type Packet struct {
 type packetKind uint8
 
 const (
-	kindSegment  packetKind = iota // a whole TCP segment or UDP datagram, or several in one frame
+	kindSegment  packetKind = iota // a whole TCP segment, UDP datagram or SCTP packet, or several in one frame
 	kindError                      // an ICMP error about such a one
-	kindFragment                   // a fragment of a TCP segment or UDP datagram; it has no ports
+	kindFragment                   // a fragment of such a one; it has no ports
 )
 
 // maxExtensionHeaders bounds the walk through an IPv6 header chain.
@@ -40,7 +41,7 @@ const maxExtensionHeaders = 8
 // that checks lengths: after Forwarded is returned, Data holds the whole IP packet, and
 // its transport header is complete; of an ICMP error, the packet inside has its ports.
 // Trailing Ethernet padding is cut off f.Data. Any other Reason leaves p undefined. A frame
-// that is not IP, or neither TCP nor UDP nor an error about them passes to the kernel; one
+// that is not IP, or neither TCP, UDP, SCTP nor an error about them passes to the kernel; one
 // that contradicts itself is dropped.
 func Decode(f *Frame, p *Packet) Reason {
 	if len(f.Data) < wire.EthernetLen {
@@ -69,6 +70,8 @@ func Decode(f *Frame, p *Packet) Reason {
 		return decodeTCP(f, p)
 	case wire.ProtoUDP:
 		return decodeUDP(f, p)
+	case wire.ProtoSCTP:
+		return decodeSCTP(f, p)
 	case wire.ProtoICMP:
 		if !p.Tuple.V6 {
 			return decodeICMP(f, p)
@@ -188,7 +191,7 @@ const ecnMask = 0x03
 // none reaches beyond what an IP packet can hold. A later fragment over IPv6 may name options
 // instead of the transport.
 func decodeFragment(f *Frame, p *Packet) Reason {
-	if t := p.Tuple.Proto; t != wire.ProtoTCP && t != wire.ProtoUDP && (t != wire.ProtoDstOptions || !p.Tuple.V6) {
+	if t := p.Tuple.Proto; !hasPorts(t) && (t != wire.ProtoDstOptions || !p.Tuple.V6) {
 		return PassFragment
 	}
 	g := &p.fragment
@@ -221,6 +224,20 @@ func decodeUDP(f *Frame, p *Packet) Reason {
 		return DropTransport
 	}
 	return decodePorts(f, p, wire.UDPChecksumOffset)
+}
+
+// signal returns what of the packet moves its flow's state.
+func (p *Packet) signal() conntrack.Signal {
+	if p.Tuple.Proto == wire.ProtoSCTP {
+		return conntrack.Signal(p.chunk)
+	}
+	return conntrack.Signal(p.TCPFlags)
+}
+
+// hasPorts reports whether a protocol is one that services are of: its header begins with the
+// ports.
+func hasPorts(protocol uint8) bool {
+	return protocol == wire.ProtoTCP || protocol == wire.ProtoUDP || protocol == wire.ProtoSCTP
 }
 
 func decodePorts(f *Frame, p *Packet, checksumOffset int) Reason {

@@ -354,7 +354,7 @@ func TestBeginsAnew(t *testing.T) {
 					if !s.engine.flows.Find(tp, flow) {
 						t.Fatal("flow lost")
 					}
-					flow.Advance(conntrack.TCPFlags(st.flags), s.now)
+					flow.Advance(conntrack.Signal(st.flags), s.now)
 					flow.Unlock()
 				}
 				d := s.engine.dests.get(spec.Server)

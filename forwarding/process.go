@@ -101,7 +101,7 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 			return reason
 		}
 	}
-	d.moved(flow.Advance(conntrack.TCPFlags(p.TCPFlags), now))
+	d.moved(flow.Advance(p.signal(), now))
 	if direction == conntrack.Original {
 		w.end = flow.Dest()
 		follow(flow, &at)
@@ -224,7 +224,7 @@ func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 	if watching && direct.orphan(p, now) {
 		return DropOrphan
 	}
-	if w.sysctls.NatICMPSend && p.TCPFlags&wire.TCPRst == 0 {
+	if w.sysctls.NatICMPSend && !p.ends() {
 		w.refuse(f, p, errorUnreachable(), 0, now, out)
 		return DropStranger
 	}

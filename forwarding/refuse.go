@@ -166,7 +166,11 @@ func (w *Worker) refuseService(f *Frame, p *Packet, why Reason, now mono.Time, o
 	case DropNoServer:
 		w.refuse(f, p, errorUnreachable(), 0, now, out)
 	case DropNoFlow:
-		w.reset(f, p, now, out)
+		if p.Tuple.Proto == wire.ProtoSCTP {
+			w.abort(f, p, now, out)
+		} else {
+			w.reset(f, p, now, out)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 // beginsAnew reports whether a packet opens a new connection on the ports of an old one.
 //
-// A SYN does when the old one ended (is_new_conn_expected in
+// A SYN, or INIT of SCTP, does when the old one ended (is_new_conn_expected in
 // net/netfilter/ipvs/ip_vs_core.c with conn_reuse_mode), unless a template chose its
 // server, or when its server takes no connections any more. For the latter IPVS goes on
 // dropping until the old entry times out; a client that comes back on the same port
@@ -19,7 +19,7 @@ import (
 // With expire_nodest_conn every packet does once the server was removed, and a SYN if the
 // server has weight 0 (ip_vs_in).
 func (w *Worker) beginsAnew(flow *conntrack.Flow, p *Packet) bool {
-	syn := p.TCPFlags&wire.TCPSyn != 0
+	syn := p.opens()
 	if !syn && !w.sysctls.ExpireNodestConn || flow.Dir() != conntrack.Original {
 		return false
 	}
@@ -35,11 +35,11 @@ func (w *Worker) beginsAnew(flow *conntrack.Flow, p *Packet) bool {
 		return true
 	case flow.Controlled():
 		return false
-	case quiet && flow.State() != conntrack.Established:
+	case quiet && flow.State() != conntrack.Established && flow.State() != conntrack.SCTPEstablished:
 		return true
 	}
 	switch flow.State() {
-	case conntrack.TimeWait, conntrack.Close:
+	case conntrack.TimeWait, conntrack.Close, conntrack.SCTPClosed:
 		return w.sysctls.ConnReuseMode != 0
 	case conntrack.FinWait:
 		return w.sysctls.ConnReuseMode&2 != 0 && flow.Flags()&conntrack.FlagNoOutput != 0
@@ -49,10 +49,30 @@ func (w *Worker) beginsAnew(flow *conntrack.Flow, p *Packet) bool {
 
 // schedulable reports whether a packet without a flow may open one.
 func (w *Worker) schedulable(p *Packet) bool {
-	if p.Tuple.Proto != wire.ProtoTCP {
-		return true
+	switch p.Tuple.Proto {
+	case wire.ProtoTCP:
+		return !p.ends() && (p.opens() || w.sysctls.SloppyTCP)
+	case wire.ProtoSCTP:
+		return !p.ends() && (p.opens() || w.sysctls.SloppySCTP)
 	}
-	return p.TCPFlags&wire.TCPRst == 0 && (p.TCPFlags&wire.TCPSyn != 0 || w.sysctls.SloppyTCP)
+	return true
+}
+
+// opens reports whether a packet asks for a connection: a SYN of TCP, with or without ACK, or an
+// INIT of SCTP.
+func (p *Packet) opens() bool {
+	if p.Tuple.Proto == wire.ProtoSCTP {
+		return p.chunk == wire.SCTPInit
+	}
+	return p.TCPFlags&wire.TCPSyn != 0
+}
+
+// ends reports whether a packet ends a connection at once, or refuses one: RST, or ABORT of SCTP.
+func (p *Packet) ends() bool {
+	if p.Tuple.Proto == wire.ProtoSCTP {
+		return p.chunk == wire.SCTPAbort
+	}
+	return p.TCPFlags&wire.TCPRst != 0
 }
 
 // schedule picks a server for a packet without a flow and makes the flow. After Forwarded,

@@ -54,6 +54,7 @@ const (
 	MadeUnreachable              // ICMP: no server is available
 	MadeTooBig                   // ICMP: fragmentation needed, packet too big
 	MadeReset                    // TCP: there is no such connection
+	MadeAbort                    // SCTP: there is no such association
 	MadeFragment                 // fragments of packets that do not fit the next hop
 	// MadeSuppressed counts the errors and resets that were not sent because there were too
 	// many of late.
@@ -66,6 +67,7 @@ var madeNames = [madeCount]string{
 	MadeUnreachable:  "icmp_unreachable",
 	MadeTooBig:       "icmp_too_big",
 	MadeReset:        "tcp_reset",
+	MadeAbort:        "sctp_abort",
 	MadeFragment:     "fragment",
 	MadeSuppressed:   "suppressed",
 }

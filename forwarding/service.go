@@ -45,7 +45,7 @@ func (m Method) String() string {
 type ServiceKey struct {
 	Addr     netip.Addr // unmapped and without a zone
 	Port     uint16     // 0: every port of the address
-	Protocol uint8      // wire.ProtoTCP or wire.ProtoUDP
+	Protocol uint8      // wire.ProtoTCP, wire.ProtoUDP or wire.ProtoSCTP
 }
 
 // String returns the key in keepalived's notation, [192.0.2.10]:tcp:80.
@@ -59,6 +59,8 @@ func protocolName(p uint8) string {
 		return "tcp"
 	case wire.ProtoUDP:
 		return "udp"
+	case wire.ProtoSCTP:
+		return "sctp"
 	}
 	return fmt.Sprint(p)
 }

@@ -17,6 +17,8 @@ import (
 type Sysctls struct {
 	// SloppyTCP lets TCP segments without SYN open a flow. RST never does.
 	SloppyTCP bool
+	// SloppySCTP lets SCTP packets without INIT open a flow. ABORT never does.
+	SloppySCTP bool
 	// ExpireNodestConn ends a removed server's flows at once instead of dropping their
 	// packets, and lets a SYN leave a server of weight 0.
 	ExpireNodestConn bool
@@ -38,7 +40,6 @@ type Sysctls struct {
 
 	Conntrack         bool
 	SnatReroute       bool
-	SloppySCTP        bool
 	PMTUDisc          bool
 	ScheduleICMP      bool
 	CacheBypass       bool
@@ -229,7 +230,7 @@ func settings() []setting {
 		flag("run_estimation", "", func(s *Sysctls) *bool { return &s.RunEstimation }),
 		flag("schedule_icmp", "not yet: 0 is in force", func(s *Sysctls) *bool { return &s.ScheduleICMP }),
 		number("secure_tcp", noDefence, 0, 3, func(s *Sysctls) *int { return &s.SecureTCP }),
-		flag("sloppy_sctp", "SCTP is not forwarded yet", func(s *Sysctls) *bool { return &s.SloppySCTP }),
+		flag("sloppy_sctp", "", func(s *Sysctls) *bool { return &s.SloppySCTP }),
 		flag("sloppy_tcp", "", func(s *Sysctls) *bool { return &s.SloppyTCP }),
 		flag("snat_reroute", "replies always go by the client's route", func(s *Sysctls) *bool { return &s.SnatReroute }),
 		number("sync_persist_mode", noSync, 0, 1, func(s *Sysctls) *int { return &s.SyncPersistMode }),

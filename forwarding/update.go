@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"uvs/forwarding/sched"
-	"uvs/internal/wire"
 )
 
 // Errors of a Tx. The texts are those that ipvsadm users know.
@@ -197,8 +196,8 @@ func checkService(k ServiceKey, spec ServiceSpec) error {
 	if !k.Addr.IsValid() || k.Addr.Is4In6() || k.Addr.Zone() != "" || k.Addr.IsMulticast() || k.Addr.IsUnspecified() {
 		return fmt.Errorf("%w: %s is not a unicast address", ErrInvalid, k.Addr)
 	}
-	if k.Protocol != wire.ProtoTCP && k.Protocol != wire.ProtoUDP {
-		return fmt.Errorf("%w: protocol %d is neither TCP nor UDP", ErrInvalid, k.Protocol)
+	if !hasPorts(k.Protocol) {
+		return fmt.Errorf("%w: protocol %d is neither TCP, UDP nor SCTP", ErrInvalid, k.Protocol)
 	}
 	if !sched.Has(spec.Scheduler) {
 		return ErrNoScheduler

@@ -11,20 +11,20 @@ const (
 
 	PassNotIP     // EtherType is neither IPv4 nor IPv6
 	PassVLAN      // tagged: belongs to a VLAN device
-	PassProtocol  // neither TCP nor UDP
-	PassFragment  // a fragment of what is not TCP or UDP, or neither for a virtual address nor from a server
+	PassProtocol  // neither TCP, UDP nor SCTP
+	PassFragment  // a fragment of what is none of them, or neither for a virtual address nor from a server
 	PassNotServed // no service and no flow of ours
 	PassLocal     // a server's answer to the director itself
 	lastPass
 
 	DropTruncated       // shorter than its headers claim
 	DropIPHeader        // version, length or checksum of the IP header is wrong
-	DropTransport       // TCP or UDP header is malformed
-	DropOffload         // the unfinished checksum is of a packet inside this one
+	DropTransport       // TCP, UDP or SCTP header is malformed
+	DropOffload         // the unfinished checksum is of a packet inside this one, or several SCTP packets are in one frame
 	DropLoop            // another director that is a server here, and has this one as its server, sent it
 	DropMartian         // a source address that no remote host can have
 	DropTTL             // time to live or hop limit ran out here
-	DropNoFlow          // TCP segment to a service, without SYN and without a flow
+	DropNoFlow          // TCP segment to a service, without SYN and without a flow; so of SCTP without INIT
 	DropNoServer        // the scheduler found no available server
 	DropServerGone      // the flow's server has been removed
 	DropTableFull       // no room for another flow

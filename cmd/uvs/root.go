@@ -15,7 +15,7 @@ func newRoot(p process, a actions) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "uvs [--run-dir DIR] COMMAND",
 		Short: "A virtual server in user space: IPVS, keepalived's checks and ipvsadm in one program",
-		Long: `uvs forwards TCP and UDP for virtual addresses to real servers, as IPVS does
+		Long: `uvs forwards TCP, UDP and SCTP for virtual addresses to real servers, as IPVS does
 in the kernel, checks the servers as keepalived does, reads keepalived's
 configuration, and is changed live as ipvsadm does it. It needs no kernel module.
 

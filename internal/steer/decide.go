@@ -34,11 +34,11 @@ const (
 	nextAuth     = 51
 	nextDestOpts = 60
 
-	portsLen = 4 // source and destination port, the first bytes of TCP and UDP
+	portsLen = 4 // source and destination port, the first bytes of TCP, UDP and SCTP
 )
 
 // maxExtHeaders bounds the walk over IPv6 extension headers. RFC 8200, Section 4.1
-// names an order of six before TCP or UDP, one of them twice.
+// names an order of six before the transport, one of them twice.
 const maxExtHeaders = 8
 
 // A Frame is one received Ethernet frame as the kernel's hooks see it.
@@ -51,7 +51,7 @@ type Frame struct {
 // Drops reports whether the stack must not see the frame, because the director
 // takes it. It is the specification of the backends, kept slow and obvious.
 //
-// Only untagged frames for this host that carry TCP or UDP with readable ports are
+// Only untagged frames for this host that carry TCP, UDP or SCTP with readable ports are
 // ever taken: of a fragmented packet that is the first fragment, and over IPv6 those
 // with at most eight extension headers out of hop-by-hop options, routing,
 // destination options and fragment. Lengths are not compared: a frame that is shorter
@@ -104,7 +104,7 @@ func parse(frame []byte) (p packet, ok bool) {
 	case etherTypeIPv6:
 		p, l4, ok = parseIPv6(b)
 	}
-	if !ok || (p.proto != protoTCP && p.proto != protoUDP) || len(b) < l4+portsLen {
+	if !ok || !steered(p.proto) || len(b) < l4+portsLen {
 		return packet{}, false
 	}
 	p.srcPort = binary.BigEndian.Uint16(b[l4:])

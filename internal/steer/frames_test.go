@@ -27,6 +27,7 @@ const (
 const (
 	tcp  = 6
 	udp  = 17
+	sctp = 132
 	icmp = 1
 )
 
@@ -77,7 +78,7 @@ func (f flow) frame(t testing.TB) []byte {
 	return serialize(t, eth, ip, gopacket.Payload(l4))
 }
 
-// transport returns the TCP SYN, UDP datagram or echo request of the flow.
+// transport returns the TCP SYN, UDP datagram, SCTP packet or echo request of the flow.
 func (f flow) transport(t testing.TB) []byte {
 	t.Helper()
 	payload := gopacket.Payload(make([]byte, 5+f.padding))
@@ -94,6 +95,8 @@ func (f flow) transport(t testing.TB) []byte {
 		h := &layers.UDP{SrcPort: layers.UDPPort(f.src.Port()), DstPort: layers.UDPPort(f.dst.Port())}
 		_ = h.SetNetworkLayerForChecksum(network)
 		return serialize(t, h, payload)
+	case sctp:
+		return serialize(t, &layers.SCTP{SrcPort: layers.SCTPPort(f.src.Port()), DstPort: layers.SCTPPort(f.dst.Port())}, payload)
 	}
 	return serialize(t, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0)}, payload)
 }
@@ -132,12 +135,12 @@ func testRules(links ...int) steer.Rules {
 	return steer.Rules{
 		Links: links,
 		Services: []steer.Match{
-			match("198.51.100.80", 80, tcp), match("198.51.100.81", 0, udp),
-			match("2001:db8:1::80", 80, tcp), match("2001:db8:1::81", 0, udp),
+			match("198.51.100.80", 80, tcp), match("198.51.100.81", 0, udp), match("198.51.100.81", 80, sctp),
+			match("2001:db8:1::80", 80, tcp), match("2001:db8:1::81", 0, udp), match("2001:db8:1::80", 0, sctp),
 		},
 		Servers: []steer.Match{
-			match("192.0.2.201", 80, tcp), match("192.0.2.202", 0, udp),
-			match("2001:db8:2::201", 80, tcp), match("2001:db8:2::202", 0, udp),
+			match("192.0.2.201", 80, tcp), match("192.0.2.202", 0, udp), match("192.0.2.202", 0, sctp),
+			match("2001:db8:2::201", 80, tcp), match("2001:db8:2::202", 0, udp), match("2001:db8:2::201", 80, sctp),
 		},
 		Locals: []netip.Addr{
 			netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.80"),
@@ -166,7 +169,7 @@ func randomFlow(r *rand.Rand, maxExts int) flow {
 	f := flow{
 		src:   netip.AddrPortFrom(pick(r, addrs), port()),
 		dst:   netip.AddrPortFrom(pick(r, addrs), port()),
-		proto: pick(r, []byte{tcp, tcp, tcp, udp, udp, udp, icmp}),
+		proto: pick(r, []byte{tcp, tcp, tcp, udp, udp, udp, sctp, sctp, icmp}),
 	}
 	if !six {
 		f.options = pick(r, []int{0, 0, 4, 40})

@@ -140,10 +140,7 @@ func (f xtFamily) rules(r Rules, devices []string) ([]string, error) {
 		add("%s -f -j RETURN", xtDecide) // a match of ports alone does not leave them out everywhere
 	}
 	drop := func(m Match, addr, port string) {
-		proto := "tcp"
-		if m.Proto == protoUDP {
-			proto = "udp"
-		}
+		proto := protoName(m.Proto)
 		ports := "0:65535" // and not nothing, which later fragments meet as well
 		if !m.anyPort() {
 			ports = fmt.Sprint(m.Port)

@@ -9,7 +9,7 @@ import (
 func TestXTScript(t *testing.T) {
 	vip, server := netip.MustParseAddr("198.51.100.80"), netip.MustParseAddr("192.0.2.201")
 	r := Rules{
-		Services: []Match{{vip, 80, protoTCP}, {vip, 0, protoUDP}, {netip.MustParseAddr("2001:db8::80"), 80, protoTCP}},
+		Services: []Match{{vip, 80, protoTCP}, {vip, 0, protoUDP}, {vip, 36412, protoSCTP}, {netip.MustParseAddr("2001:db8::80"), 80, protoTCP}},
 		Servers:  []Match{{server, 8080, protoTCP}},
 		Locals:   []netip.Addr{vip, netip.MustParseAddr("2001:db8::80")},
 	}
@@ -23,6 +23,7 @@ func TestXTScript(t *testing.T) {
 -A uvs-steer-match -f -j RETURN
 -A uvs-steer-match -d 198.51.100.80 -p tcp -m tcp --dport 80 -j DROP
 -A uvs-steer-match -d 198.51.100.80 -p udp -m udp --dport 0:65535 -j DROP
+-A uvs-steer-match -d 198.51.100.80 -p sctp -m sctp --dport 36412 -j DROP
 -A uvs-steer-match -d 198.51.100.80 -j RETURN
 -A uvs-steer-match -s 192.0.2.201 -p tcp -m tcp --sport 8080 -j DROP
 `

@@ -23,7 +23,7 @@ type path struct {
 	name, chain string
 	when        [][]expr.Any // each of them leads here
 	guards      []guard
-	loadPort    func(offset, reg uint32) expr.Any // the offset is that in the TCP or UDP header
+	loadPort    func(offset, reg uint32) expr.Any // the offset is that in the transport header
 	loadProto   func(reg uint32) expr.Any
 }
 
@@ -74,7 +74,7 @@ func pathIPv6() path {
 	}
 	return path{
 		name: "IPv6", chain: chainCommon + "6",
-		when: [][]expr.Any{next(protoTCP), next(protoUDP)},
+		when: [][]expr.Any{next(protoTCP), next(protoUDP), next(protoSCTP)},
 		loadPort: func(offset, reg uint32) expr.Any {
 			return load(expr.PayloadBaseNetworkHeader, ipv6HeaderLen+offset, 2, reg)
 		},

@@ -129,7 +129,7 @@ func (g *generation) decide(c *nftables.Chain, f ipFamily, p path, sets matchSet
 	for _, guard := range p.guards {
 		g.rule(c, guard.comment, append(guard.when, accept())...)
 	}
-	const srcPort, dstPort = 0, 2 // in the TCP or UDP header
+	const srcPort, dstPort = 0, 2 // in the transport header
 	g.drops(c, "to a virtual service", f.loadAddr(f.dstOff), f, p, dstPort, sets.services)
 	if sets.locals != nil && sets.servers != (endpointSets{}) {
 		g.rule(c, "to this host", f.loadAddr(f.dstOff), lookupIn(sets.locals), accept())

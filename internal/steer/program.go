@@ -192,11 +192,12 @@ func skipExtHeader(i int) asm.Instructions {
 	)
 }
 
-// loadPorts lets TCP and UDP go on and reads their ports.
+// loadPorts lets TCP, UDP and SCTP go on and reads their ports.
 func loadPorts() asm.Instructions {
 	p := asm.Instructions{
 		asm.JEq.Imm(regProto, protoTCP, labelPorts).WithSymbol(labelL4),
-		asm.JNE.Imm(regProto, protoUDP, labelPass),
+		asm.JEq.Imm(regProto, protoUDP, labelPorts),
+		asm.JNE.Imm(regProto, protoSCTP, labelPass),
 		asm.Mov.Reg(asm.R2, regL4).WithSymbol(labelPorts),
 	}
 	p = append(p, loadBytes(stackExt, portsLen)...)

@@ -9,15 +9,16 @@ import (
 
 // The protocols that can be steered.
 const (
-	protoTCP = 6
-	protoUDP = 17
+	protoTCP  = 6
+	protoUDP  = 17
+	protoSCTP = 132
 )
 
 // A Match names one end of a flow: a virtual service or a real server.
 type Match struct {
 	Addr  netip.Addr // IPv4 or IPv6 without a zone
 	Port  uint16     // 0 means every port
-	Proto uint8      // IP protocol number: 6 (TCP) or 17 (UDP)
+	Proto uint8      // IP protocol number: 6 (TCP), 17 (UDP) or 132 (SCTP)
 }
 
 // String returns the match as "192.0.2.1:80/tcp" or "[2001:db8::1]:*/udp", where "*" is
@@ -27,18 +28,29 @@ func (m Match) String() string {
 	if m.Port != 0 {
 		port = fmt.Sprint(m.Port)
 	}
-	proto := fmt.Sprint(m.Proto)
-	switch m.Proto {
-	case protoTCP:
-		proto = "tcp"
-	case protoUDP:
-		proto = "udp"
-	}
+	proto := protoName(m.Proto)
 	if m.Addr.Is6() {
 		return fmt.Sprintf("[%s]:%s/%s", m.Addr, port, proto)
 	}
 	return fmt.Sprintf("%s:%s/%s", m.Addr, port, proto)
 }
+
+// protoName returns the word that iptables and people have for a protocol.
+func protoName(proto uint8) string {
+	switch proto {
+	case protoTCP:
+		return "tcp"
+	case protoUDP:
+		return "udp"
+	case protoSCTP:
+		return "sctp"
+	}
+	return fmt.Sprint(proto)
+}
+
+// steered reports whether packets of a protocol can be steered: its header begins with the
+// ports.
+func steered(proto uint8) bool { return proto == protoTCP || proto == protoUDP || proto == protoSCTP }
 
 // Rules say which frames belong to the director. The zero value says none.
 // The order of the lists and repeated entries have no meaning.
@@ -118,8 +130,8 @@ func (m Match) check() error {
 		return fmt.Errorf("no address")
 	case m.Addr.Zone() != "":
 		return fmt.Errorf("an address with a zone cannot be steered; leave the zone away")
-	case m.Proto != protoTCP && m.Proto != protoUDP:
-		return fmt.Errorf("protocol %d is neither TCP (6) nor UDP (17)", m.Proto)
+	case !steered(m.Proto):
+		return fmt.Errorf("protocol %d is neither TCP (6), UDP (17) nor SCTP (132)", m.Proto)
 	}
 	return nil
 }

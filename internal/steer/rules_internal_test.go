@@ -51,8 +51,8 @@ func TestRulesNormalErrors(t *testing.T) {
 			"steer service [fe80::1%eth0]:80/tcp: an address with a zone cannot be steered; leave the zone away"},
 		{"zone", Rules{Services: []Match{{netip.MustParseAddr("fe80::1%eth0"), 80, 6}}},
 			"steer service [fe80::1%eth0]:80/tcp: an address with a zone cannot be steered; leave the zone away"},
-		{"protocol", Rules{Servers: []Match{{netip.MustParseAddr("192.0.2.1"), 0, 132}}},
-			"steer server 192.0.2.1:*/132: protocol 132 is neither TCP (6) nor UDP (17)"},
+		{"protocol", Rules{Servers: []Match{{netip.MustParseAddr("192.0.2.1"), 0, 33}}},
+			"steer server 192.0.2.1:*/33: protocol 33 is neither TCP (6), UDP (17) nor SCTP (132)"},
 		{"no local address", Rules{Locals: []netip.Addr{{}}},
 			"steer: local address 0 is not set"},
 	}

@@ -101,9 +101,6 @@ func (s *service) unserved() []string {
 			list = append(list, a.String()+" is a loopback address, for which no packets come from outside")
 		}
 	}
-	if s.key.Protocol == SCTP {
-		list = append(list, "protocol SCTP is not served yet")
-	}
 	if s.set.Together {
 		list = append(list, "persistence of all clients together (netmask 0.0.0.0) is not served yet")
 	}

@@ -13,6 +13,7 @@ const (
 	ProtoICMPv6     = 58
 	ProtoNone       = 59
 	ProtoDstOptions = 60
+	ProtoSCTP       = 132
 )
 
 // IPv4Len is the length of an IPv4 header without options.

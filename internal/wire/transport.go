@@ -20,11 +20,11 @@ const (
 	TCPCwr = 0x80
 )
 
-// SourcePort returns the source port of a TCP or UDP header, of which at least four
+// SourcePort returns the source port of a TCP, UDP or SCTP header, of which at least four
 // bytes must be there.
 func SourcePort(l4 []byte) uint16 { return binary.BigEndian.Uint16(l4[0:2]) }
 
-// DestinationPort returns the destination port of a TCP or UDP header, of which at least
+// DestinationPort returns the destination port of a TCP, UDP or SCTP header, of which at least
 // four bytes must be there.
 func DestinationPort(l4 []byte) uint16 { return binary.BigEndian.Uint16(l4[2:4]) }
 
