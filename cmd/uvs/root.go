@@ -47,6 +47,7 @@ also be given by that environment variable; the flag wins.`,
 	root.AddCommand(
 		newRun(p, a.run),
 		newCheck(a.check, a.checkHost),
+		newConvert(),
 		newStatus(),
 		newReload(),
 		newSysctl(),

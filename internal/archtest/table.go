@@ -26,8 +26,9 @@ func Packages() []Package {
 		{"bfd", "bidirectional forwarding detection: packets and a session as a pure machine", []string{"internal/mono"}},
 		{"bfd/session", "BFD sessions on the host's sockets, by one thread", []string{"bfd", "internal/mono"}},
 		{"cmd/uvs", "command line: words, flags, signals; no logic", []string{
-			"config", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/demo", "internal/netlab", "internal/steer", "internal/systemd"}},
+			"config", "config/ldirectord", "control", "control/ipvsadm", "control/statusview", "internal/daemon", "internal/demo", "internal/netlab", "internal/steer", "internal/systemd"}},
 		{"config", "keepalived.conf: text to typed model, with diagnostics", nil},
+		{"config/ldirectord", "ldirectord.cf, rewritten as keepalived.conf", []string{"config"}},
 		{"conntrack", "flow table, protocol states, timing wheel; knows no services", []string{"internal/mono"}},
 		{"control", "control API on a Unix socket, and its client", nil},
 		{"control/ipvsadm", "ipvsadm's command line and listings", []string{"control"}},
