@@ -113,7 +113,7 @@ func (f *Flow) Advance(seg Signal, now mono.Time) (change int) {
 	// packet's: its neighbours are in the cache now, and will not be when the 3 s end.
 	sooner := d < h.deadline
 	h.deadline = d
-	if sooner || first {
+	if (sooner || first) && f.s.number != outside {
 		f.s.unfile(h)
 		f.s.file(f.ref, h)
 	}

@@ -103,7 +103,7 @@ func TestIpvsadmSite(t *testing.T) {
 	}
 	status := d.uvs("status")
 	for _, want := range []string{
-		"FWM  7 wlc\n       takes no packets: firewall marks", "one-packet scheduling is not served yet", "gets no packets: method TUN",
+		"FWM  7 wlc\n       takes no packets: firewall marks", "gets no packets: method TUN",
 	} {
 		if !strings.Contains(status, want) {
 			t.Errorf("the status lacks %q:\n%s", want, status)

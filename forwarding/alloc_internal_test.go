@@ -48,6 +48,8 @@ func TestNoAllocs(t *testing.T) {
 		}, Forwarded},
 		{"ipv6 hit", outside, segment{src: endpoint(client6, 40000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), nil, Forwarded},
 		{"udp hit", outside, segment{src: endpoint(client4, 40000), dst: onVIP(53), protocol: wire.ProtoUDP}.frame(t), nil, Forwarded},
+		{"one packet", outside, segment{src: endpoint(client4, 40000), dst: onVIP(54), protocol: wire.ProtoUDP}.frame(t), nil, Forwarded},
+		{"one packet of a persistent client", outside, segment{src: endpoint(client4, 40000), dst: onVIP(55), protocol: wire.ProtoUDP}.frame(t), nil, Forwarded},
 		{"sctp hit", outside, segment{src: endpoint(client4, 40000), dst: onVIP(80), protocol: wire.ProtoSCTP, flags: wire.SCTPInit}.frame(t), nil, Forwarded},
 		{"sctp out of the blue", outside, segment{src: endpoint(client4, 5), dst: onVIP(80), protocol: wire.ProtoSCTP}.frame(t), nil, DropNoFlow},
 		{"held", outside, segment{src: endpoint(client4, 40000), dst: onVIP(81), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), func(s *site, _ []byte) { s.worker.holder.used = 0 }, held},
@@ -146,6 +148,12 @@ func allocSite(t testing.TB) *site {
 	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
 	s.serve(vip4, 53, wire.ProtoUDP, Masq, 53, 1)
 	s.serve(vip4, 80, wire.ProtoSCTP, Masq, 8080, 1)
+	for port, persistence := range map[uint16]time.Duration{54: 0, 55: time.Hour} {
+		k := s.serve(vip4, port, wire.ProtoUDP, Route, port, 1)
+		s.update(func(tx *Tx) error {
+			return tx.EditService(k, ServiceSpec{Scheduler: "rr", OnePacket: true, Persistence: persistence})
+		})
+	}
 	s.serve(vip6, 80, wire.ProtoTCP, Masq, 80, 1)
 	s.serve(vip4, 82, wire.ProtoTCP, Masq, 80, 0)
 	persistent := s.serve(vip4, 90, wire.ProtoTCP, Masq, 90, 3)

@@ -106,6 +106,12 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	if Method(d.method.Load()) != Masq {
 		spec.Flags |= conntrack.FlagNoOutput
 	}
+	if p.Tuple.Proto == wire.ProtoUDP && svc.onePacket.Load() {
+		w.engine.flows.Once(w.once, &p.Tuple, &spec, &w.flow)
+		w.engine.flows.LetGo(control)
+		d.counters[w.id].connections.Add(1)
+		return Forwarded
+	}
 	result := w.engine.flows.Insert(&p.Tuple, &spec, now, &w.flow)
 	if result != conntrack.Inserted {
 		w.engine.flows.LetGo(control)

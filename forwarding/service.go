@@ -72,6 +72,9 @@ type ServiceSpec struct {
 	// Persistence is how long a client stays with its server after its last new connection:
 	// 1 s to 31 days, 0 if connections do not persist. A service of all ports needs it.
 	Persistence time.Duration
+	// OnePacket gives each UDP packet a server of its own and keeps no flow of it. As in IPVS, nothing
+	// translates a NAT server's answers back then.
+	OnePacket bool
 	// Netmask says which clients persist together: a mask of the address as packets have it,
 	// for IPv4 its first four bytes (gaps are allowed), for IPv6 a prefix. The zero value is
 	// each client for itself.
@@ -153,6 +156,7 @@ type service struct {
 	flags     sched.Flags
 	list      []*dest // what scheduler.Pick indexes
 
+	onePacket   atomic.Bool
 	persistence atomic.Pointer[persistence]       // nil: connections do not persist
 	uplink      atomic.Bool                       // ServiceSpec.ReplyByUplink
 	peers       atomic.Pointer[map[peer]struct{}] // direct-routing servers on our links; nil: none
@@ -182,6 +186,7 @@ func (s *service) configure(spec ServiceSpec) {
 		p = &persistence{spec.Persistence, spec.mask()}
 	}
 	s.persistence.Store(p)
+	s.onePacket.Store(spec.OnePacket)
 }
 
 // spread tells the servers what they have to know of the service's settings. A flow finds

@@ -49,6 +49,7 @@ type Worker struct {
 	usable    func(conntrack.ServerID) bool // templateUsable, bound once
 	packet    Packet
 	flow      conntrack.Flow
+	once      *conntrack.Once    // of the current packet, if its service is one of one-packet scheduling
 	end       conntrack.Endpoint // what NAT writes into the current packet
 }
 
@@ -99,6 +100,7 @@ func newWorker(e *Engine, id, cpu int) (*Worker, error) {
 		holder:  newHolder(),
 		scratch: newScratch(),
 		limiter: newLimiter(e.workers, e.started),
+		once:    conntrack.NewOnce(),
 		ownID:   uint16(rand.Uint32()),
 		ownID6:  rand.Uint32(),
 	}

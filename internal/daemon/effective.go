@@ -50,7 +50,7 @@ func effectiveOf(services []table.Service) *effective {
 			key: forwarding.ServiceKey{Addr: s.Key.Addr, Port: s.Key.Port, Protocol: s.Key.Protocol},
 			spec: forwarding.ServiceSpec{
 				Scheduler: s.Settings.Scheduler, Flags: sched.Flags(s.Settings.Flags),
-				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask,
+				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask, OnePacket: s.Settings.OnePacket,
 				ReplyByUplink: s.Extra.ReplyByUplink,
 			},
 		}

@@ -42,6 +42,7 @@ func translate(c *config.Config) plan {
 		}
 	}
 	p.notes = append(p.notes, unservedNotes(c, p.services)...)
+	p.notes = append(p.notes, onePacketNotes(c, p.services)...)
 	p.extras = translateExtra(&c.Extra)
 	p.notes = append(p.notes, extraNotes(&c.Extra, p.services)...)
 	return p
@@ -97,6 +98,17 @@ func unservedNotes(c *config.Config, services []table.FileService) (notes []stri
 			if len(r.Unserved) > 0 {
 				notes = append(notes, fmt.Sprintf("%s: note: server %s of service %s is not run: %s", pos[s.Key], r.Addr, s.Key, strings.Join(r.Unserved, ", ")))
 			}
+		}
+	}
+	return notes
+}
+
+// onePacketNotes names the services whose one-packet scheduling leaves clients without answers.
+func onePacketNotes(c *config.Config, services []table.FileService) (notes []string) {
+	for i, v := range c.VirtualServers {
+		if v.OnePacket && slices.ContainsFunc(v.RealServers, func(r config.RealServer) bool { return r.Method == config.NAT }) {
+			notes = append(notes, fmt.Sprintf("%s: note: with ops service %s keeps no connections: as in IPVS, nothing translates what its servers answer by NAT; "+
+				"by direct routing they answer clients themselves", v.Pos, services[i].Key))
 		}
 	}
 	return notes

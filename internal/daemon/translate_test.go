@@ -77,6 +77,9 @@ func dump(p plan) string {
 	t.Load(p.services)
 	goal := effectiveOf(t.Services()).goal
 	fmt.Fprintf(&b, "steer services %v\nsteer servers %v\nvips %v\nservers by NAT %v\n", goal.services, goal.servers, goal.vips(), goal.natServerAddrs())
+	for _, n := range p.notes {
+		fmt.Fprintln(&b, n)
+	}
 	return b.String()
 }
 

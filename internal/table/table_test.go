@@ -283,7 +283,7 @@ func TestUnserved(t *testing.T) {
 		"[192.0.2.10]:tcp:443 []",
 		"198.51.100.1:80 [method TUN is not served yet]",
 		"[192.0.2.10]:sctp:80 []",
-		"[192.0.2.10]:udp:80 [one-packet scheduling is not served yet persistence engine sip is not served yet]",
+		"[192.0.2.10]:udp:80 [persistence engine sip is not served yet]",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

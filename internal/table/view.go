@@ -104,9 +104,6 @@ func (s *service) unserved() []string {
 	if s.set.Together {
 		list = append(list, "persistence of all clients together (netmask 0.0.0.0) is not served yet")
 	}
-	if s.set.OnePacket {
-		list = append(list, "one-packet scheduling is not served yet")
-	}
 	if s.set.Engine != "" {
 		list = append(list, "persistence engine "+s.set.Engine+" is not served yet")
 	}
