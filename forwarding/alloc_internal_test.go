@@ -212,3 +212,47 @@ func BenchmarkProcess(b *testing.B) {
 		})
 	}
 }
+
+// TestNoAllocsWithPool: neither does one of a flow with a local end, nor of one into the host's
+// own stack.
+func TestNoAllocsWithPool(t *testing.T) {
+	s := stackSite(t)
+	s.pooled(s.serve(vip4, 81, wire.ProtoTCP, Masq, 80, 1), local4, 10000, 60000)
+	s.serveOwn(vip4, Masq, endpoint(netip.MustParseAddr("127.0.0.1"), 8080))
+	n := stackNetwork()
+	n.Pools = []netip.Addr{local4}
+	s.engine.SetRoutes(NewRoutes(n))
+	syn := func(port uint16) []byte {
+		return segment{src: endpoint(client4, 40000), dst: endpoint(vip4, port), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t)
+	}
+	out, _, _ := s.process(outside, syn(81), nil)
+	local := wire.SourcePort(out.Data[wire.EthernetLen+wire.IPv4Len:])
+	for _, tt := range []struct {
+		name  string
+		port  int
+		frame []byte
+		miss  bool
+	}{
+		{"miss", outside, syn(81), true},
+		{"hit", outside, syn(81), false},
+		{"reply", inside, segment{src: endpoint(server4(0), 80), dst: endpoint(local4, local), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), false},
+		{"into the stack", outside, syn(80), false},
+		{"out of the stack", stackPort, segment{src: netip.MustParseAddrPort("127.0.0.1:8080"), dst: endpoint(client4, 40000), protocol: wire.ProtoTCP, flags: wire.TCPAck}.frame(t), false},
+	} {
+		frame, frames := make([]byte, len(tt.frame)), make([]Frame, 1)
+		var last Reason
+		n := testing.AllocsPerRun(500, func() {
+			copy(frame, tt.frame)
+			if tt.miss {
+				tt.frame[34]++
+				tt.frame[35] += tt.frame[34]
+			}
+			frames[0] = Frame{Data: frame, Port: tt.port - 1}
+			last = s.worker.process(&frames[0], s.now, &s.worker.out)
+			s.worker.out.Reset()
+		})
+		if n != 0 || last != Forwarded {
+			t.Errorf("%s: %v allocations, %s", tt.name, n, last)
+		}
+	}
+}

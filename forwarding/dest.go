@@ -24,7 +24,7 @@ type dest struct {
 	lastWeight atomic.Int32 // the latest weight that was not 0
 	removed    atomic.Bool
 	hop        atomic.Pointer[NextHop] // where packets for it go; nil: no route
-	local      atomic.Bool             // its address is this host's own
+	local      atomic.Bool             // its address is this host's own: they go into its stack
 	uplink     atomic.Bool             // ServiceSpec.ReplyByUplink of its service
 
 	active       atomic.Int32  // flows in an active state (ip_vs_dest.activeconns)
@@ -53,9 +53,12 @@ func (d *dest) Active() int { return int(d.active.Load()) }
 // Inactive implements sched.Server.
 func (d *dest) Inactive() int { return int(d.inactive.Load()) }
 
-// Overloaded implements sched.Server. Servers that are this host itself take part in nothing,
-// as delivery to the host's own stack (Local) is not served: IPVS would choose them.
-func (d *dest) Overloaded() bool { return d.overloaded.Load() || d.local.Load() }
+// Overloaded implements sched.Server. A server that is this host itself, while nothing leads
+// into the host's stack, takes part in nothing.
+func (d *dest) Overloaded() bool { return d.overloaded.Load() || d.outOfReach() }
+
+// outOfReach reports whether the server is this host itself and nothing leads into its stack.
+func (d *dest) outOfReach() bool { return d.local.Load() && d.hop.Load() == nil }
 
 // End implements sched.Server.
 func (d *dest) End() sched.End { return d.end }
@@ -139,12 +142,20 @@ func (d *dest) spec() ServerSpec {
 
 // resolve points the server at its next hop.
 func (d *dest) resolve(r *Routes) {
-	d.local.Store(r.local(&d.target, d.v6))
-	if hop, ok := r.Lookup(&d.target, d.v6, 0); ok && !d.local.Load() {
+	var hop NextHop
+	var ok bool
+	local := r.local(&d.target, d.v6)
+	if local {
+		hop, ok = r.intoStack(&d.target, d.v6, Method(d.method.Load()))
+	} else {
+		hop, ok = r.Lookup(&d.target, d.v6, 0)
+	}
+	if ok {
 		d.hop.Store(&hop)
 	} else {
 		d.hop.Store(nil)
 	}
+	d.local.Store(local)
 }
 
 // destCounters are one worker's counts for one server; padded, so that workers never write

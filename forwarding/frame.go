@@ -29,6 +29,7 @@ type Frame struct {
 	Port int
 
 	made bool // the worker made it: it stands for no received frame
+	own  bool // it comes from the host's own stack
 }
 
 // A VLANTag is an IEEE 802.1Q tag. The zero VLANTag is none.

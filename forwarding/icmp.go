@@ -82,11 +82,7 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 		return w.strangersError(f, p, now, out)
 	}
 	direction, masq, origin := flow.Dir(), Method(flow.Flags()&conntrack.FlagMethod) == Masq, station{mac: flow.MAC()}
-	if direction == conntrack.Original {
-		w.end = flow.Dest()
-	} else {
-		w.end = flow.Virtual()
-	}
+	w.ends(flow)
 	origin.setFlowLink(flow.Link())
 	d := w.engine.dests.get(flow.Server())
 	flow.Unlock()
@@ -105,7 +101,7 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 	var client *station
 	hop, target := d.hop.Load(), &d.target
 	if direction == conntrack.Reply {
-		hop, target, client = &back, &p.Tuple.Dst, &origin
+		hop, target, client = &back, w.client(p), &origin
 		if !w.findWayBack(p, d, client, now, hop) {
 			return DropNoRoute
 		}
@@ -118,6 +114,9 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 	}
 	if masq {
 		p.translateError(f, direction, &w.end)
+		if w.full {
+			p.translateError(f, 1-direction, &w.far)
+		}
 	}
 	f.VLAN = w.tagFor(f, hop.Link, client)
 	return w.send(f, p, hop, target, now, out)

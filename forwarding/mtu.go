@@ -11,7 +11,9 @@ import (
 // then. If it may not, its sender is told why. It comes before any rewriting, as errors
 // quote the packet. A packet that has to be cut up on its way has p.limit afterwards.
 func (w *Worker) admit(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Batch) Reason {
-	if p.hopLimit(f) <= 1 {
+	// What comes from the host's stack or goes into it makes no hop here (__ip_vs_get_out_rt).
+	counts := !f.own && !hop.stack
+	if counts && p.hopLimit(f) <= 1 {
 		w.refuse(f, p, errorTimeExceeded(), 0, now, out)
 		return DropTTL
 	}
@@ -27,7 +29,9 @@ func (w *Worker) admit(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Ba
 		}
 		p.limit = hop.MTU
 	}
-	p.decrementHopLimit(f)
+	if counts {
+		p.decrementHopLimit(f)
+	}
 	return Forwarded
 }
 

@@ -109,7 +109,7 @@ func decodeIPv4(f *Frame, p *Packet) (protocol uint8, reason Reason) {
 	}
 	copy(p.Tuple.Src[:4], h.Source())
 	copy(p.Tuple.Dst[:4], h.Destination())
-	if martianIPv4(h.Source()) {
+	if !f.own && martianIPv4(h.Source()) {
 		return 0, DropMartian
 	}
 	f.Data = f.Data[:wire.EthernetLen+total]
@@ -134,7 +134,7 @@ func decodeIPv6(f *Frame, p *Packet) (protocol uint8, reason Reason) {
 	p.Tuple.V6 = true
 	copy(p.Tuple.Src[:], h.Source())
 	copy(p.Tuple.Dst[:], h.Destination())
-	if martianIPv6(h.Source()) {
+	if !f.own && martianIPv6(h.Source()) {
 		return 0, DropMartian
 	}
 	next, off, at, reason := skipExtensionHeaders(b, h.NextHeader(), false)

@@ -42,6 +42,7 @@ func (w *Worker) decide(in []Frame, now mono.Time, out *Batch) (taken int) {
 
 func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
 	p := &w.packet
+	f.own = w.routes.isStack(w.ports[f.Port].link)
 	if f.VLAN.Present() && !w.untag(f) {
 		return PassVLAN
 	}
@@ -103,11 +104,9 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	}
 	d.moved(flow.Advance(p.signal(), now))
 	if direction == conntrack.Original {
-		w.end = flow.Dest()
 		follow(flow, &at)
-	} else {
-		w.end = flow.Virtual()
 	}
+	w.ends(flow)
 	origin := station{mac: flow.MAC()}
 	origin.setFlowLink(flow.Link())
 	flow.Unlock()
@@ -125,12 +124,37 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	}
 	if masq {
 		p.setDestination(f, &w.end)
+		if w.full {
+			p.setSource(f, &w.far)
+		}
 	}
 	f.VLAN = w.tagFor(f, hop.Link, nil)
 	return w.send(f, p, hop, &d.target, now, out)
 }
 
-// toClient sends an answer to the client, which is the packet's destination.
+// ends notes what NAT writes into a packet of a flow: the end that the packet comes to or, on
+// the way back, seems to come from, and with FULLNAT the other one.
+func (w *Worker) ends(flow *conntrack.Flow) {
+	w.far, w.full = flow.Local()
+	if flow.Dir() == conntrack.Original {
+		w.end = flow.Dest()
+		return
+	}
+	w.end = flow.Virtual()
+	if w.full {
+		w.far = flow.Client()
+	}
+}
+
+// client is the address that an answer goes to: its destination, unless that is a local end.
+func (w *Worker) client(p *Packet) *[16]byte {
+	if w.full {
+		return &w.far.Addr
+	}
+	return &p.Tuple.Dst
+}
+
+// toClient sends an answer to the client.
 func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *station, now mono.Time, out *Batch) Reason {
 	var hop NextHop
 	if !w.findWayBack(p, d, origin, now, &hop) {
@@ -144,17 +168,21 @@ func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *stati
 			w.engine.want(back, true)
 		}
 		p.setSource(f, &w.end)
+		if w.full {
+			p.setDestination(f, &w.far)
+		}
 	}
 	f.VLAN = w.tagFor(f, hop.Link, origin)
-	return w.send(f, p, &hop, &p.Tuple.Dst, now, out)
+	return w.send(f, p, &hop, w.client(p), now, out)
 }
 
 // findWayBack finds the next hop to the client that an answer of d goes to.
 func (w *Worker) findWayBack(p *Packet, d *dest, origin *station, now mono.Time, hop *NextHop) bool {
-	if d.uplink.Load() && w.portOf(origin.link) >= 0 && w.routes.back(&p.Tuple.Dst, p.Tuple.V6, origin, hop) {
+	client := w.client(p)
+	if d.uplink.Load() && w.portOf(origin.link) >= 0 && w.routes.back(client, p.Tuple.V6, origin, hop) {
 		return true
 	}
-	return w.findHop(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple), origin, now, hop)
+	return w.findHop(client, p.Tuple.V6, flowHash(&p.Tuple), origin, now, hop)
 }
 
 // follow notes where the client is now.
@@ -207,6 +235,9 @@ func (w *Worker) routeOn(f *Frame, p *Packet, now mono.Time, out *Batch) Reason 
 // routed is routed here, untranslated (ip_vs_out lets it pass), but for what a crash of
 // ours has orphaned.
 func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
+	if f.own {
+		return w.routeOn(f, p, now, out) // somebody speaks to a local server past the services
+	}
 	direct := &w.engine.direct
 	watching := now < direct.until
 	if !w.answering.has(&p.Tuple.Src, p.Tuple.SrcPort, &p.Tuple) {
@@ -214,6 +245,10 @@ func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 			direct.note(p)
 		}
 		return PassNotServed
+	}
+	if w.routes.pooled(&p.Tuple.Dst, p.Tuple.V6) { // the stack would have answered so, too
+		w.reset(f, p, now, out)
+		return DropNoFlow
 	}
 	if w.routes.local(&p.Tuple.Dst, p.Tuple.V6) {
 		return PassLocal

@@ -20,6 +20,25 @@ type Network struct {
 	// Forwarding4 and Forwarding6 say whether the host is a router (net.ipv4.ip_forward,
 	// net.ipv6.conf.all.forwarding). They do not bear on flows, only on strangers' packets.
 	Forwarding4, Forwarding6 bool
+	// Pools are those of Locals that flows get local ends of: the host's stack gets nothing that
+	// servers send to them.
+	Pools []netip.Addr
+	Stack Stack
+}
+
+// A Stack is how frames get into the host's own stack, and out of it past the routing table. The
+// zero Stack is none: servers that are the host itself get no connections.
+type Stack struct {
+	// Link is the index of a device of the director's own: what is sent there is received by the
+	// stack, and what the stack sends there is received from it. 0: there is no way.
+	Link int
+	MAC  wire.MAC
+	// Loopback is the index of the loopback device: only from there the stack takes packets to
+	// ::1. 0: there is no port on it.
+	Loopback int
+	// Virtual says that the stack has the virtual addresses, so that it takes what is delivered
+	// to a server by direct routing.
+	Virtual bool
 }
 
 // A Link is an interface that frames may leave by.
@@ -69,10 +88,11 @@ type NextHop struct {
 	Addr netip.Addr // the neighbour: gateway or destination
 
 	stale bool // Dst may be out of date
+	stack bool // into the host's own stack; Addr is invalid, and Dst may be zero
 }
 
 // Resolved reports whether the neighbour's MAC is known.
-func (n *NextHop) Resolved() bool { return !n.Dst.IsZero() }
+func (n *NextHop) Resolved() bool { return n.stack || !n.Dst.IsZero() }
 
 // Routes decides by longest prefix where packets go. It is immutable and safe for use by
 // many goroutines.
@@ -86,6 +106,8 @@ type Routes struct {
 	// anySource4 and anySource6 are for links without an address of the family.
 	anySource4, anySource6 netip.Addr
 	forward4, forward6     bool
+	pools                  hosts
+	stack                  Stack
 }
 
 type prefixLevel struct {
@@ -123,6 +145,11 @@ func NewRoutes(n Network) *Routes {
 		locals:     make(map[wireKey]struct{}, len(n.Locals)),
 		forward4:   n.Forwarding4,
 		forward6:   n.Forwarding6,
+		pools:      make(hosts, len(n.Pools)),
+		stack:      n.Stack,
+	}
+	for _, a := range n.Pools {
+		r.pools.add(a)
 	}
 	for _, l := range n.Links {
 		l.Sources = slices.Clone(l.Sources)
@@ -311,6 +338,28 @@ func (r *Routes) local(addr *[16]byte, v6 bool) bool {
 		}
 	}
 	return false
+}
+
+// pooled reports whether an address is one of local ends.
+func (r *Routes) pooled(addr *[16]byte, v6 bool) bool {
+	return len(r.pools) > 0 && r.pools.has(addr, v6)
+}
+
+// isStack reports whether what is received on a link comes from the host's own stack.
+func (r *Routes) isStack(link int) bool { return link == r.stack.Link && link != 0 }
+
+// intoStack returns the way to a server whose address is the host's own, false if there is none.
+// By direct routing packets keep the virtual address.
+func (r *Routes) intoStack(addr *[16]byte, v6 bool, m Method) (NextHop, bool) {
+	s := &r.stack
+	loopback := m == Masq && v6 && *addr == [16]byte{15: 1}
+	switch {
+	case s.Link == 0 || m != Masq && !s.Virtual || loopback && s.Loopback == 0:
+		return NextHop{}, false
+	case loopback:
+		return NextHop{Link: s.Loopback, stack: true}, true
+	}
+	return NextHop{Link: s.Link, Src: s.MAC, Dst: s.MAC, stack: true}, true
 }
 
 func (r *Routes) forwarding(v6 bool) bool {

@@ -105,6 +105,8 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	}
 	if Method(d.method.Load()) != Masq {
 		spec.Flags |= conntrack.FlagNoOutput
+	} else if !d.local.Load() { // the host's own stack would keep answers to one of its addresses
+		spec.Pool = svc.pool.Load()
 	}
 	if p.Tuple.Proto == wire.ProtoUDP && svc.onePacket.Load() {
 		w.engine.flows.Once(w.once, &p.Tuple, &spec, &w.flow)
@@ -123,6 +125,8 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	case conntrack.Existed: // another worker was faster
 	case conntrack.TooMany:
 		return DropSameClient
+	case conntrack.NoLocalEnd:
+		return DropPoolUsedUp
 	default:
 		return DropTableFull
 	}
@@ -199,5 +203,5 @@ func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now 
 // slab, as the template counts there.
 func (w *Worker) templateUsable(id conntrack.ServerID) bool {
 	d := w.engine.dests.get(id)
-	return d != nil && !d.removed.Load() && !d.local.Load() && (d.weight.Load() != 0 || !w.sysctls.ExpireQuiescentTemplate)
+	return d != nil && !d.removed.Load() && !d.outOfReach() && (d.weight.Load() != 0 || !w.sysctls.ExpireQuiescentTemplate)
 }

@@ -82,6 +82,9 @@ type ServiceSpec struct {
 	// ReplyByUplink sends what comes back through the director to the station that the
 	// client's packets come from, instead of where the routes say.
 	ReplyByUplink bool
+	// Pool is where flows to its servers by NAT get local ends from, so that the servers see them
+	// come from this host (FULLNAT). Its family is the service's; the zero Pool is none.
+	Pool Pool
 }
 
 // maxPersistence is the longest persistence that ipvsadm takes.
@@ -158,6 +161,7 @@ type service struct {
 
 	onePacket   atomic.Bool
 	persistence atomic.Pointer[persistence]       // nil: connections do not persist
+	pool        atomic.Pointer[conntrack.Pool]    // of local ends; nil: flows keep the client's
 	uplink      atomic.Bool                       // ServiceSpec.ReplyByUplink
 	peers       atomic.Pointer[map[peer]struct{}] // direct-routing servers on our links; nil: none
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"uvs/conntrack"
 	"uvs/forwarding/sched"
 )
 
@@ -44,7 +45,8 @@ type Tx struct {
 type draft struct {
 	service *service // nil: there is no service of that key
 	spec    ServiceSpec
-	servers []draftServer // newest first
+	pool    *conntrack.Pool // what spec.Pool says
+	servers []draftServer   // newest first
 	// What the scheduler must be told: its servers, their settings, its flags.
 	changed bool
 }
@@ -81,7 +83,7 @@ func (tx *Tx) draft(k ServiceKey) *draft {
 	if s == nil {
 		return nil
 	}
-	d := &draft{service: s, spec: s.spec, servers: make([]draftServer, len(s.servers))}
+	d := &draft{service: s, spec: s.spec, pool: s.pool.Load(), servers: make([]draftServer, len(s.servers))}
 	for i, x := range s.servers {
 		d.servers[i] = draftServer{dest: x, spec: x.spec()}
 	}
@@ -89,8 +91,8 @@ func (tx *Tx) draft(k ServiceKey) *draft {
 	return d
 }
 
-// AddService adds a service without servers. It returns ErrServiceExists, ErrNoScheduler or
-// an error that wraps ErrInvalid.
+// AddService adds a service without servers. It returns ErrServiceExists, ErrNoScheduler,
+// an error that wraps ErrInvalid, or one that there is no memory for a pool.
 func (tx *Tx) AddService(k ServiceKey, spec ServiceSpec) error {
 	if err := checkService(k, spec); err != nil {
 		return err
@@ -98,7 +100,11 @@ func (tx *Tx) AddService(k ServiceKey, spec ServiceSpec) error {
 	if tx.draft(k) != nil {
 		return ErrServiceExists
 	}
-	d := &draft{service: &service{key: k, port: k.Port}, spec: spec, changed: true}
+	pool, err := tx.engine.newPool(&spec.Pool)
+	if err != nil {
+		return err
+	}
+	d := &draft{service: &service{key: k, port: k.Port}, spec: spec, pool: pool, changed: true}
 	tx.drafts[k], tx.fresh = d, append(tx.fresh, d)
 	return nil
 }
@@ -112,6 +118,13 @@ func (tx *Tx) EditService(k ServiceKey, spec ServiceSpec) error {
 	d := tx.draft(k)
 	if d == nil {
 		return ErrNoService
+	}
+	if d.spec.Pool != spec.Pool {
+		pool, err := tx.engine.newPool(&spec.Pool)
+		if err != nil {
+			return err
+		}
+		d.pool = pool
 	}
 	if d.spec.Scheduler != spec.Scheduler || d.spec.Flags != spec.Flags {
 		d.changed = true
@@ -210,6 +223,9 @@ func checkService(k ServiceKey, spec ServiceSpec) error {
 		return fmt.Errorf("%w: persistence %s is not from 1 s to %s", ErrInvalid, p, maxPersistence)
 	case p == 0 && k.Port == 0:
 		return fmt.Errorf("%w: a service of all ports needs persistence", ErrInvalid)
+	}
+	if err := spec.Pool.check(k); err != nil {
+		return err
 	}
 	return checkNetmask(k, &spec.Netmask)
 }
@@ -333,6 +349,7 @@ func (e *Engine) find(k ServiceKey, server netip.AddrPort) *dest {
 func (e *Engine) applyDraft(d *draft) {
 	s := d.service
 	s.configure(d.spec)
+	s.pool.Store(d.pool)
 	if !d.changed {
 		s.spread()
 		return
@@ -344,9 +361,9 @@ func (e *Engine) applyDraft(d *draft) {
 		if x.added {
 			delete(e.trash, trashKey{s.key, x.dest.addr})
 			x.dest.join(s)
-			x.dest.resolve(e.routes.Load())
 		}
 		x.dest.configure(x.spec, x.added)
+		x.dest.resolve(e.routes.Load())
 	}
 	s.servers = list
 	s.spread()

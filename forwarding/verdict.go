@@ -28,6 +28,7 @@ const (
 	DropNoServer        // the scheduler found no available server
 	DropServerGone      // the flow's server has been removed
 	DropTableFull       // no room for another flow
+	DropPoolUsedUp      // no local end of the service's pool is free towards the server (FULLNAT)
 	DropSameClient      // one client's address and port has too many flows already
 	DropNoRoute         // no route to the server or client
 	DropUnresolved      // the next hop's MAC is not known (yet)
@@ -66,6 +67,7 @@ var reasonNames = [reasonCount]string{
 	DropNoServer:        "drop_no_server",
 	DropServerGone:      "drop_server_gone",
 	DropTableFull:       "drop_table_full",
+	DropPoolUsedUp:      "drop_pool_used_up",
 	DropSameClient:      "drop_same_client",
 	DropNoRoute:         "drop_no_route",
 	DropUnresolved:      "drop_unresolved",

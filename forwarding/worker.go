@@ -51,6 +51,8 @@ type Worker struct {
 	flow      conntrack.Flow
 	once      *conntrack.Once    // of the current packet, if its service is one of one-packet scheduling
 	end       conntrack.Endpoint // what NAT writes into the current packet
+	far       conntrack.Endpoint // what FULLNAT writes at its other end
+	full      bool               // far is to be written
 }
 
 type portState struct {
