@@ -9,7 +9,7 @@ import (
 
 // An Entry is a copy of a flow or a template for people and tools to read.
 type Entry struct {
-	Proto                 uint8
+	Proto                 uint8 // 0 of a template that holds for every protocol
 	State                 State
 	Flags                 Flags
 	Client, Virtual, Dest netip.AddrPort
@@ -79,6 +79,9 @@ func (t *Table) entry(s *shard, ref uint32, now mono.Time) Entry {
 	}
 	if h.flags&FlagTemplate != 0 {
 		e.Template, e.Controls, e.State = true, h.holders(), None
+		if h.proto == AnyProtocol {
+			e.Proto = 0
+		}
 		if h.assured() {
 			e.State = Assured
 		}

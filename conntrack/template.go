@@ -57,6 +57,10 @@ func (t *Table) LetGo(ref TemplateRef) {
 	}
 }
 
+// AnyProtocol is the protocol of the tuple of a template that holds for every protocol, as those
+// of a firewall mark do. It is listed as 0, the IP that IPVS has there. No packet has it.
+const AnyProtocol = 255
+
 // A Template is a copy of what a persistence template says.
 type Template struct {
 	Ref    TemplateRef

@@ -50,6 +50,10 @@ func TestNoAllocs(t *testing.T) {
 		{"udp hit", outside, segment{src: endpoint(client4, 40000), dst: onVIP(53), protocol: wire.ProtoUDP}.frame(t), nil, Forwarded},
 		{"one packet", outside, segment{src: endpoint(client4, 40000), dst: onVIP(54), protocol: wire.ProtoUDP}.frame(t), nil, Forwarded},
 		{"one packet of a persistent client", outside, segment{src: endpoint(client4, 40000), dst: onVIP(55), protocol: wire.ProtoUDP}.frame(t), nil, Forwarded},
+		{"marked miss of a persistent client", outside, segment{src: syn.src, dst: onVIP(70), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), func(_ *site, b []byte) {
+			b[34]++
+			b[35] += b[34]
+		}, Forwarded},
 		{"sctp hit", outside, segment{src: endpoint(client4, 40000), dst: onVIP(80), protocol: wire.ProtoSCTP, flags: wire.SCTPInit}.frame(t), nil, Forwarded},
 		{"sctp out of the blue", outside, segment{src: endpoint(client4, 5), dst: onVIP(80), protocol: wire.ProtoSCTP}.frame(t), nil, DropNoFlow},
 		{"held", outside, segment{src: endpoint(client4, 40000), dst: onVIP(81), protocol: wire.ProtoTCP, flags: wire.TCPSyn}.frame(t), func(s *site, _ []byte) { s.worker.holder.used = 0 }, held},
@@ -148,6 +152,11 @@ func allocSite(t testing.TB) *site {
 	s.serve(vip4, 80, wire.ProtoTCP, Masq, 80, 1)
 	s.serve(vip4, 53, wire.ProtoUDP, Masq, 53, 1)
 	s.serve(vip4, 80, wire.ProtoSCTP, Masq, 8080, 1)
+	s.serveMark(7, false, ServiceSpec{Persistence: time.Hour}, Masq, 9090)
+	s.engine.SetMarks([]MarkRule{
+		{Mark: 8, Sources: prefixes("198.18.0.0/15"), Link: outside}, {Mark: 7, Destinations: prefixes("192.0.2.0/28"), Ports: []PortRange{{60, 70}}},
+		{Mark: 9, Destinations: hosts4(vip4), Ports: []PortRange{{70, 79}}},
+	})
 	for port, persistence := range map[uint16]time.Duration{54: 0, 55: time.Hour} {
 		k := s.serve(vip4, port, wire.ProtoUDP, Route, port, 1)
 		s.update(func(tx *Tx) error {

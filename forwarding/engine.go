@@ -59,6 +59,7 @@ type Engine struct {
 	routes    atomic.Pointer[Routes]
 	answering atomic.Pointer[ends]
 	sysctls   atomic.Pointer[Sysctls]
+	marks     atomic.Pointer[marker]
 
 	mu       sync.Mutex              // serialises writers; guards what follows
 	services map[ServiceKey]*service // the committed services
@@ -111,6 +112,7 @@ func New(c Config) (*Engine, error) {
 	e.table.Store(&table{services: make(map[wireKey]*service)})
 	e.routes.Store(NewRoutes(Network{}))
 	e.answering.Store(newEnds(nil))
+	e.SetMarks(nil)
 	e.SetSysctls(DefaultSysctls())
 	for i := range e.workers {
 		cpu := -1

@@ -32,7 +32,12 @@ func (w *Worker) gather(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
 // they are known.
 func (w *Worker) concerns(p *Packet) bool {
 	t := &p.Tuple
-	return w.table.hosts.has(&t.Dst, t.V6) || w.answering.hosts.has(&t.Src, t.V6) || w.table.hosts.has(&t.Src, t.V6)
+	return w.virtual(&t.Dst, t.V6) || w.answering.hosts.has(&t.Src, t.V6) || w.virtual(&t.Src, t.V6)
+}
+
+// virtual reports whether an address may be that of a service.
+func (w *Worker) virtual(addr *[16]byte, v6 bool) bool {
+	return w.table.hosts.has(addr, v6) || w.table.marked && w.routes.local(addr, v6) && w.marks.concerns(addr, v6)
 }
 
 // beginWhole makes the headers of the first fragment those of the whole packet, and decodes it.

@@ -33,6 +33,7 @@ func (w *Worker) decide(in []Frame, now mono.Time, out *Batch) (taken int) {
 	}
 	w.scratch.reset()
 	w.table, w.routes, w.answering, w.sysctls = e.table.Load(), e.routes.Load(), e.answering.Load(), e.sysctls.Load()
+	w.marks = e.marks.Load()
 	for taken < len(in) && !w.scratch.low() {
 		w.reasons.add(w.process(&in[taken], now, out))
 		taken++
@@ -68,7 +69,7 @@ func (w *Worker) dispatch(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 		flow.Expire()
 		flow.Unlock()
 	}
-	svc := w.table.lookup(&p.Tuple)
+	svc := w.serviceOf(f, p)
 	if svc == nil {
 		return w.stranger(f, p, now, out)
 	}
@@ -97,7 +98,7 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	}
 	at := w.stationOf(f)
 	if direction == conntrack.Original && at.mac != flow.MAC() {
-		if reason := w.circles(p, w.table.lookup(&p.Tuple), &at); reason != Forwarded {
+		if reason := w.circles(p, w.serviceOf(f, p), &at); reason != Forwarded {
 			flow.Unlock()
 			return reason
 		}

@@ -103,7 +103,7 @@ func (w *Worker) beginAnswer(a *answer, f *Frame, p *Packet, n int, now mono.Tim
 	if f.own {
 		return w.beginAnswerToStack(a, f, p, n)
 	}
-	svc := w.table.lookup(t)
+	svc := w.serviceOf(f, p)
 	byUplink := svc != nil && svc.uplink.Load() && w.routes.back(&t.Src, t.V6, &a.origin, &a.hop)
 	if !byUplink && !w.findHop(&t.Src, t.V6, flowHash(t), &a.origin, now, &a.hop) {
 		return false

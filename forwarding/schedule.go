@@ -100,7 +100,7 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 		Link:    from.flowLink(),
 		Control: control,
 	}
-	if svc.port == 0 || d.addr.Port() == 0 { // the packet keeps its own port
+	if svc.keepsPort() || d.addr.Port() == 0 {
 		spec.Dest.Port = p.Tuple.DstPort
 	}
 	if Method(d.method.Load()) != Masq {
@@ -108,7 +108,7 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	} else if !d.local.Load() { // the host's own stack would keep answers to one of its addresses
 		spec.Pool = svc.pool.Load()
 	}
-	if p.Tuple.Proto == wire.ProtoUDP && svc.onePacket.Load() {
+	if p.Tuple.Proto == wire.ProtoUDP && svc.onePacket.Load() && spec.Pool == nil { // a local end is for answers
 		w.engine.flows.Once(w.once, &p.Tuple, &spec, &w.flow)
 		w.engine.flows.LetGo(control)
 		d.counters[w.id].connections.Add(1)
@@ -131,6 +131,13 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 		return DropTableFull
 	}
 	return Forwarded
+}
+
+// keepsPort reports whether packets go to the port of a server that they were sent to, whatever
+// port the server has: so it is with a service of all ports, and with that of a mark if
+// connections persist (ip_vs_sched_persist).
+func (s *service) keepsPort() bool {
+	return s.port == 0 && (s.key.Protocol != 0 || s.persistence.Load() != nil)
 }
 
 // choose returns the server for a packet: where the service's persistence sends its client,
@@ -161,6 +168,9 @@ func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now 
 	// The template's key: the client's network and the service. Control and data connections
 	// of FTP have one together.
 	key := conntrack.Tuple{Src: p.Tuple.Src, Dst: p.Tuple.Dst, DstPort: svc.port, Proto: p.Tuple.Proto, V6: p.Tuple.V6}
+	if svc.key.Mark() != 0 { // all that has the mark has one together, whatever its protocol
+		key.Dst, key.Proto = wireAddr(svc.key.Addr), conntrack.AnyProtocol
+	}
 	for i := range key.Src {
 		key.Src[i] &= persistence.mask[i]
 	}

@@ -45,11 +45,14 @@ func (m Method) String() string {
 type ServiceKey struct {
 	Addr     netip.Addr // unmapped and without a zone
 	Port     uint16     // 0: every port of the address
-	Protocol uint8      // wire.ProtoTCP, wire.ProtoUDP or wire.ProtoSCTP
+	Protocol uint8      // wire.ProtoTCP, wire.ProtoUDP or wire.ProtoSCTP; 0: see MarkKey
 }
 
-// String returns the key in keepalived's notation, [192.0.2.10]:tcp:80.
+// String returns the key in keepalived's notation, [192.0.2.10]:tcp:80, or FWM 7.
 func (k ServiceKey) String() string {
+	if mark := k.Mark(); mark != 0 {
+		return fmt.Sprintf("FWM %d", mark)
+	}
 	return fmt.Sprintf("[%s]:%s:%d", k.Addr, protocolName(k.Protocol), k.Port)
 }
 
@@ -232,6 +235,7 @@ func (s *service) collect(now mono.Time) {
 type table struct {
 	services map[wireKey]*service
 	hosts    hosts // the virtual addresses
+	marked   bool  // there are services of marks
 }
 
 // lookup finds the service of a packet's destination: the exact port before port 0

@@ -215,7 +215,7 @@ func settings() []setting {
 		number("am_droprate", noDefence, 0, math.MaxInt32, func(s *Sysctls) *int { return &s.AmDroprate }),
 		number("amemthresh", noDefence, 0, math.MaxInt32, func(s *Sysctls) *int { return &s.Amemthresh }),
 		flag("backup_only", "", func(s *Sysctls) *bool { return &s.BackupOnly }),
-		flag("cache_bypass", "there are no services by firewall mark yet", func(s *Sysctls) *bool { return &s.CacheBypass }),
+		flag("cache_bypass", "packets to addresses that are not this machine's own are left to its stack", func(s *Sysctls) *bool { return &s.CacheBypass }),
 		number("conn_reuse_mode", "", 0, 3, func(s *Sysctls) *int { return &s.ConnReuseMode }),
 		flag("conntrack", "packets do not pass netfilter", func(s *Sysctls) *bool { return &s.Conntrack }),
 		number("drop_entry", noDefence, 0, 3, func(s *Sysctls) *int { return &s.DropEntry }),

@@ -13,6 +13,7 @@ import (
 
 	"uvs/conntrack"
 	"uvs/forwarding/sched"
+	"uvs/internal/wire"
 )
 
 // Errors of a Tx. The texts are those that ipvsadm users know.
@@ -206,12 +207,23 @@ func (d *draft) find(server netip.AddrPort) int {
 }
 
 func checkService(k ServiceKey, spec ServiceSpec) error {
+	if k.Mark() != 0 {
+		if k != MarkKey(k.Mark(), k.Addr.Is6()) {
+			return fmt.Errorf("%w: %+v is more than a mark", ErrInvalid, k)
+		}
+		return checkSpec(k, spec)
+	}
 	if !k.Addr.IsValid() || k.Addr.Is4In6() || k.Addr.Zone() != "" || k.Addr.IsMulticast() || k.Addr.IsUnspecified() {
 		return fmt.Errorf("%w: %s is not a unicast address", ErrInvalid, k.Addr)
 	}
 	if !hasPorts(k.Protocol) {
 		return fmt.Errorf("%w: protocol %d is neither TCP, UDP nor SCTP", ErrInvalid, k.Protocol)
 	}
+	return checkSpec(k, spec)
+}
+
+// checkSpec refuses settings that a service cannot have.
+func checkSpec(k ServiceKey, spec ServiceSpec) error {
 	if !sched.Has(spec.Scheduler) {
 		return ErrNoScheduler
 	}
@@ -221,7 +233,7 @@ func checkService(k ServiceKey, spec ServiceSpec) error {
 		return fmt.Errorf("%w: scheduler flags %#x are not among %#x", ErrInvalid, uint16(spec.Flags), uint16(flags))
 	case p != 0 && (p < time.Second || p > maxPersistence):
 		return fmt.Errorf("%w: persistence %s is not from 1 s to %s", ErrInvalid, p, maxPersistence)
-	case p == 0 && k.Port == 0:
+	case p == 0 && k.Port == 0 && k.Mark() == 0:
 		return fmt.Errorf("%w: a service of all ports needs persistence", ErrInvalid)
 	}
 	if err := spec.Pool.check(k); err != nil {
@@ -258,7 +270,7 @@ func checkServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
 		return fmt.Errorf("%w: server %s and service %s differ in address family", ErrInvalid, a, k)
 	case spec.Method != Masq && spec.Method != Route:
 		return fmt.Errorf("%w: forwarding method %s is not served", ErrInvalid, spec.Method)
-	case spec.Method == Route && server.Port() != k.Port:
+	case spec.Method == Route && server.Port() != k.Port && k.Mark() == 0:
 		return fmt.Errorf("%w: direct routing cannot map port %d to %d", ErrInvalid, k.Port, server.Port())
 	case spec.Weight < 0 || spec.Weight > MaxWeight:
 		return fmt.Errorf("%w: weight %d is not from 0 to %d", ErrInvalid, spec.Weight, MaxWeight)
@@ -416,7 +428,11 @@ func (e *Engine) publish(tx *Tx) {
 	}
 	t.hosts = make(hosts, len(t.services))
 	for k := range t.services {
-		t.hosts[wireKey{addr: k.addr, v6: k.v6}] = struct{}{}
+		if k.protocol == 0 {
+			t.marked = true
+		} else {
+			t.hosts[wireKey{addr: k.addr, v6: k.v6}] = struct{}{}
+		}
 	}
 	e.table.Store(t)
 }
@@ -449,10 +465,22 @@ func (e *Engine) Lingering() []ServiceKey {
 	var list []ServiceKey
 	for k, d := range e.trash {
 		if Method(d.method.Load()) == Masq && d.connections() > 0 {
-			list = append(list, ServiceKey{k.server.Addr(), k.server.Port(), k.service.Protocol})
+			list = append(list, serverEnds(k.server, k.service.Protocol)...)
 		}
 	}
 	return list
+}
+
+// serverEnds lists a server for each protocol that comes from it: of a mark's any.
+func serverEnds(server netip.AddrPort, protocol uint8) []ServiceKey {
+	if protocol != 0 {
+		return []ServiceKey{{server.Addr(), server.Port(), protocol}}
+	}
+	return []ServiceKey{
+		{server.Addr(), server.Port(), wire.ProtoTCP},
+		{server.Addr(), server.Port(), wire.ProtoUDP},
+		{server.Addr(), server.Port(), wire.ProtoSCTP},
+	}
 }
 
 // Services returns the committed services in the order in which they were added. Safe for

@@ -46,6 +46,7 @@ type Worker struct {
 	routes    *Routes                       // of the current batch
 	answering *ends                         // of the current batch
 	sysctls   *Sysctls                      // of the current batch
+	marks     *marker                       // of the current batch
 	usable    func(conntrack.ServerID) bool // templateUsable, bound once
 	packet    Packet
 	flow      conntrack.Flow
