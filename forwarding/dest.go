@@ -26,6 +26,8 @@ type dest struct {
 	hop        atomic.Pointer[NextHop] // where packets for it go; nil: no route
 	local      atomic.Bool             // its address is this host's own: they go into its stack
 	uplink     atomic.Bool             // ServiceSpec.ReplyByUplink of its service
+	tunnel     atomic.Pointer[tunnel]  // how packets with method Tunnel go there; nil: no way
+	path       pathMTU                 // of the tunnel's way
 
 	active       atomic.Int32  // flows in an active state (ip_vs_dest.activeconns)
 	inactive     atomic.Int32  // all other flows
@@ -39,6 +41,8 @@ type dest struct {
 	owner   *service      // whose server it is or was
 	entered Totals        // counted before it was in that service's list
 	meter   meter
+
+	tunnelled *TunnelSpec // the latest one; nil: it never had method Tunnel
 }
 
 // Weight implements sched.Server.
@@ -129,15 +133,22 @@ func (d *dest) configure(spec ServerSpec, fresh bool) {
 	}
 	d.upper.Store(spec.UpperThreshold)
 	d.lower.Store(spec.LowerThreshold)
+	if spec.Method == Tunnel { // stays in force for flows that go on by it if the method changes, as in IPVS
+		d.tunnelled = &spec.Tunnel
+	}
 	d.removed.Store(false)
 }
 
-// spec returns what is configured of the server.
+// spec returns what is configured of the server. Engine.mu is held.
 func (d *dest) spec() ServerSpec {
-	return ServerSpec{
+	spec := ServerSpec{
 		Method: Method(d.method.Load()), Weight: int(d.weight.Load()),
 		UpperThreshold: d.upper.Load(), LowerThreshold: d.lower.Load(),
 	}
+	if spec.Method == Tunnel {
+		spec.Tunnel = *d.tunnelled
+	}
+	return spec
 }
 
 // resolve points the server at its next hop.
@@ -156,6 +167,7 @@ func (d *dest) resolve(r *Routes) {
 		d.hop.Store(nil)
 	}
 	d.local.Store(local)
+	d.resolveTunnel(r)
 }
 
 // destCounters are one worker's counts for one server; padded, so that workers never write

@@ -12,6 +12,10 @@ type Frame struct {
 	// Data is the frame from its destination address on, without a VLAN tag and without FCS.
 	// The worker rewrites it in place.
 	Data []byte
+	// Front is the memory before Data that headers may be put into: it ends where Data begins,
+	// and its capacity reaches over Data. Data[:0] would do if slices grew to the front. What
+	// is in there is lost, Vnet too. It may be nil.
+	Front []byte
 	// Vnet is the frame's virtio_net_hdr, VnetLen bytes, or nil from a port without one. It
 	// is sent as it was received.
 	Vnet VnetHeader
@@ -30,6 +34,19 @@ type Frame struct {
 
 	made bool // the worker made it: it stands for no received frame
 	own  bool // it comes from the host's own stack
+}
+
+// widen puts n bytes between the Ethernet header and the network header, in Front. It reports
+// false if there is not that much room. Vnet is lost.
+func (f *Frame) widen(n int) bool {
+	room := len(f.Front) - n
+	if room < 0 {
+		return false
+	}
+	all := f.Front[room : len(f.Front)+len(f.Data)]
+	copy(all[:wire.EthernetLen], f.Data)
+	f.Front, f.Data, f.Vnet = f.Front[:room], all, nil
+	return true
 }
 
 // A VLANTag is an IEEE 802.1Q tag. The zero VLANTag is none.
@@ -57,6 +74,7 @@ const (
 	vnetNeedsChecksum = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM
 
 	vnetTCPv4 = 1    // VIRTIO_NET_HDR_GSO_TCPV4
+	vnetTCPv6 = 4    // VIRTIO_NET_HDR_GSO_TCPV6
 	vnetUDP   = 5    // VIRTIO_NET_HDR_GSO_UDP_L4
 	vnetECN   = 0x80 // VIRTIO_NET_HDR_GSO_ECN, beside one of the others
 )

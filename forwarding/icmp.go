@@ -57,7 +57,10 @@ func (p *Packet) decodeQuoted(f *Frame, src, dst []byte, protocol uint8, n int) 
 	p.quoted = p.l4 + wire.ICMPLen
 	p.quotedL4 = p.quoted + n
 	const ports = 4
-	if !hasPorts(protocol) || len(f.Data) < p.quotedL4+ports {
+	if !hasPorts(protocol) {
+		return p.decodeTunnelled(f, src, dst, protocol)
+	}
+	if len(f.Data) < p.quotedL4+ports {
 		return PassProtocol
 	}
 	if string(src) != string(p.Tuple.Dst[:len(src)]) {
@@ -81,7 +84,8 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 	if !w.engine.flows.Find(&p.Tuple, flow) {
 		return w.strangersError(f, p, now, out)
 	}
-	direction, masq, origin := flow.Dir(), Method(flow.Flags()&conntrack.FlagMethod) == Masq, station{mac: flow.MAC()}
+	direction, method, origin := flow.Dir(), Method(flow.Flags()&conntrack.FlagMethod), station{mac: flow.MAC()}
+	masq := method == Masq
 	w.ends(flow)
 	origin.setFlowLink(flow.Link())
 	d := w.engine.dests.get(flow.Server())
@@ -97,6 +101,9 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 		return DropICMPChecksum
 	}
 	d.count(w.id, direction, p.ipLen)
+	if method == Tunnel && !d.local.Load() {
+		return w.toTunnel(f, p, d, now, out)
+	}
 	var back NextHop
 	var client *station
 	hop, target := d.hop.Load(), &d.target
@@ -128,6 +135,9 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 // here.
 func (w *Worker) strangersError(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
 	t := &p.Tuple
+	if t.Proto == wire.ProtoUDP && w.routes.local(&t.Dst, t.V6) {
+		return w.tunnelError(f, p, now, out)
+	}
 	if !w.answering.has(&t.Src, t.SrcPort, t) || w.routes.local(&t.Dst, t.V6) {
 		return PassNotServed
 	}

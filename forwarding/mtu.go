@@ -97,7 +97,7 @@ func (w *Worker) send(f *Frame, p *Packet, hop *NextHop, target *[16]byte, now m
 		return DropOffload
 	}
 	if p.Tuple.V6 {
-		return w.cutIPv6(f, p, &way)
+		return w.cutIPv6(f, p.fragment, p.limit, &way)
 	}
 	if p.gathered > 0 && wire.IPv4(f.Data[wire.EthernetLen:]).DontFragment() {
 		way.flags = wire.IPv4DontFragment // all fragments had it
@@ -147,49 +147,18 @@ func (p *Packet) setTransportChecksum(f *Frame) {
 // cutSegments cuts a GSO frame over IPv4 into the segments it stands for, and these into
 // fragments (ip_finish_output_gso in net/ipv4/ip_output.c).
 func (w *Worker) cutSegments(f *Frame, p *Packet, way *way) Reason {
-	head, size := p.payload(f), f.Vnet.segment()
-	if size == 0 || p.foreignChecksum || f.Vnet.kind() != vnetTCPv4 && f.Vnet.kind() != vnetUDP {
+	cut, ok := p.segmenter(f)
+	if !ok {
 		return DropOffload
 	}
-	summed := p.Tuple.Proto == wire.ProtoTCP || f.Vnet.NeedsChecksum() || binary.BigEndian.Uint16(p.checksumField(f)) != 0
-	data := f.Data[head:]
-	for i, at := 0, 0; at < len(data); i, at = i+1, at+size {
-		part := data[at:min(at+size, len(data))]
-		one := Frame{Data: w.scratch.whole[:head+len(part)], VLAN: f.VLAN, Port: f.Port}
-		copy(one.Data, f.Data[:head])
-		copy(one.Data[head:], part)
-		h := wire.IPv4(one.Data[wire.EthernetLen:p.l4])
-		h.SetTotalLen(len(one.Data) - wire.EthernetLen)
-		h.SetID(h.ID() + uint16(i))
-		h.SetChecksum(0)
-		h.SetChecksum(wire.Checksum(h))
-		if p.Tuple.Proto == wire.ProtoTCP {
-			cutTCP(wire.TCP(one.Data[p.l4:]), at, at+size >= len(data))
-		} else {
-			wire.UDP(one.Data[p.l4:]).SetLen(len(one.Data) - p.l4)
-		}
-		if summed {
-			p.setTransportChecksum(&one)
-		}
+	for i := range cut.count() {
+		one := Frame{Data: w.scratch.whole[:cut.frameLen(i)], VLAN: f.VLAN, Port: f.Port}
+		cut.write(one.Data, i)
 		if reason := w.cutIPv4(&one, one.Data, p.limit, way); reason != Forwarded {
 			return reason
 		}
 	}
 	return Forwarded
-}
-
-// cutTCP makes the header that of the segment at an offset (tcp_gso_segment in
-// net/ipv4/tcp_offload.c).
-func cutTCP(h wire.TCP, at int, last bool) {
-	h.SetSeq(h.Seq() + uint32(at))
-	flags := h.Flags()
-	if at > 0 {
-		flags &^= wire.TCPCwr
-	}
-	if !last {
-		flags &^= wire.TCPFin | wire.TCPPsh
-	}
-	h.SetFlags(flags)
 }
 
 // cutIPv4 sends a whole IPv4 packet in fragments of at most limit bytes, or as it is if it fits
@@ -234,17 +203,17 @@ func (w *Worker) cutIPv4(f *Frame, data []byte, limit int, way *way) Reason {
 	return Forwarded
 }
 
-// cutIPv6 sends an IPv6 packet that came in fragments in fragments again (ip6_fragment in
-// net/ipv6/ip6_output.c), with an identification of our own: answers of several servers leave
-// from one address.
-func (w *Worker) cutIPv6(f *Frame, p *Packet, way *way) Reason {
-	at := p.fragment.head
+// cutIPv6 sends an IPv6 packet in fragments of at most limit bytes, whose fragment header
+// stands where again says (ip6_fragment in net/ipv6/ip6_output.c). The identification is of
+// our own: answers of several servers leave from one address.
+func (w *Worker) cutIPv6(f *Frame, again fragment, limit int, way *way) Reason {
+	at := again.head
 	if at == 0 {
 		return DropTooBig // it came whole
 	}
 	head := at + wire.IPv6FragmentLen
 	payload := f.Data[at:]
-	room := (p.limit + wire.EthernetLen - head) &^ 7
+	room := (limit + wire.EthernetLen - head) &^ 7
 	if room <= 0 {
 		return DropTooBig
 	}
@@ -258,8 +227,8 @@ func (w *Worker) cutIPv6(f *Frame, p *Packet, way *way) Reason {
 		piece := Frame{Data: w.scratch.take(head + len(part)), VLAN: f.VLAN, Port: f.Port, made: true}
 		copy(piece.Data, f.Data[:at])
 		copy(piece.Data[head:], part)
-		wire.IPv6Fragment(piece.Data[at:]).Init(piece.Data[p.fragment.nextAt], i*room, i < pieces-1, w.ownID6)
-		piece.Data[p.fragment.nextAt] = wire.ProtoFragment
+		wire.IPv6Fragment(piece.Data[at:]).Init(piece.Data[again.nextAt], i*room, i < pieces-1, w.ownID6)
+		piece.Data[again.nextAt] = wire.ProtoFragment
 		wire.IPv6(piece.Data[wire.EthernetLen:]).SetPayloadLen(len(piece.Data) - wire.EthernetLen - wire.IPv6Len)
 		if reason := w.emitPiece(&piece, true, way); reason != Forwarded {
 			return reason

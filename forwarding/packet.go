@@ -32,6 +32,9 @@ const (
 	kindSegment  packetKind = iota // a whole TCP segment, UDP datagram or SCTP packet, or several in one frame
 	kindError                      // an ICMP error about such a one
 	kindFragment                   // a fragment of such a one; it has no ports
+	// kindTunnelError is an ICMP error about an IPIP or GRE packet of the host that it is sent
+	// to. Tuple has no ports.
+	kindTunnelError
 )
 
 // maxExtensionHeaders bounds the walk through an IPv6 header chain.

@@ -53,6 +53,8 @@ func (w *Worker) process(f *Frame, now mono.Time, out *Batch) Reason {
 	switch p.kind {
 	case kindError:
 		return w.forwardError(f, p, now, out)
+	case kindTunnelError:
+		return w.tunnelError(f, p, now, out)
 	case kindFragment:
 		return w.gather(f, p, now, out)
 	}
@@ -91,7 +93,8 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 		flow.Unlock()
 		return DropServerGone
 	}
-	masq := Method(flow.Flags()&conntrack.FlagMethod) == Masq
+	method := Method(flow.Flags() & conntrack.FlagMethod)
+	masq := method == Masq
 	if p.foreignChecksum {
 		flow.Unlock()
 		return DropOffload
@@ -115,6 +118,9 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	d.count(w.id, direction, p.ipLen)
 	if direction == conntrack.Reply {
 		return w.toClient(f, p, d, masq, &origin, now, out)
+	}
+	if method == Tunnel && !d.local.Load() {
+		return w.toTunnel(f, p, d, now, out)
 	}
 	hop := d.hop.Load()
 	if hop == nil {

@@ -94,7 +94,7 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	}
 	spec := conntrack.Spec{
 		Server:  d.id,
-		Dest:    conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()},
+		Dest:    d.endpoint(p.Tuple.V6),
 		Flags:   conntrack.Flags(d.method.Load()),
 		MAC:     from.mac,
 		Link:    from.flowLink(),
@@ -187,7 +187,7 @@ func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now 
 	}
 	spec := conntrack.Spec{
 		Server: d.id,
-		Dest:   conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()},
+		Dest:   d.endpoint(key.V6),
 		Flags:  conntrack.Flags(d.method.Load()),
 	}
 	if key.DstPort == 0 {

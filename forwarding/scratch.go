@@ -56,6 +56,7 @@ const (
 	MadeReset                    // TCP: there is no such connection
 	MadeAbort                    // SCTP: there is no such association
 	MadeFragment                 // fragments of packets that do not fit the next hop
+	MadeSegment                  // segments of merged frames, each in a tunnel's packet of its own
 	// MadeSuppressed counts the errors and resets that were not sent because there were too
 	// many of late.
 	MadeSuppressed
@@ -69,6 +70,7 @@ var madeNames = [madeCount]string{
 	MadeReset:        "tcp_reset",
 	MadeAbort:        "sctp_abort",
 	MadeFragment:     "fragment",
+	MadeSegment:      "tunnel_segment",
 	MadeSuppressed:   "suppressed",
 }
 

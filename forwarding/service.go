@@ -22,7 +22,7 @@ type Method uint8
 const (
 	Masq   Method = 0 // NAT: the destination address and port are rewritten
 	Local  Method = 1 // not served yet
-	Tunnel Method = 2 // not served yet
+	Tunnel Method = 2 // the packet goes inside another one: ServerSpec.Tunnel
 	Route  Method = 3 // direct routing: only the MAC addresses change
 )
 
@@ -104,7 +104,8 @@ func (s *ServiceSpec) mask() [16]byte {
 // A ServerSpec is what can be configured of a real server.
 type ServerSpec struct {
 	Method Method
-	Weight int // 0 to MaxWeight; 0 keeps connections and takes no new ones
+	Tunnel TunnelSpec // of method Tunnel, else the zero value
+	Weight int        // 0 to MaxWeight; 0 keeps connections and takes no new ones
 	// A server with UpperThreshold flows (active and inactive) is overloaded until it has less
 	// than LowerThreshold, or than three quarters of UpperThreshold if LowerThreshold is 0. An
 	// UpperThreshold of 0 is none. LowerThreshold is not above UpperThreshold.

@@ -89,7 +89,7 @@ func siteNetwork() Network {
 			{Link: outside, Addr: netip.MustParseAddr("2001:db8:2::1"), MAC: gatewayMAC},
 		},
 		Locals: []netip.Prefix{
-			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("192.0.2.2/32"), netip.MustParsePrefix("198.51.100.1/32"),
+			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("192.0.2.2/32"), netip.MustParsePrefix("198.51.100.1/32"), netip.MustParsePrefix("2001:db8:5::1/128"),
 			netip.PrefixFrom(vip4, 32), netip.PrefixFrom(vip6, 128),
 		},
 	}

@@ -38,9 +38,12 @@ type Sysctls struct {
 	// a set that has not changed for so long. Whole seconds.
 	LBLCExpiration, LBLCRExpiration time.Duration
 
+	// PMTUDisc gives a tunnel's outer packets the DF of IPv4 packets inside, and has the senders
+	// of those that are too long told. Without it the outer packets are fragmented.
+	PMTUDisc bool
+
 	Conntrack         bool
 	SnatReroute       bool
-	PMTUDisc          bool
 	ScheduleICMP      bool
 	CacheBypass       bool
 	BackupOnly        bool
@@ -222,11 +225,11 @@ func settings() []setting {
 		number("drop_packet", noDefence, 0, 3, func(s *Sysctls) *int { return &s.DropPacket }),
 		flag("expire_nodest_conn", "", func(s *Sysctls) *bool { return &s.ExpireNodestConn }),
 		flag("expire_quiescent_template", "", func(s *Sysctls) *bool { return &s.ExpireQuiescentTemplate }),
-		flag("ignore_tunneled", "there are no tunnels yet", func(s *Sysctls) *bool { return &s.IgnoreTunneled }),
+		flag("ignore_tunneled", "what comes out of the host's own tunnels is never taken: 1 is in force", func(s *Sysctls) *bool { return &s.IgnoreTunneled }),
 		seconds("lblc_expiration", func(s *Sysctls) *time.Duration { return &s.LBLCExpiration }),
 		seconds("lblcr_expiration", func(s *Sysctls) *time.Duration { return &s.LBLCRExpiration }),
 		flag("nat_icmp_send", "", func(s *Sysctls) *bool { return &s.NatICMPSend }),
-		flag("pmtu_disc", "there are no tunnels yet", func(s *Sysctls) *bool { return &s.PMTUDisc }),
+		flag("pmtu_disc", "", func(s *Sysctls) *bool { return &s.PMTUDisc }),
 		flag("run_estimation", "", func(s *Sysctls) *bool { return &s.RunEstimation }),
 		flag("schedule_icmp", "not yet: 0 is in force", func(s *Sysctls) *bool { return &s.ScheduleICMP }),
 		number("secure_tcp", noDefence, 0, 3, func(s *Sysctls) *int { return &s.SecureTCP }),

@@ -266,12 +266,18 @@ func checkServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) error {
 	switch {
 	case !a.IsValid() || a.Is4In6() || a.Zone() != "" || a.IsMulticast() || a.IsUnspecified():
 		return fmt.Errorf("%w: %s is not a unicast address", ErrInvalid, a)
-	case a.Is6() != k.Addr.Is6():
-		return fmt.Errorf("%w: server %s and service %s differ in address family", ErrInvalid, a, k)
-	case spec.Method != Masq && spec.Method != Route:
+	case a.Is6() != k.Addr.Is6() && spec.Method != Tunnel:
+		return fmt.Errorf("%w: server %s and service %s differ in address family, which only tunnels bridge", ErrInvalid, a, k)
+	case spec.Method != Masq && spec.Method != Route && spec.Method != Tunnel:
 		return fmt.Errorf("%w: forwarding method %s is not served", ErrInvalid, spec.Method)
 	case spec.Method == Route && server.Port() != k.Port && k.Mark() == 0:
 		return fmt.Errorf("%w: direct routing cannot map port %d to %d", ErrInvalid, k.Port, server.Port())
+	case spec.Method != Tunnel && spec.Tunnel != TunnelSpec{}:
+		return fmt.Errorf("%w: forwarding method %s has no tunnel", ErrInvalid, spec.Method)
+	case spec.Tunnel.Type > GRE || spec.Tunnel.Checksum > RemoteChecksum:
+		return fmt.Errorf("%w: tunnel type %d with checksum %d is not known", ErrInvalid, spec.Tunnel.Type, spec.Tunnel.Checksum)
+	case (spec.Tunnel.Type == GUE) != (spec.Tunnel.Port != 0):
+		return fmt.Errorf("%w: a tunnel of type %d with port %d: a GUE tunnel has a port, others have none", ErrInvalid, spec.Tunnel.Type, spec.Tunnel.Port)
 	case spec.Weight < 0 || spec.Weight > MaxWeight:
 		return fmt.Errorf("%w: weight %d is not from 0 to %d", ErrInvalid, spec.Weight, MaxWeight)
 	case spec.LowerThreshold > spec.UpperThreshold:

@@ -15,6 +15,9 @@ const (
 	PassFragment  // a fragment of what is none of them, or neither for a virtual address nor from a server
 	PassNotServed // no service and no flow of ours
 	PassLocal     // a server's answer to the director itself
+	// PassTunnelError is an ICMP error about an outer packet of a tunnel. It was taken note
+	// of, and the client told as far as it concerns it.
+	PassTunnelError
 	lastPass
 
 	DropTruncated       // shorter than its headers claim
@@ -55,6 +58,7 @@ var reasonNames = [reasonCount]string{
 	PassFragment:        "pass_fragment",
 	PassNotServed:       "pass_not_served",
 	PassLocal:           "pass_local",
+	PassTunnelError:     "pass_tunnel_error",
 	lastPass:            "",
 	DropTruncated:       "drop_truncated",
 	DropIPHeader:        "drop_ip_header",

@@ -49,6 +49,7 @@ type Worker struct {
 	marks     *marker                       // of the current batch
 	usable    func(conntrack.ServerID) bool // templateUsable, bound once
 	packet    Packet
+	request   Packet // inside an error about a tunnel's packet
 	flow      conntrack.Flow
 	once      *conntrack.Once    // of the current packet, if its service is one of one-packet scheduling
 	end       conntrack.Endpoint // what NAT writes into the current packet

@@ -103,7 +103,7 @@ func busy() control.Status {
 				Servers: []control.Server{
 					{
 						Address: ip("10.1.0.11"), Method: control.TUN, Weight: 1, EffectiveWeight: 1, State: control.ServerUp, Origin: control.FromOperator,
-						UpperThreshold: 5, Overloaded: true, Unserved: []string{"method TUN is not served yet"},
+						UpperThreshold: 5, Overloaded: true, Unserved: []string{"its address is this machine's own"},
 					},
 					{Address: ip("10.1.0.13"), Method: control.DR, Weight: 1, EffectiveWeight: 1, State: control.ServerUp, Sorry: true, Edited: true},
 				},

@@ -135,7 +135,7 @@ func (s state) vlan() forwarding.VLANTag {
 // it; a plain one may get one there. One that a slot cut short keeps its cut length, and
 // Decode refuses it.
 func inRing(b []byte, mac, n int, plain bool, s state) forwarding.Frame {
-	f := forwarding.Frame{Data: b[mac : mac+n : mac+n], VLAN: s.vlan()}
+	f := forwarding.Frame{Data: b[mac : mac+n : mac+n], Front: b[mac-headroom : mac : mac+n], VLAN: s.vlan()}
 	vnet := forwarding.VnetHeader(b[mac-forwarding.VnetLen : mac : mac])
 	switch {
 	case !plain:

@@ -37,6 +37,7 @@ type engineServer struct {
 type goal struct {
 	services []steer.Match // virtual services
 	servers  []steer.Match // servers whose answers come back through us
+	tunnels  []netip.Addr  // servers behind tunnels: errors about these come back to us
 }
 
 // effectiveOf derives all from the table. It is pure.
@@ -59,9 +60,12 @@ func effectiveOf(services []table.Service) *effective {
 			if len(r.Unserved) > 0 {
 				continue
 			}
-			if r.Settings.Method == table.NAT {
-				// Servers that a failing check took out stay in: their connections are still ours.
+			// Servers that a failing check took out stay in: their connections are still ours.
+			switch r.Settings.Method {
+			case table.NAT:
 				e.goal.servers = append(e.goal.servers, steer.Match{Addr: r.Addr.Addr(), Port: r.Addr.Port(), Proto: s.Key.Protocol})
+			case table.TUN:
+				e.goal.tunnels = append(e.goal.tunnels, r.Addr.Addr())
 			}
 			if r.Listed {
 				x.servers = append(x.servers, engineServerOf(r))
@@ -77,10 +81,33 @@ func engineServerOf(r table.Server) engineServer {
 	x := engineServer{addr: r.Addr, spec: forwarding.ServerSpec{
 		Method: forwarding.Masq, Weight: r.Weight, UpperThreshold: r.Settings.Upper, LowerThreshold: r.Settings.Lower,
 	}}
-	if r.Settings.Method == table.DR {
+	switch r.Settings.Method {
+	case table.DR:
 		x.spec.Method = forwarding.Route
+	case table.TUN:
+		x.spec.Method, x.spec.Tunnel = forwarding.Tunnel, tunnelSpec(r.Settings.Tunnel)
 	}
 	return x
+}
+
+// tunnelSpec is a tunnel as the engine has it.
+func tunnelSpec(t table.Tunnel) forwarding.TunnelSpec {
+	var spec forwarding.TunnelSpec
+	switch t.Type {
+	case "gue":
+		spec.Type, spec.Port = forwarding.GUE, t.Port
+	case "gre":
+		spec.Type = forwarding.GRE
+	default: // ipip has no checksum of its own
+		return spec
+	}
+	switch t.Checksum {
+	case "csum":
+		spec.Checksum = forwarding.Checksum
+	case "remcsum":
+		spec.Checksum = forwarding.RemoteChecksum
+	}
+	return spec
 }
 
 func (g *goal) normal() {
@@ -91,24 +118,30 @@ func (g *goal) normal() {
 		slices.SortFunc(*list, byAddr)
 		*list = slices.Compact(*list)
 	}
+	slices.SortFunc(g.tunnels, netip.Addr.Compare)
+	g.tunnels = slices.Compact(g.tunnels)
 }
 
 // with returns what is in either goal.
 func (g goal) with(o goal) goal {
-	both := goal{services: slices.Concat(g.services, o.services), servers: slices.Concat(g.servers, o.servers)}
+	both := goal{
+		services: slices.Concat(g.services, o.services), servers: slices.Concat(g.servers, o.servers),
+		tunnels: slices.Concat(g.tunnels, o.tunnels),
+	}
 	both.normal()
 	return both
 }
 
 func (g goal) equal(o goal) bool {
-	return slices.Equal(g.services, o.services) && slices.Equal(g.servers, o.servers)
+	return slices.Equal(g.services, o.services) && slices.Equal(g.servers, o.servers) && slices.Equal(g.tunnels, o.tunnels)
 }
 
 // vips returns the addresses of the services, each once.
 func (g goal) vips() []netip.Addr { return addressesOf(g.services) }
 
-// natServerAddrs returns the addresses of the servers whose answers come back through us.
-func (g goal) natServerAddrs() []netip.Addr { return addressesOf(g.servers) }
+// serverAddrs returns the addresses of the servers from whose side something comes back: answers,
+// or errors about tunnels.
+func (g goal) serverAddrs() []netip.Addr { return slices.Concat(addressesOf(g.servers), g.tunnels) }
 
 func addressesOf(list []steer.Match) []netip.Addr {
 	var addrs []netip.Addr

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"uvs/forwarding"
 	"uvs/internal/table"
 )
 
@@ -27,7 +28,7 @@ func TestUnservedIsNotCaptured(t *testing.T) {
 		{"SCTP", table.Key{Protocol: table.SCTP, Addr: vip, Port: 80}, table.ServiceSettings{Scheduler: "rr"}, masq, true, true},
 		{"one-packet scheduling", table.Key{Protocol: table.UDP, Addr: vip, Port: 53}, table.ServiceSettings{Scheduler: "rr", OnePacket: true}, masq, true, true},
 		{"a persistence engine", table.Key{Protocol: table.UDP, Addr: vip, Port: 5060}, table.ServiceSettings{Scheduler: "rr", Engine: "sip", Persistence: time.Minute}, masq, false, false},
-		{"a tunnel", tcp(80), table.ServiceSettings{Scheduler: "rr"}, table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "ipip"}}, true, false},
+		{"a tunnel", tcp(80), table.ServiceSettings{Scheduler: "rr"}, table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "ipip", Checksum: "nocsum"}}, true, false},
 		{"NAT", tcp(80), table.ServiceSettings{Scheduler: "rr"}, masq, true, true},
 		{"direct routing", tcp(80), table.ServiceSettings{Scheduler: "rr"}, table.ServerSettings{Method: table.DR, Weight: 1}, true, false},
 		{"UDP with persistence", table.Key{Protocol: table.UDP, Addr: vip, Port: 53}, table.ServiceSettings{Scheduler: "wlc", Persistence: time.Minute}, masq, true, true},
@@ -55,8 +56,30 @@ func TestUnservedIsNotCaptured(t *testing.T) {
 		if got := len(e.goal.servers) == 1; got != r.serverTaken {
 			t.Errorf("%s: the server's answers are taken: %t, want %t", r.name, got, r.serverTaken)
 		}
+		if got := len(e.goal.tunnels) == 1; got != (r.server.Method == table.TUN && r.serviceTaken) {
+			t.Errorf("%s: errors about the server's tunnel are awaited: %t", r.name, got)
+		}
 		if !r.serviceTaken && (len(e.goal.services) > 0 || len(e.engine) > 0 || len(list[0].Unserved) == 0) {
 			t.Errorf("%s: %d services are steered, %d are in the engine, the reasons are %q", r.name, len(e.goal.services), len(e.engine), list[0].Unserved)
+		}
+	}
+}
+
+// TestTunnelSpec: the table's words for tunnels are the engine's.
+func TestTunnelSpec(t *testing.T) {
+	for _, tt := range []struct {
+		words table.Tunnel
+		want  forwarding.TunnelSpec
+	}{
+		{table.Tunnel{Type: "ipip", Checksum: "nocsum"}, forwarding.TunnelSpec{}},
+		{table.Tunnel{Type: "gue", Port: 6080, Checksum: "nocsum"}, forwarding.TunnelSpec{Type: forwarding.GUE, Port: 6080}},
+		{table.Tunnel{Type: "gue", Port: 6080, Checksum: "csum"}, forwarding.TunnelSpec{Type: forwarding.GUE, Port: 6080, Checksum: forwarding.Checksum}},
+		{table.Tunnel{Type: "gue", Port: 6080, Checksum: "remcsum"}, forwarding.TunnelSpec{Type: forwarding.GUE, Port: 6080, Checksum: forwarding.RemoteChecksum}},
+		{table.Tunnel{Type: "gre", Checksum: "nocsum"}, forwarding.TunnelSpec{Type: forwarding.GRE}},
+		{table.Tunnel{Type: "gre", Port: 7, Checksum: "csum"}, forwarding.TunnelSpec{Type: forwarding.GRE, Checksum: forwarding.Checksum}},
+	} {
+		if got := tunnelSpec(tt.words); got != tt.want {
+			t.Errorf("%v is %v, want %v", tt.words, got, tt.want)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	// Spreading over workers is for all that may be ours: to change it takes the kernel some
 	// time, which no takeover has.
 	soon := localOnes(prepared, goal.vips())
-	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(prepared, soon, goal.natServerAddrs()))
+	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(prepared, soon, goal.serverAddrs()))
 	rules := steer.Rules{Links: d.inLine.points, Locals: planned.LocalAddrs(), SoonLocals: prepared.LocalAddrs()}
 	rules.Services, rules.Servers = slices.Clone(goal.services), goal.servers
 	rules.Services = slices.DeleteFunc(rules.Services, func(m steer.Match) bool { return !slices.Contains(vips, m.Addr) })

@@ -312,12 +312,23 @@ func (d *director) Connections(ctx context.Context, yield func(control.Connectio
 				Expires:  control.Seconds(e.Remaining),
 				Client:   e.Client,
 				Virtual:  e.Virtual,
-				Server:   e.Dest,
+				Server:   d.serverOf(e),
 			})
 		}
 		return failed == nil
 	})
 	return failed
+}
+
+// serverOf returns the server of a flow or template. An entry of the one family has no room for
+// an address of the other, where tunnels may lead.
+func (d *director) serverOf(e *conntrack.Entry) netip.AddrPort {
+	if e.Flags.Method() == conntrack.Tunnel {
+		if addr, _, ok := d.engine.Server(e.Server); ok {
+			return netip.AddrPortFrom(addr.Addr(), e.Dest.Port())
+		}
+	}
+	return e.Dest
 }
 
 func protocolWord(p uint8) control.Protocol {

@@ -192,6 +192,10 @@ func checkServer(k Key, addr netip.AddrPort, set ServerSettings) error {
 		return refuse(Range, "weight %d is not from 0 to %d", set.Weight, math.MaxInt32)
 	case set.Lower > set.Upper:
 		return refuse(Range, "lower threshold %d is above the upper threshold %d", set.Lower, set.Upper)
+	case set.Method == TUN && !slices.Contains([]string{"ipip", "gue", "gre"}, set.Tunnel.Type):
+		return refuse(Invalid, "%q is no type of a tunnel (have: ipip, gue, gre)", set.Tunnel.Type)
+	case set.Method == TUN && !slices.Contains([]string{"nocsum", "csum", "remcsum"}, set.Tunnel.Checksum):
+		return refuse(Invalid, "%q is no checksum of a tunnel (have: nocsum, csum, remcsum)", set.Tunnel.Checksum)
 	case set.Method == TUN && set.Tunnel.Type == "gue" && set.Tunnel.Port == 0:
 		return refuse(Invalid, "a gue tunnel needs a port")
 	case a.Is6() != k.v6() && set.Method != TUN:

@@ -224,10 +224,16 @@ func TestRefusals(t *testing.T) {
 			return t.AddServer(web, netip.MustParseAddrPort("[2001:db8::1]:80"), weight(1))
 		}, table.Invalid},
 		{"-a of another family by tunnel", func(t *table.Table) error {
-			return t.AddServer(web, netip.MustParseAddrPort("[2001:db8::1]:80"), table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "ipip"}})
+			return t.AddServer(web, netip.MustParseAddrPort("[2001:db8::1]:80"), table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "ipip", Checksum: "nocsum"}})
 		}, ""},
 		{"-a by gue without a port", func(t *table.Table) error {
-			return t.AddServer(web, addr(9), table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "gue"}})
+			return t.AddServer(web, addr(9), table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "gue", Checksum: "nocsum"}})
+		}, table.Invalid},
+		{"-a by no type of tunnel", func(t *table.Table) error {
+			return t.AddServer(web, addr(9), table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "vxlan", Checksum: "nocsum"}})
+		}, table.Invalid},
+		{"-a by a tunnel with no checksum's name", func(t *table.Table) error {
+			return t.AddServer(web, addr(9), table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "gre"}})
 		}, table.Invalid},
 		{"-a by direct routing to another port", func(t *table.Table) error {
 			return t.AddServer(web, netip.MustParseAddrPort("198.51.100.9:81"), dr)
@@ -267,7 +273,7 @@ func TestUnserved(t *testing.T) {
 	add(tls, table.ServiceSettings{Scheduler: "sh"})
 	add(table.Key{Protocol: table.SCTP, Addr: web.Addr, Port: 80}, table.ServiceSettings{Scheduler: "rr"})
 	add(table.Key{Protocol: table.UDP, Addr: web.Addr, Port: 80}, table.ServiceSettings{Scheduler: "rr", OnePacket: true, Engine: "sip", Persistence: time.Minute})
-	if err := x.AddServer(tls, addr(1), table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "ipip"}}); err != nil {
+	if err := x.AddServer(tls, addr(1), table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "ipip", Checksum: "nocsum"}}); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -281,7 +287,7 @@ func TestUnserved(t *testing.T) {
 		"FWM 7 [firewall marks are not served yet]",
 		"[192.0.2.10]:tcp:80 []",
 		"[192.0.2.10]:tcp:443 []",
-		"198.51.100.1:80 [method TUN is not served yet]",
+		"198.51.100.1:80 []",
 		"[192.0.2.10]:sctp:80 []",
 		"[192.0.2.10]:udp:80 [persistence engine sip is not served yet]",
 	}

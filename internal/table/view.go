@@ -81,9 +81,6 @@ func (s *service) view(r *server) Server {
 	if r.listed {
 		x.Weight = s.weight(r)
 	}
-	if r.set.Method == TUN {
-		x.Unserved = append(x.Unserved, "method TUN is not served yet")
-	}
 	return x
 }
 

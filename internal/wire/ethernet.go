@@ -45,3 +45,6 @@ func (e Ethernet) SetAddresses(dst, src MAC) {
 	copy(e[0:6], dst[:])
 	copy(e[6:12], src[:])
 }
+
+// SetEtherType writes the type field.
+func (e Ethernet) SetEtherType(t uint16) { binary.BigEndian.PutUint16(e[12:14], t) }

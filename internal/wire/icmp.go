@@ -12,9 +12,13 @@ const (
 	ICMPSourceQuench = 4
 	ICMPTimeExceeded = 11
 
-	ICMPCodePort          = 3 // of ICMPUnreachable
-	ICMPCodeFragmentation = 4 // of ICMPUnreachable: needed, but DF is set
-	ICMPCodeTTL           = 0 // of ICMPTimeExceeded: in transit
+	ICMPCodeNet           = 0  // of ICMPUnreachable
+	ICMPCodeHost          = 1  // of ICMPUnreachable
+	ICMPCodeProtocol      = 2  // of ICMPUnreachable
+	ICMPCodePort          = 3  // of ICMPUnreachable
+	ICMPCodeFragmentation = 4  // of ICMPUnreachable: needed, but DF is set
+	ICMPCodeProhibited    = 13 // of ICMPUnreachable: by an administrator
+	ICMPCodeTTL           = 0  // of ICMPTimeExceeded: in transit
 )
 
 // ICMPv6 types and codes (RFC 4443). Types below ICMPv6Informational are errors.
@@ -22,10 +26,15 @@ const (
 	ICMPv6Unreachable   = 1
 	ICMPv6TooBig        = 2
 	ICMPv6TimeExceeded  = 3
+	ICMPv6Parameter     = 4
 	ICMPv6Informational = 128
 
-	ICMPv6CodePort     = 4 // of ICMPv6Unreachable
-	ICMPv6CodeHopLimit = 0 // of ICMPv6TimeExceeded: in transit
+	ICMPv6CodeRoute      = 0 // of ICMPv6Unreachable: there is none
+	ICMPv6CodeProhibited = 1 // of ICMPv6Unreachable: by an administrator
+	ICMPv6CodeAddress    = 3 // of ICMPv6Unreachable
+	ICMPv6CodePort       = 4 // of ICMPv6Unreachable
+	ICMPv6CodeHopLimit   = 0 // of ICMPv6TimeExceeded: in transit
+	ICMPv6CodeNextHeader = 1 // of ICMPv6Parameter: nobody knows it
 )
 
 // ICMP is a view on the header of an ICMP or ICMPv6 message of at least ICMPLen bytes: type

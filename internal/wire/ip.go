@@ -6,10 +6,13 @@ import "encoding/binary"
 const (
 	ProtoHopByHop   = 0
 	ProtoICMP       = 1
+	ProtoIPIP       = 4 // IPv4 inside
 	ProtoTCP        = 6
 	ProtoUDP        = 17
+	ProtoIPv6       = 41 // IPv6 inside
 	ProtoRouting    = 43
 	ProtoFragment   = 44
+	ProtoGRE        = 47
 	ProtoICMPv6     = 58
 	ProtoNone       = 59
 	ProtoDstOptions = 60

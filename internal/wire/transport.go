@@ -72,3 +72,15 @@ func (h UDP) Len() int { return int(binary.BigEndian.Uint16(h[4:6])) }
 
 // SetLen writes the length field.
 func (h UDP) SetLen(n int) { binary.BigEndian.PutUint16(h[4:6], uint16(n)) }
+
+// Init writes a header with checksum 0 for a datagram of n bytes, header included.
+func (h UDP) Init(source, destination uint16, n int) {
+	_ = h[UDPLen-1]
+	binary.BigEndian.PutUint16(h[0:2], source)
+	binary.BigEndian.PutUint16(h[2:4], destination)
+	h.SetLen(n)
+	h.SetChecksum(0)
+}
+
+// SetChecksum writes the checksum field.
+func (h UDP) SetChecksum(c uint16) { binary.BigEndian.PutUint16(h[6:8], c) }
