@@ -34,6 +34,12 @@ type Config struct {
 	// Silence is for how long after the start no TCP resets are sent, unless EndSilence ends it.
 	// Connections from before have no flows; a restart is to make them wait, not end.
 	Silence time.Duration
+	// FTPPorts are the ports of services whose clients' control connections of FTP are read, if
+	// they are forwarded by NAT (ip_vs_ftp's module parameter ports).
+	FTPPorts []uint16
+	// Steered says that somebody follows DataChanges, keeps the host's stack off what DataEnds
+	// returns, and calls Steered. Packets that tell of data connections wait for that.
+	Steered bool
 }
 
 // EndSilence has segments of unknown connections reset from now on: another director had
@@ -54,6 +60,8 @@ type Engine struct {
 	silent  atomic.Int64 // mono.Time until which no resets are sent
 
 	fragments reassembler
+	ftpPorts  []uint16
+	data      dataEnds
 
 	table     atomic.Pointer[table]
 	routes    atomic.Pointer[Routes]
@@ -98,12 +106,15 @@ func New(c Config) (*Engine, error) {
 		trash:    make(map[trashKey]*dest),
 	}
 	e.fragments.init()
+	e.ftpPorts = c.FTPPorts
+	e.data.init(c.Steered, e.wakeWorkers)
 	e.silent.Store(int64(e.started.Add(c.Silence)))
 	if c.Orphans > 0 {
 		e.direct.watch(e.started, c.Orphans)
 	}
 	c.Flows.Released = e.released
 	c.Flows.ReleasedTemplate = e.releasedTemplate
+	c.Flows.ReleasedData = e.releasedData
 	flows, err := conntrack.New(c.Flows)
 	if err != nil {
 		return nil, fmt.Errorf("make the flow table: %w", err)
@@ -150,6 +161,10 @@ func (e *Engine) SetRoutes(r *Routes) {
 	defer e.mu.Unlock()
 	e.routes.Store(r)
 	e.resolveServers(r)
+	e.wakeWorkers()
+}
+
+func (e *Engine) wakeWorkers() {
 	for _, w := range e.worker {
 		w.wake()
 	}

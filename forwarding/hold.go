@@ -29,6 +29,7 @@ type heldFrame struct {
 	target [16]byte
 	v6     bool
 	hash   uint32
+	gate   uint64 // it waits for steering of that version as well
 	until  mono.Time
 	data   [holdBytes]byte
 	vnet   [VnetLen]byte
@@ -80,23 +81,32 @@ func (h *holder) waitingFor(target *[16]byte) int {
 	return n
 }
 
-// hold copies a frame aside until its next hop is resolved, and asks for that.
-func (w *Worker) hold(f *Frame, hop *NextHop, target *[16]byte, v6 bool, now mono.Time) Reason {
+// hold copies a frame aside until its next hop is resolved, and asks for that. With a gate it
+// waits until data connections of that version are steered, too.
+func (w *Worker) hold(f *Frame, hop *NextHop, target *[16]byte, v6 bool, gate uint64, now mono.Time) Reason {
 	h := &w.holder
-	if h.mayAsk(hop, now) {
+	if !hop.Resolved() && h.mayAsk(hop, now) {
 		w.engine.want(hop, false)
 	}
 	if h.used == len(h.frames) || len(f.Data) > holdBytes || h.waitingFor(target) >= holdEach {
-		return DropUnresolved
+		return unheld(gate != 0)
 	}
 	x := h.frames[h.used]
 	h.used++
-	x.target, x.v6, x.hash, x.until = *target, v6, flowHash(&w.packet.Tuple), now.Add(holdTime)
+	x.target, x.v6, x.hash, x.gate, x.until = *target, v6, flowHash(&w.packet.Tuple), gate, now.Add(holdTime)
 	x.frame = Frame{Data: x.data[:copy(x.data[:], f.Data)], VLAN: f.VLAN, Port: f.Port, made: f.made}
 	if f.Vnet != nil {
 		x.frame.Vnet = x.vnet[:copy(x.vnet[:], f.Vnet)]
 	}
 	return held
+}
+
+// unheld is why a frame that could not wait, or waited in vain, is dropped.
+func unheld(unsteered bool) Reason {
+	if unsteered {
+		return DropUnsteered
+	}
+	return DropUnresolved
 }
 
 // retryHeld adds to out the held frames whose next hop is known by now, and drops those
@@ -108,19 +118,19 @@ func (w *Worker) retryHeld(now mono.Time, out *Batch) {
 		return
 	}
 	w.routes = w.engine.routes.Load()
-	waiting := 0
+	waiting, steered := 0, w.engine.data.steered.Load()
 	for i := range h.used {
 		x := h.frames[i]
-		if hop, ok := w.routes.Lookup(&x.target, x.v6, x.hash); ok && !hop.Resolved() && now < x.until {
-			if h.mayAsk(&hop, now) {
+		if hop, ok := w.routes.Lookup(&x.target, x.v6, x.hash); ok && (!hop.Resolved() || x.gate > steered) && now < x.until {
+			if !hop.Resolved() && h.mayAsk(&hop, now) {
 				w.engine.want(&hop, false)
 			}
 			h.frames[i], h.frames[waiting] = h.frames[waiting], x
 			waiting++
-		} else if ok && hop.Resolved() {
+		} else if ok && hop.Resolved() && x.gate <= steered {
 			w.settle(&x.frame, w.emit(&x.frame, &hop, &x.target, x.v6, now, out))
 		} else {
-			w.settle(&x.frame, DropUnresolved)
+			w.settle(&x.frame, unheld(x.gate > steered))
 		}
 	}
 	h.used = waiting

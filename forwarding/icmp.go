@@ -138,7 +138,7 @@ func (w *Worker) strangersError(f *Frame, p *Packet, now mono.Time, out *Batch) 
 	if t.Proto == wire.ProtoUDP && w.routes.local(&t.Dst, t.V6) {
 		return w.tunnelError(f, p, now, out)
 	}
-	if !w.answering.has(&t.Src, t.SrcPort, t) || w.routes.local(&t.Dst, t.V6) {
+	if !w.answering.has(&t.Src, t.SrcPort, t) && !w.engine.data.server(t) || w.routes.local(&t.Dst, t.V6) {
 		return PassNotServed
 	}
 	if !w.routes.forwarding(t.V6) {

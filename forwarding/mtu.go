@@ -86,6 +86,9 @@ func (w *Worker) send(f *Frame, p *Packet, hop *NextHop, target *[16]byte, now m
 		// A virtio header cannot say that the checksum is a CRC: it would be taken for a sum as TCP's.
 		p.completeChecksum(f)
 	}
+	if p.gate > w.engine.data.steered.Load() {
+		return w.hold(f, hop, target, p.Tuple.V6, p.gate, now)
+	}
 	if p.limit == 0 {
 		return w.emit(f, hop, target, p.Tuple.V6, now, out)
 	}

@@ -18,8 +18,10 @@ type Packet struct {
 	limit    int // the packet has to leave in fragments of at most so many bytes; 0: as it is
 	gathered int // the packet came in fragments of at most so many bytes; 0: whole
 	fragment fragment
-	quoted   int // offset of the IP header inside an ICMP error
-	quotedL4 int // offset of the transport header inside it, of which the ports are there
+	helped   bool   // it is of a control connection, and Worker.help says what it needs
+	gate     uint64 // version of data ends that must be steered before it goes on; 0: it may
+	quoted   int    // offset of the IP header inside an ICMP error
+	quotedL4 int    // offset of the transport header inside it, of which the ports are there
 	// foreignChecksum: the checksum that is still to be completed is not this header's but
 	// of a packet inside. Rewriting would corrupt it.
 	foreignChecksum bool

@@ -71,14 +71,24 @@ func (w *Worker) dispatch(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 		flow.Expire()
 		flow.Unlock()
 	}
+	if w.engine.data.some.Load() {
+		if reason, waited := w.takeUp(f, p, now); reason != Forwarded {
+			return reason
+		} else if waited {
+			return w.forward(f, p, flow, now, out)
+		}
+	}
 	svc := w.serviceOf(f, p)
-	if svc == nil {
+	if svc == nil || svc.lends(p) && !svc.takesData(p) {
 		return w.stranger(f, p, now, out)
 	}
 	if !w.routes.local(&p.Tuple.Dst, p.Tuple.V6) {
 		return PassNotServed // another host has the address now, and we are only its router
 	}
 	if reason := w.schedule(f, p, svc, now); reason != Forwarded {
+		if reason == DropNoServer && svc.lends(p) {
+			return w.stranger(f, p, now, out) // it need not be for FTP at all (ip_vs_leave)
+		}
 		w.refuseService(f, p, reason, now, out)
 		return reason
 	}
@@ -113,8 +123,16 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	w.ends(flow)
 	origin := station{mac: flow.MAC()}
 	origin.setFlowLink(flow.Link())
+	if flow.Flags()&conntrack.FlagHelped != 0 {
+		w.consult(f, p, flow)
+	}
 	flow.Unlock()
 
+	if p.helped {
+		if reason := w.assist(p, d, now); reason != Forwarded {
+			return reason
+		}
+	}
 	d.count(w.id, direction, p.ipLen)
 	if direction == conntrack.Reply {
 		return w.toClient(f, p, d, masq, &origin, now, out)
@@ -134,6 +152,9 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 		if w.full {
 			p.setSource(f, &w.far)
 		}
+	}
+	if p.helped {
+		p.shiftNumbers(f, &w.help.shift, conntrack.Original)
 	}
 	f.VLAN = w.tagFor(f, hop.Link, nil)
 	return w.send(f, p, hop, &d.target, now, out)
@@ -180,6 +201,15 @@ func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *stati
 		}
 	}
 	f.VLAN = w.tagFor(f, hop.Link, origin)
+	if p.helped {
+		p.shiftNumbers(f, &w.help.shift, conntrack.Reply)
+		if x := &w.help; x.n > 0 {
+			if !w.replace(f, p, x.span.Start, x.span.End, x.text[:x.n]) {
+				return DropNoScratch
+			}
+			return w.sendGrown(f, p, &hop, w.client(p), now, out)
+		}
+	}
 	return w.send(f, p, &hop, w.client(p), now, out)
 }
 
@@ -247,7 +277,7 @@ func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 	}
 	direct := &w.engine.direct
 	watching := now < direct.until
-	if !w.answering.has(&p.Tuple.Src, p.Tuple.SrcPort, &p.Tuple) {
+	if !w.answering.has(&p.Tuple.Src, p.Tuple.SrcPort, &p.Tuple) && !w.engine.data.server(&p.Tuple) {
 		if watching && w.answering.has(&p.Tuple.Dst, p.Tuple.DstPort, &p.Tuple) {
 			direct.note(p)
 		}
@@ -277,7 +307,7 @@ func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 // resolved. target is what to look up again then.
 func (w *Worker) emit(f *Frame, hop *NextHop, target *[16]byte, v6 bool, now mono.Time, out *Batch) Reason {
 	if !hop.Resolved() {
-		return w.hold(f, hop, target, v6, now)
+		return w.hold(f, hop, target, v6, 0, now)
 	}
 	port := w.portOf(hop.Link)
 	if port < 0 {

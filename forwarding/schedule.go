@@ -100,13 +100,20 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 		Link:    from.flowLink(),
 		Control: control,
 	}
-	if svc.keepsPort() || d.addr.Port() == 0 {
+	if svc.keepsPort() || svc.lends(p) || d.addr.Port() == 0 {
 		spec.Dest.Port = p.Tuple.DstPort
 	}
-	if Method(d.method.Load()) != Masq {
+	switch masq := Method(d.method.Load()) == Masq; {
+	case !masq:
 		spec.Flags |= conntrack.FlagNoOutput
-	} else if !d.local.Load() { // the host's own stack would keep answers to one of its addresses
+	case d.local.Load(): // the host's own stack would keep answers to one of its addresses
+	case svc.pool.Load() != nil:
 		spec.Pool = svc.pool.Load()
+	case w.engine.helps(&p.Tuple):
+		spec.Flags |= conntrack.FlagHelped
+	case svc.lends(p):
+		spec.Flags |= conntrack.FlagData
+		p.gate = w.engine.data.add(dataKey{conntrack.Endpoint{Addr: p.Tuple.Dst, Port: p.Tuple.DstPort}, spec.Dest, p.Tuple.V6})
 	}
 	if p.Tuple.Proto == wire.ProtoUDP && svc.onePacket.Load() && spec.Pool == nil { // a local end is for answers
 		w.engine.flows.Once(w.once, &p.Tuple, &spec, &w.flow)
@@ -117,6 +124,9 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	result := w.engine.flows.Insert(&p.Tuple, &spec, now, &w.flow)
 	if result != conntrack.Inserted {
 		w.engine.flows.LetGo(control)
+		if spec.Flags&conntrack.FlagData != 0 {
+			w.engine.data.drop(dataKey{conntrack.Endpoint{Addr: p.Tuple.Dst, Port: p.Tuple.DstPort}, spec.Dest, p.Tuple.V6})
+		}
 	}
 	switch result {
 	case conntrack.Inserted:
@@ -159,8 +169,23 @@ func requestOf(p *Packet, now mono.Time) sched.Request {
 	return sched.Request{Client: client, Virtual: p.Tuple.Dst, Now: now}
 }
 
-// ftpPort is the port of services whose data connections come to other ports.
-const ftpPort = 21
+// Ports of FTP. Data connections come to the data port or to any that is not privileged, and
+// from the data port.
+const (
+	ftpPort     = 21
+	ftpDataPort = 20
+)
+
+// lends reports whether a packet came to a service of FTP only because it may be of a data
+// connection: its port is another one (table.lookup).
+func (s *service) lends(p *Packet) bool { return s.port == ftpPort && p.Tuple.DstPort != ftpPort }
+
+// takesData reports whether a service of FTP opens flows for data connections: if its clients
+// persist, since nothing but a template tells where their control connection went. What comes
+// from FTP's data port is never the first packet (ip_vs_schedule).
+func (s *service) takesData(p *Packet) bool {
+	return s.persistence.Load() != nil && p.Tuple.SrcPort != ftpDataPort
+}
 
 // persist returns the server of the client's template, or chooses one and remembers it
 // (ip_vs_sched_persist).

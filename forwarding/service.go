@@ -237,14 +237,26 @@ type table struct {
 	services map[wireKey]*service
 	hosts    hosts // the virtual addresses
 	marked   bool  // there are services of marks
+	ftp      bool  // there is a service of FTP's port
 }
 
-// lookup finds the service of a packet's destination: the exact port before port 0
-// (ip_vs_service_find).
+// exact finds the service of a packet's very destination.
+func (t *table) exact(tp *conntrack.Tuple) *service {
+	return t.services[wireKey{addr: tp.Dst, port: tp.DstPort, protocol: tp.Proto, v6: tp.V6}]
+}
+
+// lookup finds the service of a packet's destination: that of its port, then that of FTP if its
+// port may be of a data connection, then that of all ports (ip_vs_service_find).
 func (t *table) lookup(tp *conntrack.Tuple) *service {
 	k := wireKey{addr: tp.Dst, port: tp.DstPort, protocol: tp.Proto, v6: tp.V6}
 	if s := t.services[k]; s != nil {
 		return s
+	}
+	if t.ftp && tp.Proto == wire.ProtoTCP && (tp.DstPort == ftpDataPort || tp.DstPort >= leastDataPort) {
+		k.port = ftpPort
+		if s := t.services[k]; s != nil {
+			return s
+		}
 	}
 	k.port = 0
 	return t.services[k]

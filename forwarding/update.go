@@ -437,6 +437,7 @@ func (e *Engine) publish(tx *Tx) {
 		if k.protocol == 0 {
 			t.marked = true
 		} else {
+			t.ftp = t.ftp || k.port == ftpPort && k.protocol == wire.ProtoTCP
 			t.hosts[wireKey{addr: k.addr, v6: k.v6}] = struct{}{}
 		}
 	}

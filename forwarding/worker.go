@@ -55,6 +55,8 @@ type Worker struct {
 	end       conntrack.Endpoint // what NAT writes into the current packet
 	far       conntrack.Endpoint // what FULLNAT writes at its other end
 	full      bool               // far is to be written
+	help      helping            // of the current packet, if it is of a control connection
+	child     conntrack.Flow     // that is prepared for a data connection
 }
 
 type portState struct {

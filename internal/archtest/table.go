@@ -36,8 +36,9 @@ func Packages() []Package {
 		{"control/statusview", "tables for people: status, connections", []string{"control"}},
 		{"e2e", "tests of whole sites with the real binary", nil},
 		{"forwarding", "data plane: decode, service table, process, rewrite, workers", []string{
-			"conntrack", "forwarding/sched", "internal/mono", "internal/wire"}},
+			"conntrack", "forwarding/ftp", "forwarding/sched", "internal/mono", "internal/wire"}},
 		{"forwarding/afpacket", "port on AF_PACKET rings", []string{"forwarding", "internal/wire"}},
+		{"forwarding/ftp", "reads FTP's control connections", nil},
 		{"forwarding/porttest", "port in memory, for tests", []string{"forwarding", "internal/wire"}},
 		{"forwarding/sched", "schedulers", []string{"internal/mono"}},
 		{"health", "checkers, thresholds and the set that runs them", []string{"internal/mono"}},
