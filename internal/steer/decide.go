@@ -70,11 +70,22 @@ func (r Rules) Drops(f Frame) bool {
 	if !ok {
 		return false
 	}
-	if contains(r.Services, p.dst, p.dstPort, p.proto) {
+	if contains(r.Services, p.dst, p.dstPort, p.proto) || contains(r.BriefServices, p.dst, p.dstPort, p.proto) {
 		return true
 	}
-	return contains(r.Servers, p.src, p.srcPort, p.proto) && !slices.Contains(r.Locals, p.dst)
+	if p.proto == protoTCP && (p.dstPort == ftpDataPort || p.dstPort >= leastDataPort) && slices.Contains(r.FTPAddrs, p.dst) {
+		return true
+	}
+	fromServer := contains(r.Servers, p.src, p.srcPort, p.proto) || contains(r.BriefServers, p.src, p.srcPort, p.proto)
+	return fromServer && !slices.Contains(r.Locals, p.dst)
 }
+
+// Ports of FTP's data connections (RFC 959, Section 3.2): that of the service, and those that
+// anybody may listen on.
+const (
+	ftpDataPort   = 20
+	leastDataPort = 1024
+)
 
 // packet is what the decision depends on.
 type packet struct {

@@ -146,6 +146,9 @@ func testRules(links ...int) steer.Rules {
 			netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.80"),
 			netip.MustParseAddr("2001:db8:2::1"), netip.MustParseAddr("2001:db8:1::80"),
 		},
+		FTPAddrs:      []netip.Addr{netip.MustParseAddr("198.51.100.81"), netip.MustParseAddr("2001:db8:1::81")},
+		BriefServices: []steer.Match{match("198.51.100.80", 1024, tcp), match("2001:db8:1::80", 81, tcp)},
+		BriefServers:  []steer.Match{match("192.0.2.201", 1024, tcp), match("2001:db8:2::201", 20, tcp)},
 	}
 }
 
@@ -165,7 +168,7 @@ func randomFlow(r *rand.Rand, maxExts int) flow {
 	addrs = append(addrs, rules.Locals...)
 	addrs = append(addrs, netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8:3::9"))
 	addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return a.Is6() != six })
-	port := func() uint16 { return pick(r, []uint16{0, 80, 80, 80, 81, 0x5000}) }
+	port := func() uint16 { return pick(r, []uint16{0, 80, 80, 80, 81, 20, 1023, 1024, 0x5000}) }
 	f := flow{
 		src:   netip.AddrPortFrom(pick(r, addrs), port()),
 		dst:   netip.AddrPortFrom(pick(r, addrs), port()),

@@ -46,6 +46,7 @@ func (f xtFamily) of(r Rules) Rules {
 		Services: slices.DeleteFunc(slices.Clone(r.Services), other),
 		Servers:  slices.DeleteFunc(slices.Clone(r.Servers), other),
 		Locals:   slices.DeleteFunc(slices.Clone(r.Locals), func(a netip.Addr) bool { return !f.has(a) }),
+		FTPAddrs: slices.DeleteFunc(slices.Clone(r.FTPAddrs), func(a netip.Addr) bool { return !f.has(a) }),
 	}
 }
 
@@ -149,6 +150,11 @@ func (f xtFamily) rules(r Rules, devices []string) ([]string, error) {
 	}
 	for _, m := range r.Services {
 		drop(m, "-d", "--dport")
+	}
+	for _, a := range r.FTPAddrs {
+		for _, ports := range []string{fmt.Sprint(ftpDataPort), fmt.Sprintf("%d:65535", leastDataPort)} {
+			add("%s -d %s -p tcp -m tcp --dport %s -j DROP", xtDecide, a, ports)
+		}
 	}
 	if len(r.Servers) > 0 {
 		for _, a := range r.Locals {

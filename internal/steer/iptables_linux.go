@@ -109,12 +109,13 @@ func xtProbe() Rules {
 	r := probeRules()
 	m := r.Services[0]
 	m.Addr = netip.AddrFrom4([4]byte{192, 0, 2, 255})
-	r.Services, r.Servers = append(r.Services, m), append(r.Servers, m)
+	r.Services, r.Servers, r.FTPAddrs = append(r.Services, m), append(r.Servers, m), append(r.FTPAddrs, m.Addr)
 	return r
 }
 
 // apply implements backend.
 func (x *iptables) apply(r Rules) error {
+	r = r.plain()
 	devices, err := present(r.Links)
 	if err != nil {
 		return err

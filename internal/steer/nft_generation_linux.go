@@ -80,7 +80,7 @@ func (g *generation) build(r Rules, devices []net.Interface) error {
 // matchSets are the sets of one address family. Those without elements are nil.
 type matchSets struct {
 	services, servers endpointSets
-	locals            *nftables.Set
+	locals, ftp       *nftables.Set
 }
 
 // endpointSets hold services or servers: those with a port, and those with every port.
@@ -96,7 +96,14 @@ func (g *generation) sets(f ipFamily, r Rules) matchSets {
 			locals = append(locals, nftables.SetElement{Key: a.AsSlice()})
 		}
 	}
+	var ftp []nftables.SetElement
+	for _, a := range r.FTPAddrs {
+		if f.has(a) {
+			ftp = append(ftp, nftables.SetElement{Key: a.AsSlice()})
+		}
+	}
 	return matchSets{
+		ftp:      g.set("ftp"+f.suffix, ftp, f.addrType),
 		services: g.endpoints("services", f, r.Services),
 		servers:  g.endpoints("servers", f, r.Servers),
 		locals:   g.set("locals"+f.suffix, locals, f.addrType),
@@ -131,10 +138,25 @@ func (g *generation) decide(c *nftables.Chain, f ipFamily, p path, sets matchSet
 	}
 	const srcPort, dstPort = 0, 2 // in the transport header
 	g.drops(c, "to a virtual service", f.loadAddr(f.dstOff), f, p, dstPort, sets.services)
+	if sets.ftp != nil {
+		g.dropsData(c, f, p, dstPort, sets.ftp)
+	}
 	if sets.locals != nil && sets.servers != (endpointSets{}) {
 		g.rule(c, "to this host", f.loadAddr(f.dstOff), lookupIn(sets.locals), accept())
 	}
 	g.drops(c, "from a real server", f.loadAddr(f.srcOff), f, p, srcPort, sets.servers)
+}
+
+// dropsData adds the rules that drop what goes to a port of FTP's data connections.
+func (g *generation) dropsData(c *nftables.Chain, f ipFamily, p path, port uint32, addrs *nftables.Set) {
+	for _, ports := range []expr.Any{
+		compare(expr.CmpOpEq, wire(ftpDataPort)),
+		compare(expr.CmpOpGte, wire(leastDataPort)),
+	} {
+		g.rule(c, "to a data port of FTP", f.loadAddr(f.dstOff), lookupIn(addrs),
+			p.loadProto(unix.NFT_REG_1), compare(expr.CmpOpEq, []byte{protoTCP}),
+			p.loadPort(port, unix.NFT_REG_1), ports, drop())
+	}
 }
 
 // drops adds the rules that drop what has one end of its flow in the sets.

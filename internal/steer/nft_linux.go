@@ -78,6 +78,7 @@ func nftMissing(err error) bool {
 
 // apply implements backend.
 func (t *nft) apply(r Rules) error {
+	r = r.plain()
 	older, err := tables()
 	if err != nil {
 		return err

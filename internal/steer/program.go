@@ -3,6 +3,7 @@ package steer
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 
 	"github.com/cilium/ebpf/asm"
 )
@@ -23,7 +24,7 @@ const (
 
 // A mapKey is a match in the program's maps: the address as 16 bytes with IPv4
 // mapped into IPv6 (0–16), the port in network order (16–18), the protocol (18) and
-// a zero.
+// a mark, which is zero for a match.
 type mapKey [20]byte
 
 // A mapAddr is an address in the program's maps, IPv4 mapped into IPv6.
@@ -43,8 +44,18 @@ func (m Match) key() mapKey {
 const (
 	keyPort  = 16
 	keyProto = 18
-	keyZero  = 19
+	keyMark  = 19
 )
+
+// markFTP marks an address with the data ports of FTP, in the place of a port.
+const markFTP = 1
+
+// ftpKey returns the key of such an address.
+func ftpKey(a netip.Addr) mapKey {
+	k := Match{Addr: a, Proto: protoTCP}.key()
+	k[keyMark] = markFTP
+	return k
+}
 
 // The program's stack, as offsets from the frame pointer.
 const (
@@ -68,6 +79,8 @@ const (
 	labelIPv6   = "ipv6"
 	labelL4     = "l4"
 	labelPorts  = "ports"
+	labelData   = "data"
+	labelNoData = "nodata"
 	labelReturn = "return"
 	labelPass   = "pass"
 	labelDrop   = "drop"
@@ -78,6 +91,7 @@ const (
 type lookups struct {
 	services, servers, locals     int
 	anyServicePort, anyServerPort bool // some entry has port 0
+	ftp                           bool // some service is an address with FTP's data ports
 }
 
 // program returns the steering program: Rules.Drops in the kernel's instructions, of
@@ -203,7 +217,7 @@ func loadPorts() asm.Instructions {
 	p = append(p, loadBytes(stackExt, portsLen)...)
 	return append(p,
 		asm.StoreMem(asm.RFP, stackKey+keyProto, regProto, asm.Byte),
-		asm.StoreImm(asm.RFP, stackKey+keyZero, 0, asm.Byte),
+		asm.StoreImm(asm.RFP, stackKey+keyMark, 0, asm.Byte),
 	)
 }
 
@@ -220,7 +234,30 @@ func matchServices(l lookups) asm.Instructions {
 		p = append(p, lookup(l.services, stackKey)...)
 		p = append(p, asm.JNE.Imm(asm.R0, 0, labelDrop))
 	}
+	if l.ftp {
+		p = append(p, matchData(l)...)
+	}
 	return p
+}
+
+// matchData drops what goes to a port of FTP's data connections of an address that has such a
+// mark among the services.
+func matchData(l lookups) asm.Instructions {
+	p := asm.Instructions{
+		asm.JNE.Imm(regProto, protoTCP, labelNoData),
+		asm.LoadMem(asm.R1, asm.RFP, stackExt+2, asm.Byte),
+		asm.JGE.Imm(asm.R1, leastDataPort>>8, labelData),
+		asm.JNE.Imm(asm.R1, 0, labelNoData),
+		asm.LoadMem(asm.R1, asm.RFP, stackExt+3, asm.Byte),
+		asm.JNE.Imm(asm.R1, ftpDataPort, labelNoData),
+		asm.StoreImm(asm.RFP, stackKey+keyPort, 0, asm.Half).WithSymbol(labelData),
+		asm.StoreImm(asm.RFP, stackKey+keyMark, markFTP, asm.Byte),
+	}
+	p = append(p, lookup(l.services, stackKey)...)
+	return append(p,
+		asm.JNE.Imm(asm.R0, 0, labelDrop),
+		asm.StoreImm(asm.RFP, stackKey+keyMark, 0, asm.Byte).WithSymbol(labelNoData),
+	)
 }
 
 // matchServers drops what comes from a server and does not go to this host.

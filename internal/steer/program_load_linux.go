@@ -28,22 +28,21 @@ type dialect struct {
 // A loaded is a program with those of its maps that change.
 type loaded struct {
 	*ebpf.Program
-	services, locals *ebpf.Map // nil without entries
+	services, servers, locals *ebpf.Map // nil without entries
 }
 
 // loadProgram loads the program for rules that come from normal, with room in its maps for
 // what may be in force soon.
 func loadProgram(d dialect, r Rules) (*loaded, error) {
-	services, err1 := loadMap(d, servicesName, keys(r.Services), len(r.SoonServices))
-	servers, err2 := loadMap(d, serversName, keys(r.Servers), len(r.Servers))
+	services, err1 := loadMap(d, servicesName, serviceKeys(r), len(r.SoonServices)+len(r.SoonFTPAddrs)+r.BriefRoom)
+	servers, err2 := loadMap(d, serversName, serverKeys(r), len(r.Servers)+r.BriefRoom)
 	locals, err3 := loadMap(d, localsName, addresses(r.Locals), len(r.SoonLocals))
-	defer closeMaps(servers) // the program holds it
 	err := cmp.Or(err1, err2, err3)
-	if err == nil && servers != nil && !d.plain {
+	if err == nil && servers != nil && r.BriefRoom == 0 && !d.plain {
 		err = servers.Freeze()
 	}
 	if err != nil {
-		closeMaps(services, locals)
+		closeMaps(services, servers, locals)
 		return nil, err
 	}
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
@@ -56,19 +55,20 @@ func loadProgram(d dialect, r Rules) (*loaded, error) {
 			locals:         descriptor(locals),
 			anyServicePort: slices.ContainsFunc(r.SoonServices, Match.anyPort),
 			anyServerPort:  slices.ContainsFunc(r.Servers, Match.anyPort),
+			ftp:            len(r.SoonFTPAddrs) > 0,
 		}),
 		License: "Apache-2.0",
 	})
 	if err != nil {
-		closeMaps(services, locals)
+		closeMaps(services, servers, locals)
 		return nil, fmt.Errorf("program %s: %w", programName, err)
 	}
-	return &loaded{prog, services, locals}, nil
+	return &loaded{prog, services, servers, locals}, nil
 }
 
 // Close releases the descriptors. What is attached goes on.
 func (l *loaded) Close() error {
-	closeMaps(l.services, l.locals)
+	closeMaps(l.services, l.servers, l.locals)
 	return l.Program.Close()
 }
 
@@ -76,20 +76,23 @@ func (l *loaded) Close() error {
 // taken all the time: what is added comes first, services before locals, and what goes the
 // other way round. After an error the maps are as they were, as far as they can be.
 func (l *loaded) change(from, to Rules) error {
-	fromServices, toServices := keys(from.Services), keys(to.Services)
-	fromLocals, toLocals := addresses(from.Locals), addresses(to.Locals)
-	err := l.step(fromServices, toServices, fromLocals, toLocals)
+	err := l.step(from, to)
 	if err != nil {
-		err = errors.Join(err, l.step(toServices, fromServices, toLocals, fromLocals))
+		err = errors.Join(err, l.step(to, from))
 	}
 	return err
 }
 
-func (l *loaded) step(fromServices, toServices []mapKey, fromLocals, toLocals []mapAddr) error {
+func (l *loaded) step(from, to Rules) error {
+	fromServices, toServices := serviceKeys(from), serviceKeys(to)
+	fromServers, toServers := serverKeys(from), serverKeys(to)
+	fromLocals, toLocals := addresses(from.Locals), addresses(to.Locals)
 	return cmp.Or(
 		fillOneByOne(l.services, without(toServices, fromServices)),
+		fillOneByOne(l.servers, without(toServers, fromServers)),
 		fillOneByOne(l.locals, without(toLocals, fromLocals)),
 		empty(l.locals, without(fromLocals, toLocals)),
+		empty(l.servers, without(fromServers, toServers)),
 		empty(l.services, without(fromServices, toServices)),
 	)
 }
@@ -165,6 +168,18 @@ func closeMaps(maps ...*ebpf.Map) {
 		_ = m.Close() // also of nil; the kernel frees a map with its last user
 	}
 }
+
+// serviceKeys returns the keys of all services.
+func serviceKeys(r Rules) []mapKey {
+	k := keys(slices.Concat(r.Services, r.BriefServices))
+	for _, a := range r.FTPAddrs {
+		k = append(k, ftpKey(a))
+	}
+	return k
+}
+
+// serverKeys returns the keys of all servers.
+func serverKeys(r Rules) []mapKey { return keys(slices.Concat(r.Servers, r.BriefServers)) }
 
 // keys returns the keys of the matches.
 func keys(list []Match) []mapKey {

@@ -76,6 +76,16 @@ type Rules struct {
 	// because of them.
 	SoonServices []Match
 	SoonLocals   []netip.Addr
+
+	// FTPAddrs are virtual addresses where FTP's data connections may come to any port: a frame
+	// to their port 20, or one from 1024 on, by TCP is dropped. SoonFTPAddrs may become some.
+	FTPAddrs, SoonFTPAddrs []netip.Addr
+
+	// BriefServices and BriefServers are Services and Servers with a port that come and go with
+	// single connections, which wait for it. A backend that can keeps room for BriefRoom of
+	// each, so that they are in force at once.
+	BriefServices, BriefServers []Match
+	BriefRoom                   int
 }
 
 // normal returns a copy in the one order and notation of its meaning, so that
@@ -90,11 +100,18 @@ func (r Rules) normal() (Rules, error) {
 
 		SoonServices: slices.Concat(r.Services, r.SoonServices),
 		SoonLocals:   slices.Concat(r.Locals, r.SoonLocals),
+
+		FTPAddrs:     slices.Clone(r.FTPAddrs),
+		SoonFTPAddrs: slices.Concat(r.FTPAddrs, r.SoonFTPAddrs),
+
+		BriefServices: slices.Clone(r.BriefServices),
+		BriefServers:  slices.Clone(r.BriefServers),
+		BriefRoom:     max(r.BriefRoom, len(r.BriefServices), len(r.BriefServers)),
 	}
 	for _, list := range []struct {
 		name    string
 		matches []Match
-	}{{"service", n.Services}, {"server", n.Servers}, {"service", n.SoonServices}} {
+	}{{"service", n.Services}, {"server", n.Servers}, {"service", n.SoonServices}, {"service", n.BriefServices}, {"server", n.BriefServers}} {
 		for i, m := range list.matches {
 			if err := m.check(); err != nil {
 				return Rules{}, fmt.Errorf("steer %s %s: %w", list.name, m, err)
@@ -102,21 +119,22 @@ func (r Rules) normal() (Rules, error) {
 			list.matches[i].Addr = m.Addr.Unmap()
 		}
 	}
-	for _, locals := range [][]netip.Addr{n.Locals, n.SoonLocals} {
-		for i, a := range locals {
+	addresses := []*[]netip.Addr{&n.Locals, &n.SoonLocals, &n.FTPAddrs, &n.SoonFTPAddrs}
+	for _, list := range addresses {
+		for i, a := range *list {
 			if !a.IsValid() {
 				return Rules{}, fmt.Errorf("steer: local address %d is not set", i)
 			}
-			locals[i] = a.WithZone("").Unmap()
+			(*list)[i] = a.WithZone("").Unmap()
 		}
 	}
 	slices.Sort(n.Links)
 	n.Links = slices.Compact(n.Links)
-	for _, list := range []*[]Match{&n.Services, &n.Servers, &n.SoonServices} {
+	for _, list := range []*[]Match{&n.Services, &n.Servers, &n.SoonServices, &n.BriefServices, &n.BriefServers} {
 		slices.SortFunc(*list, compareMatches)
 		*list = slices.Compact(*list)
 	}
-	for _, list := range []*[]netip.Addr{&n.Locals, &n.SoonLocals} {
+	for _, list := range addresses {
 		slices.SortFunc(*list, netip.Addr.Compare)
 		*list = slices.Compact(*list)
 	}
@@ -144,29 +162,49 @@ func (m Match) anyPort() bool { return m.Port == 0 }
 func probeRules() Rules {
 	m := Match{Addr: netip.AddrFrom16([16]byte{0: 1, 15: 1}), Port: 1, Proto: protoTCP}
 	one, addr := []Match{m}, []netip.Addr{m.Addr}
-	return Rules{Services: one, Servers: one, Locals: addr, SoonServices: one, SoonLocals: addr}
+	return Rules{Services: one, Servers: one, Locals: addr, SoonServices: one, SoonLocals: addr, FTPAddrs: addr, SoonFTPAddrs: addr}
+}
+
+// plain returns the rules with what is brief among what is not, for a backend that makes no
+// difference. They must come from normal.
+func (r Rules) plain() Rules {
+	r.Services, r.Servers = merged(r.Services, r.BriefServices), merged(r.Servers, r.BriefServers)
+	r.BriefServices, r.BriefServers, r.BriefRoom = nil, nil, 0
+	return r
+}
+
+// merged returns what is in either of two lists.
+func merged(a, b []Match) []Match {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, compareMatches)
+	return slices.Compact(all)
 }
 
 // empty reports whether the rules take no frame at all.
-func (r Rules) empty() bool { return len(r.Services) == 0 && len(r.Servers) == 0 }
+func (r Rules) empty() bool {
+	return len(r.Services)+len(r.Servers)+len(r.FTPAddrs)+len(r.BriefServices)+len(r.BriefServers) == 0
+}
 
 // idle reports whether the rules take no frame, now or soon.
-func (r Rules) idle() bool { return r.empty() && len(r.SoonServices) == 0 }
+func (r Rules) idle() bool { return r.empty() && len(r.SoonServices)+len(r.SoonFTPAddrs) == 0 }
 
 // prepares reports whether all of o is in force or prepared for with r, so that only
-// entries for services and locals come or go. Both must come from normal.
+// entries for services, locals and what is brief come or go. Both must come from normal.
 func (r Rules) prepares(o Rules) bool {
-	return slices.Equal(r.Servers, o.Servers) && subset(o.SoonServices, r.SoonServices) && subset(o.SoonLocals, r.SoonLocals)
+	return slices.Equal(r.Servers, o.Servers) && subset(o.SoonServices, r.SoonServices) && subset(o.SoonLocals, r.SoonLocals) &&
+		subset(o.SoonFTPAddrs, r.SoonFTPAddrs) && o.BriefRoom <= r.BriefRoom
 }
 
 // subset reports whether all of a list is in another.
-func subset[T comparable](list, of []T) bool {
-	return !slices.ContainsFunc(list, func(v T) bool { return !slices.Contains(of, v) })
-}
+func subset[T comparable](list, of []T) bool { return len(without(list, of)) == 0 }
 
 // without returns what of a list is not in another.
 func without[T comparable](list, other []T) []T {
-	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return slices.Contains(other, v) })
+	known := make(map[T]struct{}, len(other))
+	for _, v := range other {
+		known[v] = struct{}{}
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { _, ok := known[v]; return ok })
 }
 
 // compareMatches orders matches by address, port and protocol.

@@ -264,6 +264,48 @@ func TestTCXPreparesForWhatIsSoon(t *testing.T) {
 	}
 }
 
+// TestTCXTakesBriefMatchesAtOnce: what comes and goes with single connections takes no other
+// program as long as there is room for it.
+func TestTCXTakesBriefMatchesAtOnce(t *testing.T) {
+	netlab.Require(t)
+	h := hostWithLink(t)
+	s := open(t, h, steer.TCX)
+	eth0 := index(t, h, "eth0")
+	rules := func(ports ...uint16) steer.Rules {
+		r := steer.Rules{Links: []int{eth0}, Services: []steer.Match{match("198.51.100.80", 21, tcp)}, BriefRoom: 2}
+		for _, p := range ports {
+			r.BriefServices = append(r.BriefServices, match("198.51.100.80", p, tcp))
+			r.BriefServers = append(r.BriefServers, match("192.0.2.201", p, tcp))
+		}
+		return r
+	}
+	before := ""
+	for _, step := range []struct {
+		ports []uint16
+		fresh bool
+	}{{nil, true}, {[]uint16{5000}, false}, {[]uint16{6000, 5000}, false}, {[]uint16{6000}, false}, {[]uint16{6000, 7000, 8000}, true}, {nil, false}} {
+		apply(t, h, s, rules(step.ports...))
+		var programs []string
+		inside(t, h, func() (err error) {
+			programs, err = programsOn(eth0)
+			return err
+		})
+		if len(programs) != 1 || (programs[0] != before) != step.fresh {
+			t.Errorf("ports %v: programs are %q after %q, want another one: %t", step.ports, programs, before, step.fresh)
+		}
+		before = programs[0]
+		for _, port := range []uint16{5000, 6000, 7000, 8000} {
+			want := slices.Contains(step.ports, port)
+			in := flow{src: addrPort("203.0.113.9:4000"), dst: netip.AddrPortFrom(netip.MustParseAddr("198.51.100.80"), port), proto: tcp}
+			out := flow{src: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.201"), port), dst: addrPort("203.0.113.9:4000"), proto: tcp}
+			program := attachedProgram(t, h, eth0)
+			if gotIn, gotOut := program.drops(t, in), program.drops(t, out); gotIn != want || gotOut != want {
+				t.Errorf("ports %v: port %d is dropped: %t and %t, want %t", step.ports, port, gotIn, gotOut, want)
+			}
+		}
+	}
+}
+
 // A runner is a program that can be run on frames.
 type runner struct{ *ebpf.Program }
 
