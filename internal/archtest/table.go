@@ -58,6 +58,7 @@ func Packages() []Package {
 		{"internal/mono", "monotonic time in eight bytes", nil},
 		{"internal/netlab", "sites of network namespaces", nil},
 		{"internal/netlab/capture", "packet captures in a site, for tests and benchmarks", []string{"internal/netlab"}},
+		{"internal/netlab/detunnel", "ends of tunnels in a site, for tests", []string{"internal/netlab", "internal/wire"}},
 		{"internal/netlab/labtest", "sites with a test's lifetime", []string{"internal/netlab", "internal/netlab/capture"}},
 		{"internal/ownwatch", "notices the host's own packets to itself", []string{"internal/wire"}},
 		{"internal/preflight", "looks the host and its neighbours over", []string{"internal/announce", "internal/hostnet"}},
