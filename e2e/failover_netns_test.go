@@ -141,9 +141,9 @@ type load struct {
 }
 
 type result struct {
-	started time.Time
-	body    string
-	err     error
+	started, ended time.Time
+	body           string
+	err            error
 }
 
 // startLoad makes requests from two goroutines, some hundred a second, until stop or the
@@ -154,7 +154,7 @@ func startLoad(t *testing.T, from *netlab.Host, url string) *load {
 
 // startLoadOf is startLoad with another limit for a request.
 func startLoadOf(t *testing.T, from *netlab.Host, url string, limit time.Duration) *load {
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	l := &load{t: t, cancel: cancel}
 	for range 2 {
 		l.done.Go(func() { l.run(ctx, from, url, limit) })
@@ -183,6 +183,7 @@ func (l *load) run(ctx context.Context, from *netlab.Host, url string, limit tim
 		}
 		r := result{started: time.Now()}
 		r.body, r.err = get(ctx, client, url)
+		r.ended = time.Now()
 		if ctx.Err() != nil {
 			return // the end of the test broke it off
 		}

@@ -6,6 +6,7 @@ set -eu
 # program:package
 programs=(
 	aiosmtpd:python3-aiosmtpd
+	apache2:apache2
 	arping:iputils-arping
 	bfdd:frr
 	bpftool:bpftool
@@ -17,11 +18,15 @@ programs=(
 	iperf3:iperf3
 	iptables:iptables
 	keepalived:keepalived
+	lighttpd:lighttpd
+	mariadbd:mariadb-server
+	mysql:mariadb-client
 	nc.openbsd:netcat-openbsd
 	nft:nftables
 	nginx:nginx-light
 	ping:iputils-ping
 	ps:procps
+	squid:squid
 	systemd-analyze:systemd
 	tcpdump:tcpdump
 )
