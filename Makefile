@@ -5,6 +5,7 @@
 #	demo        the binary, and whole sites in network namespaces to see it work (root)
 #	check       everything that needs no root: format, vet, lint, race tests, other machines
 #	test        Debian packages, check, and the tests in network namespaces (root); CI runs it
+#	sites       whole sites as people run them, from files as they have them; part of test (root)
 #	bench       Debian packages, and UVS beside its alternatives on one topology (root); bench/README.md
 #	microbench  the benchmarks of single functions
 #	fuzz        every fuzz target, for FUZZTIME each
@@ -36,7 +37,7 @@ CROSS := arm64 arm mips64
 LINT := .cache/golangci-lint
 GATE := .cache/skipgate
 
-.PHONY: build install demo check format vet lint unit cross test packages root netns bench microbench fuzz guest soak clean
+.PHONY: build install demo check format vet lint unit cross test packages root netns sites bench microbench fuzz guest soak clean
 
 build:
 	$(GOBUILD) -o bin/uvs ./cmd/uvs
@@ -94,6 +95,9 @@ netns: root build $(GATE)
 	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -p 1 -timeout 15m $(NETNS) | $(GATE)
 
 # Flags for the program, such as -rounds 10, go into BENCHFLAGS.
+sites: root packages build $(GATE)
+	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -timeout 15m -run '^TestSite' ./e2e | $(GATE)
+
 bench: root packages build
 	$(GO) build -buildvcs=false -o .cache/bench ./bench
 	.cache/bench -uvs bin/uvs -rounds $(ROUNDS) $(BENCHFLAGS)

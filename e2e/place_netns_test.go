@@ -15,17 +15,8 @@ import (
 	"uvs/internal/netlab/labtest"
 )
 
-// Sites are tests of whole sites as people run them, with the software of Debian that they
-// have and the configurations in config/testdata/keepalived. Those that take longer than make
-// test has time for run with UVS_LONG set: make sites.
-
-// long skips a test that takes longer than make test has time for.
-func long(t *testing.T) {
-	t.Helper()
-	if os.Getenv("UVS_LONG") == "" {
-		t.Skip("takes long: make sites runs it")
-	}
-}
+// TestSite… are whole sites as people run them, with the software of Debian that they have and
+// the configurations in config/testdata/keepalived. They mostly wait, and so run in parallel.
 
 // A place is a site that is built network by network.
 type place struct {

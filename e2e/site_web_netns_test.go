@@ -116,7 +116,7 @@ func startApache(t *testing.T, h *netlab.Host) *daemon {
 // Under load a proxy's process dies, then a web server's, then a proxy falls silent, then the
 // director's power fails; each is out in time, and none but the affected requests fail.
 func TestSiteWebCluster(t *testing.T) {
-	long(t)
+	t.Parallel()
 	p := newPlace(t)
 	client := p.host("client", []string{"front eth0 192.168.1.5/24"})
 	var directors []*netlab.Host
@@ -170,8 +170,8 @@ func TestSiteWebCluster(t *testing.T) {
 	lighttpds[0].start()
 	back("Adding service [192.168.1.141]:tcp:80 to VS [192.168.1.140]:tcp:80")
 
-	// delay_loop 3, two retries a second apart.
-	out("a web server's process is killed", "Removing service [10.0.30.2]:tcp:80 from VS [10.0.30.1]:tcp:80", 5200*time.Millisecond, apaches[0].kill)
+	// delay_loop 3, two retries a second apart, and what the probes take themselves.
+	out("a web server's process is killed", "Removing service [10.0.30.2]:tcp:80 from VS [10.0.30.1]:tcp:80", 6*time.Second, apaches[0].kill)
 	windows[len(windows)-1].hidden = true // lighttpd tries another connection
 	load.waitFor("web2", 20)
 	apaches[0].start()

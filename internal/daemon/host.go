@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"uvs/config"
 	"uvs/control"
 	"uvs/internal/hostnet"
 	"uvs/internal/preflight"
@@ -68,7 +69,10 @@ func (d *director) watchHost(ctx context.Context) error {
 	)
 	for {
 		network := d.network.Snapshot()
-		now := siteOf(d.effective.Load().services, network)
+		d.mu.Lock()
+		instances := d.plan.devices
+		d.mu.Unlock()
+		now := siteOf(d.effective.Load().services, instances, network)
 		changed := facts.Network == nil || !now.Equal(site) || network.Changed(facts.Network)&^hostnet.PartNeighbours != 0
 		if changed || time.Since(looked) >= lookEvery {
 			facts, looked = preflight.Gather(ctx, now, network, largeReceive(network, hostnet.OffloadsOn)), time.Now()
@@ -104,8 +108,8 @@ func (d *director) logFindings(came, over []control.Finding) {
 }
 
 // siteOf is the site in the preflight's terms. It is pure.
-func siteOf(services []table.Service, network *hostnet.Snapshot) preflight.Site {
-	var site preflight.Site
+func siteOf(services []table.Service, instances []config.Instance, network *hostnet.Snapshot) preflight.Site {
+	site := preflight.Site{Unicast: slices.ContainsFunc(instances, func(i config.Instance) bool { return i.Send.Unicast() })}
 	for _, s := range services {
 		if len(s.Unserved) > 0 || !s.Key.Addr.IsValid() {
 			continue
@@ -142,7 +146,7 @@ func CheckHost(ctx context.Context, source Source) (findings []control.Finding, 
 	p := translate(c)
 	t := table.New()
 	t.Load(p.services)
-	site := siteOf(t.Services(), now)
+	site := siteOf(t.Services(), c.Instances, now)
 	planned := now.WithAddresses(plannedOn(now, p.holdings.addresses)...)
 	for _, f := range preflight.Judge(site, preflight.Gather(ctx, site, planned, largeReceive(planned, hostnet.OffloadsOn))) {
 		findings = append(findings, control.Finding{Problem: f.Problem, Text: f.Text, Since: time.Now()})

@@ -27,7 +27,10 @@ const atOnce = 16
 // what is not known then is not in the Facts. It needs CAP_NET_RAW and CAP_NET_ADMIN, asks
 // from the network namespace of the calling thread, and is safe for use by many goroutines.
 func Gather(ctx context.Context, s Site, network *hostnet.Snapshot, largeReceive []string) Facts {
-	f := Facts{Network: network, LargeReceive: largeReceive, StrictReversePath: strictReversePath("/proc/sys/net/ipv4/conf")}
+	f := Facts{
+		Network: network, LargeReceive: largeReceive,
+		StrictReversePath: strictReversePath("/proc/sys/net/ipv4/conf"), Cloud: cloudOf("/sys/class/dmi/id"),
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Claims = Claims(ctx, s, network) })
 	wg.Go(func() { f.Gateways = gateways(ctx, s, network) })

@@ -21,6 +21,7 @@ func Judge(s Site, f Facts) []Finding {
 	j.offloads()
 	j.mtu()
 	j.firewall()
+	j.cloud()
 	return sorted(j.findings)
 }
 

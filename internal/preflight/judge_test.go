@@ -77,6 +77,14 @@ func TestJudge(t *testing.T) {
 	}{
 		{"all is well", site(true, server), preflight.Facts{Network: machine(nil)}, nil},
 		{
+			"a cloud's machine", site(true, server), preflight.Facts{Network: machine(nil), Cloud: "Amazon EC2"},
+			[]string{"note: this machine is of Amazon EC2: addresses move only when the cloud is told (notify_master), and its source/destination check of this machine has to be off"},
+		},
+		{
+			"adverts one by one", preflight.Site{Unicast: true}, preflight.Facts{Network: machine(nil)},
+			[]string{"note: VRRP goes to its peers one by one, as in a cloud's network. If this is one: addresses move only when"},
+		},
+		{
 			"a DR server answers ARP", site(false, server),
 			preflight.Facts{Network: machine(nil), Claims: []preflight.Claim{{VIP: vip, Interface: "eth0", MAC: mac, Server: server}}},
 			[]string{"problem: real server 10.0.0.11 (02:00:00:00:00:0b) answers for the virtual address 192.0.2.10 on eth0, so clients go past the director; " +

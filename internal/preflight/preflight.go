@@ -20,6 +20,8 @@ import (
 // A Site is what a director is to serve, as far as it matters here.
 type Site struct {
 	Services []Service
+	// Unicast: adverts go to peers one by one.
+	Unicast bool
 }
 
 // A Service is one virtual service. The address of a service is unmapped and has no zone.
@@ -69,7 +71,7 @@ func (s *Site) floating(vip netip.Addr) bool {
 
 // Equal reports whether two sites are the same.
 func (s *Site) Equal(o Site) bool {
-	return slices.EqualFunc(s.Services, o.Services, func(a, b Service) bool {
+	return s.Unicast == o.Unicast && slices.EqualFunc(s.Services, o.Services, func(a, b Service) bool {
 		return a.Addr == b.Addr && a.Floating == b.Floating && slices.Equal(a.Servers, b.Servers)
 	})
 }
@@ -98,6 +100,8 @@ type Facts struct {
 	Gateways []Gateway
 	// Rules are firewall rules that mention virtual addresses.
 	Rules []FirewallRule
+	// Cloud is the name of the cloud that the machine is rented from, "" if it is in none.
+	Cloud string
 }
 
 // A Claim is another host's answer for a virtual address, by ARP or neighbour discovery.
