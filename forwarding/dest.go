@@ -29,11 +29,12 @@ type dest struct {
 	tunnel     atomic.Pointer[tunnel]  // how packets with method Tunnel go there; nil: no way
 	path       pathMTU                 // of the tunnel's way
 
-	active       atomic.Int32  // flows in an active state (ip_vs_dest.activeconns)
-	inactive     atomic.Int32  // all other flows
-	persistent   atomic.Int32  // templates (ip_vs_dest.persistconns)
-	upper, lower atomic.Uint32 // thresholds
-	overloaded   atomic.Bool   // IP_VS_DEST_F_OVERLOAD
+	active       atomic.Int32          // flows in an active state (ip_vs_dest.activeconns)
+	inactive     atomic.Int32          // all other flows
+	persistent   atomic.Int32          // templates (ip_vs_dest.persistconns)
+	upper, lower atomic.Uint32         // thresholds
+	overloaded   atomic.Bool           // IP_VS_DEST_F_OVERLOAD
+	place        atomic.Pointer[place] // where changes of these are noted; nil: no scheduler watches
 	counters     []destCounters
 
 	// Engine.mu guards what follows.
@@ -71,12 +72,13 @@ func (d *dest) End() sched.End { return d.end }
 func (d *dest) bound() {
 	d.inactive.Add(1)
 	d.loaded()
+	d.note(sched.WatchCounts)
 }
 
 // loaded sets the overload flag when the upper threshold is reached.
 func (d *dest) loaded() {
 	if upper := d.upper.Load(); upper != 0 && d.connections() >= uint64(upper) {
-		d.overloaded.Store(true)
+		d.overload(true)
 	}
 }
 
@@ -90,7 +92,14 @@ func (d *dest) unloaded() {
 	if lower != 0 && n >= lower || lower == 0 && upper != 0 && n*4 >= upper*3 {
 		return
 	}
-	d.overloaded.Store(false)
+	d.overload(false)
+}
+
+// overload sets the overload flag.
+func (d *dest) overload(is bool) {
+	if d.overloaded.Swap(is) != is {
+		d.note(sched.WatchOverload)
+	}
 }
 
 func (d *dest) connections() uint64 {
@@ -102,6 +111,7 @@ func (d *dest) moved(change int) {
 	if change != 0 {
 		d.active.Add(int32(change))
 		d.inactive.Add(int32(-change))
+		d.note(sched.WatchCounts)
 	}
 }
 
@@ -113,6 +123,7 @@ func (d *dest) gone(active bool) {
 		d.inactive.Add(-1)
 	}
 	d.unloaded()
+	d.note(sched.WatchCounts)
 }
 
 // idle reports whether no flow and no template refers to d.
@@ -167,6 +178,7 @@ func (d *dest) resolve(r *Routes) {
 		d.hop.Store(nil)
 	}
 	d.local.Store(local)
+	d.note(sched.WatchOverload)
 	d.resolveTunnel(r)
 }
 

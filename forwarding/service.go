@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,6 +163,7 @@ type service struct {
 	scheduler sched.Scheduler
 	flags     sched.Flags
 	list      []*dest // what scheduler.Pick indexes
+	notes     *notes  // what the scheduler is to be told of list
 
 	onePacket   atomic.Bool
 	persistence atomic.Pointer[persistence]       // nil: connections do not persist
@@ -180,6 +182,7 @@ type persistence struct {
 func (s *service) pick(r sched.Request) *dest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.notes.pass(s.scheduler)
 	if i := s.scheduler.Pick(r); i >= 0 {
 		return s.list[i]
 	}
@@ -215,10 +218,17 @@ func (s *service) reschedule(env sched.Env) {
 		s.scheduler, _ = sched.New(s.spec.Scheduler, s.spec.Flags, env) // the name was checked when the spec came in
 		s.flags = s.spec.Flags
 	}
-	s.list = append([]*dest(nil), s.servers...)
+	s.list = slices.Clone(s.servers)
+	s.notes = newNotes(s.scheduler.Watches(), len(s.list))
 	view := make([]sched.Server, len(s.list))
 	for i, d := range s.list {
 		view[i] = d
+		// Before the scheduler looks: what changes afterwards is noted here.
+		if s.notes.watch == sched.WatchNothing {
+			d.place.Store(nil)
+		} else {
+			d.place.Store(&place{s.notes, i})
+		}
 	}
 	s.scheduler.Update(view)
 }

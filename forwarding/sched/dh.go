@@ -2,7 +2,10 @@ package sched
 
 // destinationHashing gives a virtual address the same server each time (ip_vs_dh.c), which
 // is of use to services of many addresses: caches. Weights do not count but for 0.
-type destinationHashing struct{ list []Server }
+type destinationHashing struct {
+	unwatched
+	list []Server
+}
 
 func (d *destinationHashing) Name() string         { return "dh" }
 func (d *destinationHashing) Update(list []Server) { d.list = list }

@@ -15,7 +15,7 @@ type localityLeastConnection struct {
 }
 
 func newLocalityLeastConnection(e Env) *localityLeastConnection {
-	return &localityLeastConnection{expiration: e.LBLCExpiration}
+	return &localityLeastConnection{newLocality(), e.LBLCExpiration}
 }
 
 func (l *localityLeastConnection) Name() string { return "lblc" }

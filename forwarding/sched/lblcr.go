@@ -15,7 +15,7 @@ type replicatedLeastConnection struct {
 }
 
 func newReplicatedLeastConnection(e Env) *replicatedLeastConnection {
-	return &replicatedLeastConnection{expiration: e.LBLCRExpiration}
+	return &replicatedLeastConnection{newLocality(), e.LBLCRExpiration}
 }
 
 func (l *replicatedLeastConnection) Name() string { return "lblcr" }
@@ -50,15 +50,14 @@ func (l *replicatedLeastConnection) Pick(r Request) int {
 // leastOf returns the server of the set with the fewest connections for its weight, the
 // latest member of those that are equal (ip_vs_dest_set_min).
 func (l *replicatedLeastConnection) leastOf(e *entry) int {
-	best, least, weight := none, int64(0), int64(0)
+	best, least := none, cost{}
 	for n := e.first; n != 0; n = l.cache.elements.at(n).next {
 		m := l.cache.memberOf(n)
 		if m.at == none || !available(m.server) {
 			continue
 		}
-		load, wt := overhead(m.server), int64(m.server.Weight())
-		if best == none || least*wt > load*weight {
-			best, least, weight = m.at, load, wt
+		if c := (cost{overhead(m.server), uint64(m.server.Weight())}); c.less(least) {
+			best, least = m.at, c
 		}
 	}
 	return best
@@ -67,12 +66,12 @@ func (l *replicatedLeastConnection) leastOf(e *entry) int {
 // shrink takes the server with the most connections for its weight out of the set, be it
 // listed or not (ip_vs_dest_set_max).
 func (l *replicatedLeastConnection) shrink(e *entry, now mono.Time) {
-	worst, most, weight := uint32(0), int64(0), int64(0)
+	worst, most := uint32(0), cost{}
 	for n := e.first; n != 0; n = l.cache.elements.at(n).next {
 		m := l.cache.memberOf(n)
-		load, wt := overhead(m.server), int64(m.server.Weight())
-		if wt > 0 && (worst == 0 || most*wt < load*weight) {
-			worst, most, weight = n, load, wt
+		c := cost{overhead(m.server), uint64(m.server.Weight())}
+		if c.weight > 0 && (worst == 0 || most.less(c)) {
+			worst, most = n, c
 		}
 	}
 	if worst != 0 {

@@ -19,6 +19,7 @@ const (
 // come and go (ip_vs_mh.c; Eisenbud et al., "Maglev", NSDI 2016, Section 3.4). Every machine
 // hashes as 64-bit kernels do: directors that are to agree with a 32-bit kernel do not.
 type maglevHashing struct {
+	unwatched
 	flags Flags
 	list  []Server
 	slots []int16 // indexes of list, mhSlots of them; nil without servers

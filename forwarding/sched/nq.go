@@ -1,16 +1,12 @@
 package sched
 
-// neverQueue takes the first server without an active connection, else the one of the
-// shortest expected delay (ip_vs_nq.c).
-type neverQueue struct{ shortestExpectedDelay }
-
-func (n *neverQueue) Name() string { return "nq" }
-
-func (n *neverQueue) Pick(r Request) int {
-	for i, s := range n.list {
-		if available(s) && s.Active() == 0 {
-			return i
+// newNeverQueue takes the first server without an active connection, whatever its weight, else
+// the one of the shortest expected delay (ip_vs_nq.c).
+func newNeverQueue() *contest {
+	return &contest{name: "nq", of: func(s Server) cost {
+		if available(s) && active(s) == 0 {
+			return cost{0, 1}
 		}
-	}
-	return n.shortestExpectedDelay.Pick(r)
+		return expectedDelay(s)
+	}}
 }

@@ -25,7 +25,11 @@ type trial struct {
 
 func newTrial(t *testing.T, name string, flags sched.Flags, seed uint64) *trial {
 	x := &trial{site: flagged(t, name, flags), model: newModel(name, flags), rng: rand.New(rand.NewPCG(seed, 0)), now: 1, heavy: seed%3 == 0, seed: seed}
-	for i := range 1 + x.rng.IntN(40) {
+	servers := 1 + x.rng.IntN(40)
+	if seed%25 == 24 {
+		servers = 1000
+	}
+	for i := range servers {
 		s := &server{name: string(rune('A' + i)), end: endOf("192.0.2.1", uint16(i))}
 		x.load(s)
 		x.weigh(s)
@@ -59,6 +63,13 @@ func (x *trial) enlist() {
 	x.model.update(list)
 }
 
+// tell tells the scheduler of a change, if it wants to know.
+func (x *trial) tell(s *server, what sched.Watch) {
+	if i := slices.Index(x.list, s); i >= 0 && x.Watches() >= what {
+		x.Changed(i)
+	}
+}
+
 // step changes something, or not, and compares a choice.
 func (x *trial) step() {
 	x.steps++
@@ -69,10 +80,12 @@ func (x *trial) step() {
 		x.enlist()
 	case 1:
 		s.overloaded = !s.overloaded
+		x.tell(s, sched.WatchOverload)
 	case 2, 3, 4:
 		x.load(s)
+		x.tell(s, sched.WatchCounts)
 	case 5:
-		x.now = x.now.Add(time.Duration(x.rng.Int64N(int64(2 * time.Hour))))
+		x.now = x.now.Add(time.Duration(x.rng.Int64N(int64(40 * time.Hour))))
 	case 6:
 		x.now = x.now.Add(time.Minute)
 		if c, ok := x.Scheduler.(sched.Collector); ok {
@@ -82,12 +95,13 @@ func (x *trial) step() {
 	}
 	r := sched.Request{Client: sched.End{Addr: x.rng.Uint32(), Port: uint16(x.rng.Uint32())}, Now: x.now}
 	binary.BigEndian.PutUint32(r.Virtual[:], uint32(x.rng.IntN(20)))
-	got, want := x.Pick(r), x.model.pick(r)
+	got, want := x.Scheduler.Pick(r), x.model.pick(r)
 	if got != want {
 		x.t.Fatalf("seed %d, step %d: picks %d, the model %d of %d", x.seed, x.steps, got, want, len(x.list))
 	}
 	if got >= 0 && x.rng.IntN(2) == 0 {
 		x.list[got].active++
+		x.tell(x.list[got], sched.WatchCounts)
 	}
 }
 

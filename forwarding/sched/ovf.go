@@ -1,19 +1,15 @@
 package sched
 
-// overflow takes the server of the greatest weight until it has more active connections than
-// its weight, then the next one (ip_vs_ovf.c). For UDP it is fo: its connections are never
-// active.
-type overflow struct{ list []Server }
+import "math"
 
-func (o *overflow) Name() string         { return "ovf" }
-func (o *overflow) Update(list []Server) { o.list = list }
-
-func (o *overflow) Pick(Request) int {
-	best, greatest := none, 0
-	for i, s := range o.list {
-		if w := s.Weight(); w > greatest && !s.Overloaded() && s.Active() <= w {
-			best, greatest = i, w
+// newOverflow takes the server of the greatest weight until it has more active connections
+// than its weight, then the next one (ip_vs_ovf.c). For UDP, whose connections are never
+// active, it is fo.
+func newOverflow() *contest {
+	return &contest{name: "ovf", of: func(s Server) cost {
+		if !available(s) || active(s) > uint64(s.Weight()) {
+			return cost{}
 		}
-	}
-	return best
+		return cost{math.MaxInt32 - uint64(s.Weight()), 1}
+	}}
 }

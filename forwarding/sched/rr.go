@@ -4,7 +4,7 @@ import "slices"
 
 // roundRobin takes the servers in turn (ip_vs_rr.c).
 type roundRobin struct {
-	list []Server
+	weights
 	last int // chosen last; none before the first choice
 }
 
@@ -19,19 +19,17 @@ func (r *roundRobin) Update(list []Server) {
 			break
 		}
 	}
-	r.list, r.last = list, at
+	r.last = at
+	r.weights.Update(list)
 }
 
 func (r *roundRobin) Pick(Request) int {
-	for i := range r.list {
-		at := r.last + 1 + i
-		if at >= len(r.list) {
-			at -= len(r.list)
-		}
-		if available(r.list[at]) {
-			r.last = at
-			return at
+	at := r.next(r.last+1, 1)
+	if at == none {
+		if at = r.next(0, 1); at == none {
+			return none
 		}
 	}
-	return none
+	r.last = at
+	return at
 }

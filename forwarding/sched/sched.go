@@ -67,12 +67,36 @@ type Scheduler interface {
 	// added, edited or deleted. The scheduler keeps the slice, which must not change.
 	Update(list []Server)
 
+	// Watches says of which changes the scheduler must be told by Changed. It is always the same.
+	Watches() Watch
+
+	// Changed says that the server at an index of the list is not what it was at the last call
+	// of Update or of Changed for it. How often one is told of a change, and of which first,
+	// makes no difference.
+	Changed(i int)
+
 	// Pick returns the index of the server chosen for a packet in the list of the last
-	// Update, or −1 if none is available. Weights, counts and overload are read as they are
-	// now. It does not allocate, but for lblc and lblcr, which remember addresses that they
-	// see for the first time.
+	// Update, or −1 if none is available. If every change up to now has been told, that is
+	// the kernel's choice. If not, it is the choice for what was told. Pick does not allocate,
+	// but for lblc and lblcr, which remember addresses that they see for the first time.
 	Pick(r Request) int
 }
+
+// A Watch is what a scheduler must be told between updates of its list.
+type Watch uint8
+
+// What schedulers watch. Those that watch nothing look at a server when they choose it.
+const (
+	WatchNothing  Watch = iota
+	WatchOverload       // whether servers are overloaded
+	WatchCounts         // the same, and their connections
+)
+
+// unwatched is part of schedulers that watch nothing.
+type unwatched struct{}
+
+func (unwatched) Watches() Watch { return WatchNothing }
+func (unwatched) Changed(int)    {}
 
 // A Collector is a scheduler that remembers what it should forget in time: lblc and lblcr.
 type Collector interface {
@@ -103,17 +127,17 @@ func New(name string, flags Flags, e Env) (Scheduler, bool) {
 	case "wrr":
 		return newWeightedRoundRobin(), true
 	case "lc":
-		return &leastConnection{}, true
+		return newLeastConnection(), true
 	case "wlc":
-		return &weightedLeastConnection{}, true
+		return newWeightedLeastConnection(), true
 	case "sed":
-		return &shortestExpectedDelay{}, true
+		return newShortestExpectedDelay(), true
 	case "nq":
-		return &neverQueue{}, true
+		return newNeverQueue(), true
 	case "fo":
 		return &failOver{}, true
 	case "ovf":
-		return &overflow{}, true
+		return newOverflow(), true
 	case "twos":
 		return &twoChoices{random: e.Random}, true
 	case "sh":
@@ -143,4 +167,8 @@ func available(s Server) bool { return s.Weight() > 0 && !s.Overloaded() }
 
 // overhead is what a server's connections cost it: an active one as much as 256 inactive
 // ones (ip_vs_dest_conn_overhead).
-func overhead(s Server) int64 { return int64(s.Active())<<8 + int64(s.Inactive()) }
+func overhead(s Server) uint64 { return active(s)<<8 + uint64(max(0, s.Inactive())) }
+
+// active is the number of a server's active connections. While workers change counts they may
+// be below 0 for a moment.
+func active(s Server) uint64 { return uint64(max(0, s.Active())) }

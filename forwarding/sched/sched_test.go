@@ -60,6 +60,14 @@ func (s *site) update(list ...*server) {
 	s.Update(servers)
 }
 
+// Pick tells the scheduler all that may have changed, and picks.
+func (s *site) Pick(r sched.Request) int {
+	for i := range s.list {
+		s.Changed(i)
+	}
+	return s.Scheduler.Pick(r)
+}
+
 // picks returns the names of the next n choices, "-" for none.
 func (s *site) picks(n int) string {
 	var b strings.Builder
@@ -394,19 +402,34 @@ func TestNoAllocs(t *testing.T) {
 	}
 }
 
+// BenchmarkPick is a choice of which the connection stays while an older one ends, so that two
+// servers are not what they were.
 func BenchmarkPick(b *testing.B) {
 	for _, name := range sched.Names() {
 		for _, n := range []int{1, 10, 100, 1000} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				s, _ := sched.New(name, 0, env())
-				list := make([]sched.Server, n)
+				servers, list := make([]*server, n), make([]sched.Server, n)
 				for i := range list {
-					list[i] = &server{weight: 1 + i%10, active: i % 7}
+					servers[i] = &server{weight: 100 + i%10, active: 50 + i%7}
+					list[i] = servers[i]
 				}
 				s.Update(list)
+				count := func(i, by int) {
+					servers[i].active += by
+					if s.Watches() == sched.WatchCounts {
+						s.Changed(i)
+					}
+				}
+				var held [512]int // servers of the latest connections
+				for i := range held {
+					held[i] = i % n
+				}
 				b.ReportAllocs()
-				for b.Loop() {
-					s.Pick(sched.Request{})
+				for at := 0; b.Loop(); at = (at + 1) % len(held) {
+					count(held[at], -1)
+					held[at] = s.Pick(sched.Request{Client: sched.End{Addr: uint32(at)}})
+					count(held[at], 1)
 				}
 			})
 		}

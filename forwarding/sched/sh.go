@@ -7,6 +7,7 @@ const shBuckets = 256
 // buckets is filled with the servers in turn, each as often as its weight, and a hash of the
 // client chooses the bucket.
 type sourceHashing struct {
+	unwatched
 	flags   Flags
 	list    []Server
 	buckets [shBuckets]int32 // indexes of list; all none if that is empty

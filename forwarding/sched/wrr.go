@@ -4,7 +4,7 @@ package sched
 // whose weight is at least the pass's threshold; the threshold falls from pass to pass
 // (ip_vs_wrr.c).
 type weightedRoundRobin struct {
-	list      []Server
+	weights
 	last      int // chosen last; none at the beginning of a pass
 	threshold int // of the present pass
 	top       int // threshold of the first pass: the greatest weight less (step − 1), so that the last one's is 1
@@ -20,7 +20,8 @@ func (w *weightedRoundRobin) Name() string { return "wrr" }
 // Update begins the present pass anew: its threshold stays, as far as the new weights have
 // such a pass (ip_vs_wrr_dest_changed).
 func (w *weightedRoundRobin) Update(list []Server) {
-	w.list, w.last = list, none
+	w.weights.Update(list)
+	w.last = none
 	greatest := 0
 	w.step = 0
 	for _, s := range list {
@@ -44,27 +45,20 @@ func (w *weightedRoundRobin) Pick(Request) int {
 		return none
 	}
 	begin := w.last
-	stop := none // give up behind this one
+	stop := none // if not found, give up as if behind this one
 	lastPass, restarted := false, false
 	for {
-		whole, greatest := w.last == none, 0 // whether this pass sees the whole list, and what it sees
-		for w.last++; w.last < len(w.list); w.last++ {
-			if s := w.list[w.last]; !s.Overloaded() {
-				weight := s.Weight()
-				if weight >= w.threshold {
-					return w.last
-				}
-				greatest = max(greatest, weight)
-			}
-			if w.last == stop {
-				return none
-			}
+		if at := w.next(w.last+1, w.threshold); at != none {
+			w.last = at
+			return at
+		}
+		if stop != none {
+			w.last = stop
+			return none
 		}
 		w.last = none
 		w.threshold -= w.step
-		if whole {
-			w.skipTo(greatest)
-		}
+		w.skip()
 		if w.threshold <= 0 {
 			w.threshold = w.top
 			if lastPass || begin == none {
@@ -74,16 +68,17 @@ func (w *weightedRoundRobin) Pick(Request) int {
 		}
 		lastPass = w.threshold <= w.step
 		if lastPass && restarted {
-			// The first pass tried only the servers behind begin with that threshold.
+			// The first pass tried only the servers behind begin with that threshold. Of those
+			// nobody will be found now.
 			stop = begin
 		}
 	}
 }
 
-// skipTo leaves out passes that are in vain because no server has more than weight, except
-// the last one. The kernel goes through them all: up to 65535 if weights differ that much.
-func (w *weightedRoundRobin) skipTo(weight int) {
-	if above := w.threshold - max(1, weight); above > 0 {
+// skip leaves out passes that are in vain because no server has as much weight, except the
+// last one. The kernel goes through them all: up to 65535 if weights differ that much.
+func (w *weightedRoundRobin) skip() {
+	if above := w.threshold - max(1, w.all().greatest); above > 0 {
 		w.threshold -= (above + w.step - 1) / w.step * w.step
 	}
 }

@@ -1,0 +1,69 @@
+package forwarding
+
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"uvs/forwarding/sched"
+)
+
+// notes say which servers of a service are not what its scheduler was told of them. Workers take
+// a note where they change a count, without a lock; whoever picks next, under the service's
+// lock, passes them on. A server that changes many times in between is told of once.
+//
+// So a pick counts every change that was complete when the pick began: with one worker it is
+// the kernel's choice. With several, a change may go on while another worker picks, and is told
+// at the next pick, as the kernel's list walk may or may not see it.
+type notes struct {
+	watch sched.Watch // what the scheduler wants to know
+	// dirty has a bit for each server by its index in the list, and words a bit for each word of
+	// dirty that is not 0.
+	dirty, words []atomic.Uint64
+	few          [2]atomic.Uint64 // both, for up to 64 servers: beside each other in the cache
+}
+
+// A place is where a server's notes are taken.
+type place struct {
+	notes *notes
+	index int // in the scheduler's list
+}
+
+func newNotes(watch sched.Watch, servers int) *notes {
+	n := &notes{watch: watch}
+	if words := (servers + 63) / 64; words > 1 {
+		n.dirty, n.words = make([]atomic.Uint64, words), make([]atomic.Uint64, (words+63)/64)
+	} else {
+		n.dirty, n.words = n.few[:1], n.few[1:]
+	}
+	return n
+}
+
+// note takes a note that something that a scheduler may watch has changed: it has been changed
+// already.
+func (d *dest) note(what sched.Watch) {
+	p := d.place.Load()
+	if p == nil || p.notes.watch < what {
+		return
+	}
+	n, bit := p.notes, uint64(1)<<(p.index%64)
+	if dirty := &n.dirty[p.index/64]; dirty.Load()&bit == 0 {
+		dirty.Or(bit)
+		n.words[p.index/4096].Or(1 << (p.index / 64 % 64))
+	}
+}
+
+// pass tells the scheduler of all servers that have changed. Bits are cleared before the
+// scheduler looks, so that what changes afterwards is noted anew.
+func (n *notes) pass(to sched.Scheduler) {
+	for w := range n.words {
+		if n.words[w].Load() == 0 {
+			continue
+		}
+		for words := n.words[w].Swap(0); words != 0; words &= words - 1 {
+			at := w*64 + bits.TrailingZeros64(words)
+			for dirty := n.dirty[at].Swap(0); dirty != 0; dirty &= dirty - 1 {
+				to.Changed(at*64 + bits.TrailingZeros64(dirty))
+			}
+		}
+	}
+}
