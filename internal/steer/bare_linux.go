@@ -23,14 +23,14 @@ func (bare) apply(r Rules) error {
 	if r.empty() || len(r.Links) == 0 {
 		return nil
 	}
-	if err := refuseHolders(r.Services); err != nil {
+	if err := refuseHolders(r); err != nil {
 		return err
 	}
 	return refuseForwarding(r)
 }
 
 // refuseHolders returns an error when the kernel has one of the virtual addresses.
-func refuseHolders(services []Match) error {
+func refuseHolders(r Rules) error {
 	devices, err := net.Interfaces()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
@@ -45,7 +45,8 @@ func refuseHolders(services []Match) error {
 			if err != nil {
 				continue
 			}
-			if slices.ContainsFunc(services, func(m Match) bool { return m.Addr == p.Addr() }) {
+			if slices.ContainsFunc(r.Services, func(m Match) bool { return m.Addr == p.Addr() }) ||
+				slices.ContainsFunc(r.Patterns, func(x Pattern) bool { return x.Take && x.Destination.Contains(p.Addr()) }) {
 				return fmt.Errorf("%s is on %s, so that the kernel's stack answers for it; remove it there "+
 					"(ip address del %s dev %s): with this backend uvs answers for it alone", p.Addr(), d.Name, p, d.Name)
 			}
@@ -77,7 +78,7 @@ func refuseForwarding(r Rules) error {
 		of := func(list []Match) bool {
 			return slices.ContainsFunc(list, func(m Match) bool { return m.Addr.Is6() == six })
 		}
-		if !of(r.Services) && !of(r.Servers) {
+		if !of(r.Services) && !of(r.Servers) && len(ofFamily(r.Patterns, map[bool]int{false: 32, true: 128}[six])) == 0 {
 			continue
 		}
 		what := "packets to virtual addresses"

@@ -43,6 +43,7 @@ const maxExtHeaders = 8
 
 // A Frame is one received Ethernet frame as the kernel's hooks see it.
 type Frame struct {
+	Link   int    // index of the device it came in by
 	Data   []byte // from the Ethernet header on, with the VLAN tag taken out
 	Host   bool   // addressed to this host: the kernel's PACKET_HOST
 	Tagged bool   // came with a VLAN tag
@@ -74,6 +75,9 @@ func (r Rules) Drops(f Frame) bool {
 		return true
 	}
 	if p.proto == protoTCP && (p.dstPort == ftpDataPort || p.dstPort >= leastDataPort) && slices.Contains(r.FTPAddrs, p.dst) {
+		return true
+	}
+	if i := slices.IndexFunc(r.Patterns, func(x Pattern) bool { return x.fits(p, f.Link) }); i >= 0 && r.Patterns[i].Take {
 		return true
 	}
 	fromServer := contains(r.Servers, p.src, p.srcPort, p.proto) || contains(r.BriefServers, p.src, p.srcPort, p.proto)

@@ -44,6 +44,14 @@ func TestRulesDrops(t *testing.T) {
 		{"to a brief service", flow{src: client4, dst: ap("198.51.100.80:1024"), proto: tcp}, true},
 		{"from a brief server", flow{src: ap("192.0.2.201:1024"), dst: client4, proto: tcp}, true},
 		{"from a brief server to this host", flow{src: ap("192.0.2.201:1024"), dst: ap("192.0.2.1:5000"), proto: tcp}, false},
+		{"by a pattern", flow{src: ap("192.0.2.9:5000"), dst: ap("198.51.100.80:81"), proto: tcp}, true},
+		{"by an earlier pattern not", flow{src: client4, dst: ap("198.51.100.80:81"), proto: tcp}, false},
+		{"beyond a pattern's ports", flow{src: ap("192.0.2.9:5000"), dst: ap("198.51.100.80:20481"), proto: tcp}, false},
+		{"by a pattern of another device", flow{src: client4, dst: ap("198.51.100.80:81"), proto: udp}, false},
+		{"by a pattern's source", flow{src: ap("192.0.2.193:5000"), dst: ap("203.0.113.9:80"), proto: sctp}, true},
+		{"by a pattern's source not", flow{src: ap("192.0.2.191:5000"), dst: ap("203.0.113.9:80"), proto: sctp}, false},
+		{"by a pattern over IPv6", flow{src: server6, dst: ap("[2001:db8:1::99]:81"), proto: udp}, true},
+		{"by an earlier pattern over IPv6 not", flow{src: client6, dst: ap("[2001:db8:1::99]:81"), proto: udp}, false},
 		{"ping to a VIP", flow{src: client4, dst: vip4, proto: icmp}, false},
 		{"with options", flow{src: client4, dst: vip4, proto: tcp, options: 40}, true},
 		{"later fragment", flow{src: client4, dst: vip4, proto: tcp, fragOff: 1480}, false},
@@ -75,9 +83,9 @@ func TestRulesDrops(t *testing.T) {
 				steer.Frame
 				want bool
 			}{
-				{"for this host", steer.Frame{Data: data, Host: true}, tt.want},
-				{"for another host", steer.Frame{Data: data}, false},
-				{"tagged", steer.Frame{Data: data, Host: true, Tagged: true}, false},
+				{"for this host", steer.Frame{Link: 1, Data: data, Host: true}, tt.want},
+				{"for another host", steer.Frame{Link: 1, Data: data}, false},
+				{"tagged", steer.Frame{Link: 1, Data: data, Host: true, Tagged: true}, false},
 			} {
 				if got := testRules().Drops(frame.Frame); got != frame.want {
 					t.Errorf("%s: Drops = %v, want %v", frame.name, got, frame.want)
@@ -93,7 +101,7 @@ func TestRulesDropsWhenTruncated(t *testing.T) {
 	for range 200 {
 		data := randomFlow(r, 4).frame(t)
 		for n := range data {
-			short := steer.Frame{Data: data[:n:n], Host: true}
+			short := steer.Frame{Link: 1, Data: data[:n:n], Host: true}
 			if rules.Drops(short) && n < 14+20+4 {
 				t.Fatalf("Drops = true for %d bytes % x", n, data[:n])
 			}
@@ -108,10 +116,10 @@ func FuzzRulesDrops(f *testing.F) {
 	}
 	rules := testRules()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if rules.Drops(steer.Frame{Data: data}) {
+		if rules.Drops(steer.Frame{Link: 1, Data: data}) {
 			t.Error("Drops = true for a frame to another host")
 		}
-		if rules.Drops(steer.Frame{Data: data, Host: true}) && (steer.Rules{}).Drops(steer.Frame{Data: data, Host: true}) {
+		if rules.Drops(steer.Frame{Link: 1, Data: data, Host: true}) && (steer.Rules{}).Drops(steer.Frame{Link: 1, Data: data, Host: true}) {
 			t.Error("Drops = true without rules")
 		}
 	})

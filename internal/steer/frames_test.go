@@ -132,6 +132,17 @@ func serialize(t testing.TB, list ...gopacket.SerializableLayer) []byte {
 // testRules returns rules in which a few addresses and ports occur in every role, so that random
 // frames often meet them.
 func testRules(links ...int) steer.Rules {
+	link := 1
+	if len(links) > 0 {
+		link = links[0]
+	}
+	pattern := func(take bool, to, from string, proto uint8, first, last uint16, link int) steer.Pattern {
+		x := steer.Pattern{Take: take, Destination: netip.MustParsePrefix(to), Proto: proto, First: first, Last: last, Link: link}
+		if from != "" {
+			x.Source = netip.MustParsePrefix(from)
+		}
+		return x
+	}
 	return steer.Rules{
 		Links: links,
 		Services: []steer.Match{
@@ -141,6 +152,16 @@ func testRules(links ...int) steer.Rules {
 		Servers: []steer.Match{
 			match("192.0.2.201", 80, tcp), match("192.0.2.202", 0, udp), match("192.0.2.202", 0, sctp),
 			match("2001:db8:2::201", 80, tcp), match("2001:db8:2::202", 0, udp), match("2001:db8:2::201", 80, sctp),
+		},
+		Patterns: []steer.Pattern{
+			pattern(false, "198.51.100.80/32", "203.0.113.0/24", tcp, 81, 81, 0),
+			pattern(true, "198.51.100.80/32", "", tcp, 81, 0x5000, link),
+			pattern(true, "198.51.100.80/31", "", udp, 0, 81, link+1000),
+			pattern(true, "203.0.113.9/32", "192.0.2.192/26", 0, 80, 80, link),
+			pattern(false, "2001:db8:1::/64", "2001:db8:3::9/128", 0, 0, 0xffff, 0),
+			pattern(true, "2001:db8:1::/64", "", 0, 80, 81, link),
+			pattern(true, "2001:db8:3::9/128", "2001:db8::/33", sctp, 0, 80, 0),
+			pattern(false, "198.51.100.80/31", "", tcp, 0, 0xffff, 0),
 		},
 		Locals: []netip.Addr{
 			netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.80"),

@@ -2,6 +2,7 @@ package steer
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ const (
 	xtTable  = "raw"
 	xtChain  = "uvs-steer"
 	xtDecide = "uvs-steer-match"
+	// xtPatterns is what xtDecide asks between services and servers, if there are patterns.
+	xtPatterns = "uvs-steer-pattern"
 	// xtMade is an empty chain: it says that iptables-nft made the table for us, so that
 	// it goes with our rules unless somebody else has come to use it.
 	xtMade = "uvs-steer-table"
@@ -45,6 +48,7 @@ func (f xtFamily) of(r Rules) Rules {
 	return Rules{
 		Services: slices.DeleteFunc(slices.Clone(r.Services), other),
 		Servers:  slices.DeleteFunc(slices.Clone(r.Servers), other),
+		Patterns: ofFamily(r.Patterns, f.bits),
 		Locals:   slices.DeleteFunc(slices.Clone(r.Locals), func(a netip.Addr) bool { return !f.has(a) }),
 		FTPAddrs: slices.DeleteFunc(slices.Clone(r.FTPAddrs), func(a netip.Addr) bool { return !f.has(a) }),
 	}
@@ -74,7 +78,9 @@ func parseXT(saved string) (s xtState) {
 	return s
 }
 
-func isXTChain(name string) bool { return name == xtChain || name == xtDecide || name == xtMade }
+func isXTChain(name string) bool {
+	return name == xtChain || name == xtDecide || name == xtPatterns || name == xtMade
+}
 
 func firstWord(s string) string {
 	word, _, _ := strings.Cut(s, " ")
@@ -94,6 +100,9 @@ func (s xtState) equal(o xtState) bool {
 func xtScript(rules []string, now xtState, made bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%s\n:%s - [0:0]\n:%s - [0:0]\n", xtTable, xtChain, xtDecide)
+	if slices.Contains(now.chains, xtPatterns) || slices.ContainsFunc(rules, func(r string) bool { return strings.HasPrefix(r, "-A "+xtPatterns+" ") }) {
+		fmt.Fprintf(&b, ":%s - [0:0]\n", xtPatterns)
+	}
 	if made {
 		fmt.Fprintf(&b, ":%s - [0:0]\n", xtMade)
 	}
@@ -128,10 +137,11 @@ func xtRemoval(now xtState) string {
 
 // xtRules returns Rules.Drops on the devices for the packets of one family, in the order in
 // which they are met. The rules are of that family.
-func (f xtFamily) rules(r Rules, devices []string) ([]string, error) {
+func (f xtFamily) rules(r Rules, devices []net.Interface) ([]string, error) {
 	var list []string
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf("-A "+format, args...)) }
-	for _, d := range devices {
+	for _, device := range devices {
+		d := device.Name
 		if strings.HasSuffix(d, "+") || strings.ContainsAny(d, "\"\\'") {
 			return nil, fmt.Errorf("interface %s: iptables has no rule for such a name; steer by another backend", d)
 		}
@@ -156,6 +166,15 @@ func (f xtFamily) rules(r Rules, devices []string) ([]string, error) {
 			add("%s -d %s -p tcp -m tcp --dport %s -j DROP", xtDecide, a, ports)
 		}
 	}
+	for _, x := range r.Patterns {
+		text, ok := xtPattern(x, devices)
+		if ok {
+			add("%s %s", xtPatterns, text)
+		}
+	}
+	if len(r.Patterns) > 0 {
+		add("%s -j %s", xtDecide, xtPatterns)
+	}
 	if len(r.Servers) > 0 {
 		for _, a := range r.Locals {
 			add("%s -d %s -j RETURN", xtDecide, a)
@@ -165,4 +184,25 @@ func (f xtFamily) rules(r Rules, devices []string) ([]string, error) {
 		drop(m, "-s", "--sport")
 	}
 	return list, nil
+}
+
+// xtPattern returns a pattern as a rule. It is false for one of a device that is not steered.
+func xtPattern(x Pattern, devices []net.Interface) (string, bool) {
+	var words []string
+	if x.Link != 0 {
+		i := slices.IndexFunc(devices, func(d net.Interface) bool { return d.Index == x.Link })
+		if i < 0 {
+			return "", false
+		}
+		words = append(words, "-i "+devices[i].Name)
+	}
+	if x.Source.IsValid() {
+		words = append(words, "-s "+x.Source.String())
+	}
+	proto := protoName(x.Proto)
+	words = append(words, fmt.Sprintf("-d %s -p %s -m %s --dport %d:%d", x.Destination, proto, proto, x.First, x.Last))
+	if x.Take {
+		return strings.Join(append(words, "-j DROP"), " "), true
+	}
+	return strings.Join(append(words, "-j RETURN"), " "), true
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -93,7 +94,7 @@ func (p xtPrograms) try() error {
 		if !f.present() {
 			continue
 		}
-		rules, err := f.rules(f.of(xtProbe()), []string{"lo"})
+		rules, err := f.rules(f.of(xtProbe()), []net.Interface{{Index: loopbackIndex, Name: "lo"}})
 		if err != nil {
 			return err
 		}
@@ -124,16 +125,12 @@ func (x *iptables) apply(r Rules) error {
 		_, err := x.remove()
 		return err
 	}
-	names := make([]string, len(devices))
-	for i, d := range devices {
-		names[i] = d.Name
-	}
 	var undo []func() error
 	for _, f := range xtFamilies() {
 		if !f.present() {
 			continue // without IPv6 the kernel does not look at such packets
 		}
-		back, err := x.applyFamily(f, f.of(r), names)
+		back, err := x.applyFamily(f, f.of(r), devices)
 		if err != nil {
 			for _, u := range slices.Backward(undo) {
 				err = errors.Join(err, u())
@@ -151,7 +148,7 @@ func (x *iptables) apply(r Rules) error {
 }
 
 // applyFamily replaces our chains in one table. back restores what was there.
-func (x *iptables) applyFamily(f xtFamily, r Rules, devices []string) (back func() error, err error) {
+func (x *iptables) applyFamily(f xtFamily, r Rules, devices []net.Interface) (back func() error, err error) {
 	now, table, err := x.use.state(f)
 	if err != nil {
 		return nil, err

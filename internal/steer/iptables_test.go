@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,10 +12,16 @@ func TestXTScript(t *testing.T) {
 	r := Rules{
 		Services: []Match{{vip, 80, protoTCP}, {vip, 0, protoUDP}, {vip, 36412, protoSCTP}, {netip.MustParseAddr("2001:db8::80"), 80, protoTCP}},
 		Servers:  []Match{{server, 8080, protoTCP}},
-		Locals:   []netip.Addr{vip, netip.MustParseAddr("2001:db8::80")},
+		Patterns: []Pattern{
+			{Destination: netip.MustParsePrefix("198.51.100.80/29"), Source: netip.MustParsePrefix("10.0.0.0/8"), Proto: protoTCP, First: 81, Last: 90, Link: 3},
+			{Take: true, Destination: netip.PrefixFrom(vip, 32), Proto: protoUDP, Last: 0xffff, Link: 4},
+			{Take: true, Destination: netip.PrefixFrom(vip, 32), Proto: protoTCP, First: 81, Last: 81},
+			{Take: true, Destination: netip.MustParsePrefix("2001:db8::/64"), Proto: protoTCP, First: 81, Last: 81},
+		},
+		Locals: []netip.Addr{vip, netip.MustParseAddr("2001:db8::80")},
 	}
 	four := xtFamilies()[0]
-	rules, err := four.rules(four.of(r), []string{"eth0", "eth1"})
+	rules, err := four.rules(four.of(r), []net.Interface{{Index: 2, Name: "eth0"}, {Index: 3, Name: "eth1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,10 +31,13 @@ func TestXTScript(t *testing.T) {
 -A uvs-steer-match -d 198.51.100.80 -p tcp -m tcp --dport 80 -j DROP
 -A uvs-steer-match -d 198.51.100.80 -p udp -m udp --dport 0:65535 -j DROP
 -A uvs-steer-match -d 198.51.100.80 -p sctp -m sctp --dport 36412 -j DROP
+-A uvs-steer-pattern -i eth1 -s 10.0.0.0/8 -d 198.51.100.80/29 -p tcp -m tcp --dport 81:90 -j RETURN
+-A uvs-steer-pattern -d 198.51.100.80/32 -p tcp -m tcp --dport 81:81 -j DROP
+-A uvs-steer-match -j uvs-steer-pattern
 -A uvs-steer-match -d 198.51.100.80 -j RETURN
 -A uvs-steer-match -s 192.0.2.201 -p tcp -m tcp --sport 8080 -j DROP
 `
-	const head = "*raw\n:uvs-steer - [0:0]\n:uvs-steer-match - [0:0]\n"
+	const head = "*raw\n:uvs-steer - [0:0]\n:uvs-steer-match - [0:0]\n:uvs-steer-pattern - [0:0]\n"
 	for _, tt := range []struct {
 		name string
 		now  xtState
@@ -44,14 +54,16 @@ func TestXTScript(t *testing.T) {
 	}
 
 	six := xtFamilies()[1]
-	if rules, err = six.rules(six.of(r), []string{"eth0"}); err != nil {
+	if rules, err = six.rules(six.of(r), []net.Interface{{Index: 2, Name: "eth0"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := strings.Join(rules, "\n"), `-A uvs-steer -i eth0 -m pkttype --pkt-type unicast -g uvs-steer-match
--A uvs-steer-match -d 2001:db8::80 -p tcp -m tcp --dport 80 -j DROP`; got != want {
+-A uvs-steer-match -d 2001:db8::80 -p tcp -m tcp --dport 80 -j DROP
+-A uvs-steer-pattern -d 2001:db8::/64 -p tcp -m tcp --dport 81:81 -j DROP
+-A uvs-steer-match -j uvs-steer-pattern`; got != want {
 		t.Errorf("IPv6 rules\n%s\nwant\n%s", got, want)
 	}
-	if _, err := four.rules(four.of(r), []string{"eth+"}); err == nil || !strings.Contains(err.Error(), "interface eth+") {
+	if _, err := four.rules(four.of(r), []net.Interface{{Index: 2, Name: "eth+"}}); err == nil || !strings.Contains(err.Error(), "interface eth+") {
 		t.Errorf("an interface that iptables takes for many: %v", err)
 	}
 }

@@ -109,6 +109,40 @@ func pathIPv6Extensions() path {
 	return p
 }
 
+// pattern is the rule for packets that fit a pattern.
+func (p path) pattern(f ipFamily, x Pattern) []expr.Any {
+	var rule []expr.Any
+	if x.Link != 0 {
+		rule = append(rule, loadMeta(expr.MetaKeyIIF, unix.NFT_REG_1),
+			compare(expr.CmpOpEq, binary.NativeEndian.AppendUint32(nil, uint32(x.Link))))
+	}
+	rule = append(rule, p.loadProto(unix.NFT_REG_1), compare(expr.CmpOpEq, []byte{x.Proto}))
+	// Also for all ports: a packet without one ends the rule here.
+	rule = append(rule, p.loadPort(dstPort, unix.NFT_REG_1),
+		compare(expr.CmpOpGte, wire(x.First)), compare(expr.CmpOpLte, wire(x.Last)))
+	rule = append(rule, f.inPrefix(f.dstOff, x.Destination)...)
+	if x.Source.IsValid() {
+		rule = append(rule, f.inPrefix(f.srcOff, x.Source)...)
+	}
+	if x.Take {
+		return append(rule, drop())
+	}
+	return append(rule, &expr.Verdict{Kind: expr.VerdictReturn})
+}
+
+// inPrefix ends the rule unless an address of the IP header is in a prefix.
+func (f ipFamily) inPrefix(offset uint32, prefix netip.Prefix) []expr.Any {
+	mask := make([]byte, f.addrLen)
+	for i := range prefix.Bits() {
+		mask[i/8] |= 0x80 >> (i % 8)
+	}
+	return []expr.Any{
+		f.loadAddr(offset),
+		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: f.addrLen, Mask: mask, Xor: make([]byte, f.addrLen)},
+		compare(expr.CmpOpEq, prefix.Addr().AsSlice()),
+	}
+}
+
 // has reports whether an address is of the family.
 func (f ipFamily) has(a netip.Addr) bool { return a.BitLen() == int(f.addrLen)*8 }
 

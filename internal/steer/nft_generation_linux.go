@@ -17,6 +17,12 @@ const (
 	chainDevice = "link_" // and the index of the device
 )
 
+// Offsets of the ports in the transport header.
+const (
+	srcPort = 0
+	dstPort = 2
+)
+
 // chainPriority is that of "raw": ahead of filters, so that nobody counts or tracks
 // what the stack never gets.
 const chainPriority = -300
@@ -68,7 +74,7 @@ func (g *generation) build(r Rules, devices []net.Interface) error {
 			for _, when := range p.when {
 				g.rule(common, p.name, append(when, goTo(c))...)
 			}
-			g.decide(c, f, p, sets)
+			g.decide(c, f, p, sets, ofFamily(r.Patterns, int(f.addrLen)*8))
 		}
 	}
 	for _, d := range devices {
@@ -132,14 +138,20 @@ func (g *generation) endpoints(name string, f ipFamily, list []Match) endpointSe
 }
 
 // decide adds the rules for packets that take one path through the headers.
-func (g *generation) decide(c *nftables.Chain, f ipFamily, p path, sets matchSets) {
+func (g *generation) decide(c *nftables.Chain, f ipFamily, p path, sets matchSets, patterns []Pattern) {
 	for _, guard := range p.guards {
 		g.rule(c, guard.comment, append(guard.when, accept())...)
 	}
-	const srcPort, dstPort = 0, 2 // in the transport header
 	g.drops(c, "to a virtual service", f.loadAddr(f.dstOff), f, p, dstPort, sets.services)
 	if sets.ftp != nil {
 		g.dropsData(c, f, p, dstPort, sets.ftp)
+	}
+	if len(patterns) > 0 {
+		marked := g.chain(p.chain + "_patterns")
+		for _, x := range patterns {
+			g.rule(marked, x.String(), p.pattern(f, x)...)
+		}
+		g.rule(c, "by patterns", &expr.Verdict{Kind: expr.VerdictJump, Chain: marked.Name})
 	}
 	if sets.locals != nil && sets.servers != (endpointSets{}) {
 		g.rule(c, "to this host", f.loadAddr(f.dstOff), lookupIn(sets.locals), accept())

@@ -20,6 +20,7 @@ const (
 	skbPktType     = 4 // 0 is PACKET_HOST
 	skbProtocol    = 16
 	skbVLANPresent = 20
+	skbIfindex     = 40
 )
 
 // A mapKey is a match in the program's maps: the address as 16 bytes with IPv4
@@ -92,11 +93,12 @@ type lookups struct {
 	services, servers, locals     int
 	anyServicePort, anyServerPort bool // some entry has port 0
 	ftp                           bool // some service is an address with FTP's data ports
+	patterns                      []Pattern
 }
 
 // program returns the steering program: Rules.Drops in the kernel's instructions, of
 // which it uses none that is younger than Linux 4.5. There must be a map of services or
-// of servers, else its end cannot be reached, which the verifier refuses. The frames are
+// of servers, or patterns, else its end cannot be reached, which the verifier refuses. The frames are
 // Ethernet frames. It reads headers with bpf_skb_load_bytes and not
 // through packet pointers, because drivers and packet sockets hand up frames whose
 // headers lie outside the linear part.
@@ -115,6 +117,7 @@ func program(l lookups) asm.Instructions {
 	p = append(p, decodeIPv6()...)
 	p = append(p, loadPorts()...)
 	p = append(p, matchServices(l)...)
+	p = append(p, matchPatterns(l.patterns)...)
 	p = append(p, matchServers(l)...)
 	return append(p,
 		asm.Mov.Imm(asm.R0, tcxNext).WithSymbol(labelPass),
@@ -258,6 +261,72 @@ func matchData(l lookups) asm.Instructions {
 		asm.JNE.Imm(asm.R0, 0, labelDrop),
 		asm.StoreImm(asm.RFP, stackKey+keyMark, 0, asm.Byte).WithSymbol(labelNoData),
 	)
+}
+
+// matchPatterns drops what the first pattern that fits takes. All comparisons are unrolled.
+func matchPatterns(list []Pattern) asm.Instructions {
+	if len(list) == 0 {
+		return nil
+	}
+	const end = "patterned"
+	var p asm.Instructions
+	for i, x := range list {
+		next := fmt.Sprintf("pattern%d", i+1)
+		p = append(p, asm.Mov.Imm(asm.R0, 0).WithSymbol(fmt.Sprintf("pattern%d", i)))
+		if x.Link != 0 {
+			p = append(p, asm.LoadMem(asm.R0, regCtx, skbIfindex, asm.Word), asm.JNE.Imm(asm.R0, int32(x.Link), next))
+		}
+		p = append(p, asm.JNE.Imm(regProto, int32(x.Proto), next))
+		if x.First > 0 || x.Last < 0xffff {
+			first := fmt.Sprintf("first%d", i)
+			p = append(p,
+				asm.LoadMem(asm.R1, asm.RFP, stackExt+2, asm.Half),
+				asm.HostTo(asm.BE, asm.R1, asm.Half),
+				asm.JGE.Imm(asm.R1, int32(x.First), first),
+				asm.Ja.Label(next),
+				asm.JGT.Imm(asm.R1, int32(x.Last), next).WithSymbol(first),
+			)
+		}
+		p = append(p, inPrefix(stackDst, x.Destination, next)...)
+		if x.Source.IsValid() {
+			p = append(p, inPrefix(stackSrc, x.Source, next)...)
+		}
+		if x.Take {
+			p = append(p, asm.Ja.Label(labelDrop))
+		} else {
+			p = append(p, asm.Ja.Label(end))
+		}
+	}
+	return append(p,
+		asm.Mov.Imm(asm.R0, 0).WithSymbol(fmt.Sprintf("pattern%d", len(list))),
+		asm.Mov.Imm(asm.R0, 0).WithSymbol(end),
+	)
+}
+
+// inPrefix goes elsewhere unless an address of the stack is in a prefix.
+func inPrefix(addr int16, prefix netip.Prefix, elsewhere string) (p asm.Instructions) {
+	value, bits := prefix.Addr().As16(), prefix.Bits()
+	if prefix.Addr().Is4() {
+		bits += 96
+	}
+	var mask [16]byte
+	for i := range bits {
+		mask[i/8] |= 0x80 >> (i % 8)
+	}
+	for _, half := range []int{8, 0} { // the end of an address tells more than its beginning
+		m := binary.NativeEndian.Uint64(mask[half:])
+		if m == 0 {
+			continue
+		}
+		p = append(p,
+			asm.LoadMem(asm.R1, asm.RFP, addr+int16(half), asm.DWord),
+			asm.LoadImm(asm.R2, int64(m), asm.DWord),
+			asm.And.Reg(asm.R1, asm.R2),
+			asm.LoadImm(asm.R2, int64(binary.NativeEndian.Uint64(value[half:])), asm.DWord),
+			asm.JNE.Reg(asm.R1, asm.R2, elsewhere),
+		)
+	}
+	return p
 }
 
 // matchServers drops what comes from a server and does not go to this host.

@@ -56,6 +56,7 @@ func loadProgram(d dialect, r Rules) (*loaded, error) {
 			anyServicePort: slices.ContainsFunc(r.SoonServices, Match.anyPort),
 			anyServerPort:  slices.ContainsFunc(r.Servers, Match.anyPort),
 			ftp:            len(r.SoonFTPAddrs) > 0,
+			patterns:       r.Patterns,
 		}),
 		License: "Apache-2.0",
 	})

@@ -62,6 +62,10 @@ type Rules struct {
 	// Services are the virtual services: a frame to one of them is dropped.
 	Services []Match
 
+	// Patterns are asked one after the other what no service takes; the first that fits
+	// decides. They come into force and go with a new program or table, never at once.
+	Patterns []Pattern
+
 	// Servers are the real servers whose answers the director translates back. A
 	// frame from one of them is dropped unless it goes to an address of Locals.
 	Servers []Match
@@ -128,6 +132,11 @@ func (r Rules) normal() (Rules, error) {
 			(*list)[i] = a.WithZone("").Unmap()
 		}
 	}
+	patterns, err := normalPatterns(r.Patterns)
+	if err != nil {
+		return Rules{}, err
+	}
+	n.Patterns = patterns
 	slices.Sort(n.Links)
 	n.Links = slices.Compact(n.Links)
 	for _, list := range []*[]Match{&n.Services, &n.Servers, &n.SoonServices, &n.BriefServices, &n.BriefServers} {
@@ -162,7 +171,12 @@ func (m Match) anyPort() bool { return m.Port == 0 }
 func probeRules() Rules {
 	m := Match{Addr: netip.AddrFrom16([16]byte{0: 1, 15: 1}), Port: 1, Proto: protoTCP}
 	one, addr := []Match{m}, []netip.Addr{m.Addr}
-	return Rules{Services: one, Servers: one, Locals: addr, SoonServices: one, SoonLocals: addr, FTPAddrs: addr, SoonFTPAddrs: addr}
+	own := netip.PrefixFrom(m.Addr, 128)
+	pattern := []Pattern{{Take: true, Destination: own, Source: own, Proto: protoTCP, First: 1, Last: 2, Link: loopbackIndex}}
+	return Rules{
+		Services: one, Servers: one, Locals: addr, SoonServices: one, SoonLocals: addr,
+		FTPAddrs: addr, SoonFTPAddrs: addr, Patterns: pattern,
+	}
 }
 
 // plain returns the rules with what is brief among what is not, for a backend that makes no
@@ -182,7 +196,7 @@ func merged(a, b []Match) []Match {
 
 // empty reports whether the rules take no frame at all.
 func (r Rules) empty() bool {
-	return len(r.Services)+len(r.Servers)+len(r.FTPAddrs)+len(r.BriefServices)+len(r.BriefServers) == 0
+	return len(r.Services)+len(r.Servers)+len(r.FTPAddrs)+len(r.BriefServices)+len(r.BriefServers)+len(r.Patterns) == 0
 }
 
 // idle reports whether the rules take no frame, now or soon.
@@ -191,7 +205,7 @@ func (r Rules) idle() bool { return r.empty() && len(r.SoonServices)+len(r.SoonF
 // prepares reports whether all of o is in force or prepared for with r, so that only
 // entries for services, locals and what is brief come or go. Both must come from normal.
 func (r Rules) prepares(o Rules) bool {
-	return slices.Equal(r.Servers, o.Servers) && subset(o.SoonServices, r.SoonServices) && subset(o.SoonLocals, r.SoonLocals) &&
+	return slices.Equal(r.Servers, o.Servers) && slices.Equal(r.Patterns, o.Patterns) && subset(o.SoonServices, r.SoonServices) && subset(o.SoonLocals, r.SoonLocals) &&
 		subset(o.SoonFTPAddrs, r.SoonFTPAddrs) && o.BriefRoom <= r.BriefRoom
 }
 

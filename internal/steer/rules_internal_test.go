@@ -2,6 +2,7 @@ package steer
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,8 +17,13 @@ func TestRulesNormal(t *testing.T) {
 	got, err := Rules{
 		Links:    []int{3, 2, 3},
 		Services: []Match{d, c, a, mapped, b, d},
-		Servers:  []Match{c, c},
-		Locals:   []netip.Addr{addr("fe80::1%eth0"), addr("::ffff:192.0.2.9"), addr("192.0.2.9")},
+		Patterns: []Pattern{
+			{Destination: netip.MustParsePrefix("192.0.2.9/24"), Source: netip.MustParsePrefix("10.9.9.9/8"), Last: 9},
+			{Take: true, Destination: netip.MustParsePrefix("192.0.2.0/24"), Proto: 17, Last: 9},
+			{Destination: netip.MustParsePrefix("192.0.2.0/24"), Last: 9},
+		},
+		Servers: []Match{c, c},
+		Locals:  []netip.Addr{addr("fe80::1%eth0"), addr("::ffff:192.0.2.9"), addr("192.0.2.9")},
 
 		SoonServices: []Match{e, c, e},
 		SoonLocals:   []netip.Addr{addr("fe80::2%eth0"), addr("192.0.2.9")},
@@ -28,13 +34,19 @@ func TestRulesNormal(t *testing.T) {
 	want := Rules{
 		Links:    []int{2, 3},
 		Services: []Match{a, b, c, d},
-		Servers:  []Match{c},
-		Locals:   []netip.Addr{addr("192.0.2.9"), addr("fe80::1")},
+		Patterns: []Pattern{
+			{Destination: netip.MustParsePrefix("192.0.2.0/24"), Source: netip.MustParsePrefix("10.0.0.0/8"), Proto: 6, Last: 9},
+			{Destination: netip.MustParsePrefix("192.0.2.0/24"), Source: netip.MustParsePrefix("10.0.0.0/8"), Proto: 17, Last: 9},
+			{Destination: netip.MustParsePrefix("192.0.2.0/24"), Source: netip.MustParsePrefix("10.0.0.0/8"), Proto: 132, Last: 9},
+			{Take: true, Destination: netip.MustParsePrefix("192.0.2.0/24"), Proto: 17, Last: 9},
+		},
+		Servers: []Match{c},
+		Locals:  []netip.Addr{addr("192.0.2.9"), addr("fe80::1")},
 
 		SoonServices: []Match{a, b, c, e, d},
 		SoonLocals:   []netip.Addr{addr("192.0.2.9"), addr("fe80::1"), addr("fe80::2")},
 	}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("normal (-want +got):\n%s", diff)
 	}
 }
@@ -53,6 +65,14 @@ func TestRulesNormalErrors(t *testing.T) {
 			"steer service [fe80::1%eth0]:80/tcp: an address with a zone cannot be steered; leave the zone away"},
 		{"protocol", Rules{Servers: []Match{{netip.MustParseAddr("192.0.2.1"), 0, 33}}},
 			"steer server 192.0.2.1:*/33: protocol 33 is neither TCP (6), UDP (17) nor SCTP (132)"},
+		{"no destination", Rules{Patterns: []Pattern{{Take: true}}}, "steer pattern invalid Prefix ports 0-0 0: no destination"},
+		{"two families", Rules{Patterns: []Pattern{{Take: true, Destination: netip.MustParsePrefix("::/0"), Source: netip.MustParsePrefix("10.0.0.0/8")}}},
+			"steer pattern ::/0 ports 0-0 0 from 10.0.0.0/8: its addresses are not of one family"},
+		{"no port", Rules{Patterns: []Pattern{{Take: true, Destination: netip.MustParsePrefix("::/0"), First: 2, Last: 1, Link: 3, Proto: 6}}},
+			"steer pattern ::/0 ports 2-1 tcp by interface 3: the range of ports is empty"},
+		{"too many patterns", Rules{Patterns: slices.Repeat([]Pattern{{Take: true, Destination: netip.MustParsePrefix("::/0"), Last: 1}}, 33)},
+			"steer: 99 patterns of source, prefix, interface or many ports, 96 at the most; " +
+				"rules of single addresses, a protocol and few ports need none"},
 		{"no local address", Rules{Locals: []netip.Addr{{}}},
 			"steer: local address 0 is not set"},
 	}

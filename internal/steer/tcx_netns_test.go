@@ -98,6 +98,10 @@ func TestTCXProgramIsRulesDrops(t *testing.T) {
 	noLocals.Locals = nil
 	noServers.Servers = nil
 	noServices.Services = nil
+	onlyPatterns := noServices
+	onlyPatterns.Servers = nil
+	noPatterns := all
+	noPatterns.Patterns = nil
 	exact.Services, exact.Servers = exact.Services[:1], exact.Servers[:1]
 	for _, tt := range []struct {
 		name  string
@@ -107,6 +111,8 @@ func TestTCXProgramIsRulesDrops(t *testing.T) {
 		{"no locals", noLocals},
 		{"no servers", noServers},
 		{"no services", noServices},
+		{"only patterns", onlyPatterns},
+		{"no patterns", noPatterns},
 		{"no entry for every port", exact},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -117,7 +123,7 @@ func TestTCXProgramIsRulesDrops(t *testing.T) {
 			for i := range frames {
 				data := randomFlow(r, 10).frame(t)
 				// The test device has the address of zeros: only frames to it are PACKET_HOST.
-				frame := steer.Frame{Data: data, Host: true}
+				frame := steer.Frame{Link: 1, Data: data, Host: true} // of lo, as tests are
 				if r.IntN(10) == 0 {
 					copy(data, pick(r, []net.HardwareAddr{broadcast, {2, 0, 0, 0, 0, 2}, {1, 0, 0x5e, 0, 0, 1}}))
 					frame.Host = false

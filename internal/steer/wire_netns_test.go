@@ -189,7 +189,7 @@ func TestDropsOnTheWire(t *testing.T) {
 				for !f.hasOneFragmentHeader() { // see Rules.Drops
 					f = randomFlow(r, 8)
 				}
-				frame := steer.Frame{Host: true}
+				frame := steer.Frame{Link: w.link.Index, Host: true}
 				f.to = w.link.HardwareAddr
 				if r.IntN(10) == 0 {
 					f.to, frame.Host = pick(r, []net.HardwareAddr{broadcast, {2, 0, 0, 0, 0, 2}}), false
