@@ -17,7 +17,8 @@ import (
 )
 
 // envDeny makes the test program one that denies itself a kind of socket and then runs its
-// arguments: "netfilter" as where nftables is not allowed, "inet6" as on a kernel without IPv6.
+// arguments: "netfilter" as where nftables is not allowed, "inet6" as on a kernel without IPv6, "xdp"
+// as on one without AF_XDP.
 const envDeny = "E2E_DENY"
 
 func TestMain(m *testing.M) {
@@ -60,8 +61,11 @@ func denyAndExec(what string) error {
 		return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: value}
 	}
 	family, protocol, errno := uint32(unix.AF_INET6), uint32(0), unix.EAFNOSUPPORT
-	if what == "netfilter" {
+	switch what {
+	case "netfilter":
 		family, protocol, errno = unix.AF_NETLINK, unix.NETLINK_NETFILTER, unix.EPERM
+	case "xdp":
+		family = unix.AF_XDP
 	}
 	filter := []unix.SockFilter{
 		load(seccompCall), unless(unix.SYS_SOCKET, 5),
@@ -70,7 +74,7 @@ func denyAndExec(what string) error {
 		end(unix.SECCOMP_RET_ERRNO | uint32(errno)),
 		end(unix.SECCOMP_RET_ALLOW),
 	}
-	if what == "inet6" { // of any protocol
+	if what != "netfilter" { // of any protocol
 		filter[4], filter[5] = filter[6], filter[6]
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}

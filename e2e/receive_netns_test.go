@@ -60,7 +60,7 @@ func features(t *testing.T, h *netlab.Host) string {
 // over a virtual link the other side's offloads, too, would lengthen them.
 func TestReceive(t *testing.T) {
 	for io, mode := range map[string]string{
-		"v3": "tpacket_v3/sendmmsg", "recvmmsg": "recvmmsg/sendmmsg", "plain": "plain tpacket_v2/sendmmsg",
+		"v3": "tpacket_v3/afxdp", "recvmmsg": "recvmmsg/afxdp", "plain": "plain tpacket_v2/afxdp",
 	} {
 		t.Run(io, func(t *testing.T) {
 			top := receiveSite(t)
@@ -107,9 +107,9 @@ func TestLittleMemory(t *testing.T) {
 	for _, tc := range []struct {
 		memory, mode, reason string
 	}{
-		{"64m", "tpacket_v2/sendmmsg", ""},
-		{"12m", "tpacket_v3/sendmmsg", "v2 does not fit 4.0 MiB"},
-		{"4m", "tpacket_v3/sendmmsg", "v2 does not fit 1.3 MiB"},
+		{"64m", "tpacket_v2/afxdp", ""},
+		{"12m", "tpacket_v3/afxdp", "v2 does not fit 4.0 MiB"},
+		{"4m", "tpacket_v3/afxdp", "v2 does not fit 1.3 MiB"},
 	} {
 		t.Run(tc.memory, func(t *testing.T) {
 			top := receiveSite(t)

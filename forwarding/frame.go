@@ -92,9 +92,12 @@ func (v VnetHeader) kind() uint8 { return v[1] &^ vnetECN }
 // segment returns how much payload each of the frame's segments has but the last.
 func (v VnetHeader) segment() int { return int(binary.NativeEndian.Uint16(v[4:6])) }
 
+// ChecksumStart returns the offset in the frame from which a partial checksum counts.
+func (v VnetHeader) ChecksumStart() int { return int(binary.NativeEndian.Uint16(v[6:8])) }
+
 // ChecksumAt returns the offset in the frame of the partial checksum's field.
 func (v VnetHeader) ChecksumAt() int {
-	return int(binary.NativeEndian.Uint16(v[6:8])) + int(binary.NativeEndian.Uint16(v[8:10]))
+	return v.ChecksumStart() + int(binary.NativeEndian.Uint16(v[8:10]))
 }
 
 // Shift moves the offsets that count from the start of the frame, as headers of n bytes are

@@ -31,6 +31,7 @@ type runOptions struct {
 	workers        int    // 0: one for each CPU
 	maxConnections int    // 0: from memory
 	io             string // "auto" or how frames come in
+	transmit       string // "auto" or how frames go out
 	ringMemory     uint64 // bytes, 0: from memory
 	strict         bool
 	sysctls        []string // NAME=VALUE
@@ -44,6 +45,7 @@ func newRun(p process, run func(context.Context, runOptions) error) *cobra.Comma
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
 	workers, maxConnections := number{max: 1024}, number{max: 1 << 28}
 	input := choice{"auto", []string{"auto", "v2", "v3", "recvmmsg", "plain"}}
+	output := choice{"auto", []string{"auto", "afxdp", "sendmmsg"}}
 	ringMemory := size{least: 4 << 20}
 	realtime := number{value: defaultRealtime, max: 99}
 	healthWait := span{value: defaultHealthWait, most: time.Hour}
@@ -89,6 +91,13 @@ frames: it switches the offloads of captured interfaces off and back on at exit 
 a virtual link, such as veth, switch off segmentation at the other end as well).
 What cannot be opened is replaced by the next best; "uvs status" says so.
 
+Frames go out by transmit queues of AF_XDP (--transmit afxdp), which takes a third of
+sendmmsg's time; those of several segments, and all where there is no such queue, by
+sendmmsg. What goes out by AF_XDP passes no queueing discipline, no egress filter of
+tc and no packet tap: tcpdump on the director shows only what comes in. auto keeps to
+sendmmsg on devices on top of others (VLAN, bond) and where a queueing discipline
+shapes traffic.
+
 The kernel's stack is kept off what is forwarded by --steer tcx (Linux 6.6), clsact
 (a tc filter), nft, iptables (the table raw; needs its programs) or bare; auto is
 the first of them that works, and "uvs status" says why not an earlier one. Those
@@ -118,6 +127,7 @@ their other ports are silent. auto takes it only where nothing else works.`,
 				workers:        workers.value,
 				maxConnections: maxConnections.value,
 				io:             input.value,
+				transmit:       output.value,
 				ringMemory:     ringMemory.value,
 				strict:         strict,
 				healthWait:     healthWait.value,
@@ -139,12 +149,13 @@ their other ports are silent. auto takes it only where nothing else works.`,
 	f.Var(&workers, "workers", "forwarding threads, 0 for one per CPU")
 	f.Var(&maxConnections, "max-connections", "size of the flow table, 0 for an eighth of the memory")
 	f.Var(&input, "io", "how frames come in")
+	f.Var(&output, "transmit", "how frames go out")
 	f.Var(&ringMemory, "ring-memory", "memory for all receive rings, 0 for 1/16 of the memory and 256M at the most")
 	f.StringSlice("vs", nil, "`NAME=VALUE` of IPVS's settings (net.ipv4.vs.*), may be repeated; \"uvs sysctl\" lists them")
 	f.Var(&realtime, "vrrp-realtime", "real-time priority of VRRP's timers unless vrrp_rt_priority is set, 0 for none")
 	f.Var(&healthWait, "vrrp-health-wait", "how long a living master of lower priority is left alone after the start until the servers have been judged, 0 not to wait")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "extra", "config-id", "steer", "workers", "max-connections", "io", "ring-memory", "vs", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
+	twin(f, "file", "extra", "config-id", "steer", "workers", "max-connections", "io", "transmit", "ring-memory", "vs", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
 	return cmd
 }

@@ -59,6 +59,7 @@ func wired() actions {
 				Workers:        o.workers,
 				MaxConnections: o.maxConnections,
 				IO:             o.io,
+				Transmit:       o.transmit,
 				RingMemory:     o.ringMemory,
 				Strict:         o.strict,
 				Sysctls:        o.sysctls,

@@ -17,6 +17,7 @@ import (
 
 	"uvs/forwarding"
 	"uvs/forwarding/afpacket"
+	"uvs/forwarding/afxdp"
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
 	"uvs/internal/wire"
@@ -34,15 +35,37 @@ func shapes() []afpacket.Shape {
 	}
 }
 
-// TestConformance holds every way to receive to the promises of forwarding.Port.
+// A way is how frames come in and go out.
+type way struct {
+	afpacket.Shape
+	afxdp bool // else by sendmmsg
+}
+
+func (w way) String() string {
+	if w.afxdp {
+		return w.Shape.String() + " and afxdp"
+	}
+	return w.Shape.String()
+}
+
+// TestConformance holds every way to receive, and every way to send, to the promises of
+// forwarding.Port.
 func TestConformance(t *testing.T) {
+	ways := []way{
+		{afpacket.Shape{Receive: afpacket.TPacketV2}, true},
+		{afpacket.Shape{Receive: afpacket.TPacketV2, Plain: true, MaxFrame: 1514}, true},
+	}
 	for _, shape := range shapes() {
-		t.Run(shape.String(), func(t *testing.T) {
+		ways = append(ways, way{Shape: shape})
+	}
+	for _, way := range ways {
+		t.Run(way.String(), func(t *testing.T) {
 			for _, tt := range []struct {
 				name string
 				run  func(*testing.T, *wireBetween)
 			}{
 				{"order", keepsOrder},
+				{"order of short and long frames", keepsMixedOrder},
 				{"several segments in one frame", takesGSO},
 				{"unfinished checksum", takesPartialChecksum},
 				{"vlan tags", keepsVLANTags},
@@ -54,7 +77,7 @@ func TestConformance(t *testing.T) {
 				{"close", closes},
 				{"no allocations", allocatesNothing},
 			} {
-				t.Run(tt.name, func(t *testing.T) { tt.run(t, newWire(t, shape)) })
+				t.Run(tt.name, func(t *testing.T) { tt.run(t, newWire(t, way)) })
 			}
 		})
 	}
@@ -66,27 +89,50 @@ type wireBetween struct {
 	a, b     *netlab.Host
 	src, dst net.HardwareAddr
 	shape    afpacket.Shape
-	from     *afpacket.Port
+	from     forwarding.Port
 	group    *afpacket.Group
-	to       *afpacket.Port
+	to       forwarding.Port
 	seq      uint32 // of the next frame
 }
 
-func newWire(t *testing.T, shape afpacket.Shape) *wireBetween {
+func newWire(t *testing.T, way way) *wireBetween {
 	t.Helper()
 	site := labtest.New(t)
-	w := &wireBetween{t: t, a: labtest.Host(t, site, "a"), b: labtest.Host(t, site, "b"), shape: shape}
+	w := &wireBetween{t: t, a: labtest.Host(t, site, "a"), b: labtest.Host(t, site, "b"), shape: way.Shape}
 	if err := site.Connect(w.a, "eth0", w.b, "eth0"); err != nil {
 		t.Fatal(err)
 	}
 	w.src, w.dst = macOf(t, w.a, "eth0"), macOf(t, w.b, "eth0")
 	w.from = openGroup(t, w.a, afpacket.Config{Workers: 1}).Ports()[0]
-	w.group = openGroup(t, w.b, afpacket.Config{Workers: 1, Shape: shape, Memory: shape.Good()})
+	w.group = openGroup(t, w.b, afpacket.Config{Workers: 1, Shape: way.Shape, Memory: way.Good()})
 	w.to = w.group.Ports()[0]
+	if way.afxdp {
+		w.from, w.to = byAFXDP(t, w.a, w.from), byAFXDP(t, w.b, w.to)
+	}
 	if err := w.group.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// byAFXDP has a port on a host's eth0 send by AF_XDP.
+func byAFXDP(t *testing.T, h *netlab.Host, p forwarding.Port) forwarding.Port {
+	t.Helper()
+	link, _ := p.Link()
+	var q *afxdp.Queue
+	if err := h.Do(func() (err error) {
+		q, err = afxdp.Open(afxdp.DefaultConfig(link, 0, 1500))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	x := q.Sender(0).Port(p)
+	t.Cleanup(func() {
+		if err := errors.Join(x.Close(), q.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return x
 }
 
 // openGroup opens a group on a host's eth0.
@@ -225,6 +271,38 @@ func keepsOrder(t *testing.T, w *wireBetween) {
 	}
 }
 
+// keepsMixedOrder: frames of several segments between others, which may go another way, come
+// where they were sent.
+func keepsMixedOrder(t *testing.T, w *wireBetween) {
+	var sent []int
+	var fs []forwarding.Frame
+	for i := range 60 {
+		if i%7 < 2 || i%11 == 0 {
+			f := forwarding.Frame{Data: tcpFrame(w.src, w.dst, 3000), Vnet: gsoHeader()}
+			binary.BigEndian.PutUint16(f.Data[38:], uint16(i)) // sequence number's first half
+			fs = append(fs, f)
+		} else {
+			fs = append(fs, forwarding.Frame{Data: w.frame(100)})
+			binary.BigEndian.PutUint16(fs[i].Data[38:], uint16(i))
+		}
+		sent = append(sent, i)
+	}
+	if n, err := w.from.Send(fs); n != len(fs) || err != nil {
+		t.Fatalf("sent %d of %d frames: %v", n, len(fs), err)
+	}
+	var got []int
+	for len(got) < len(sent) {
+		batch := w.take(64)
+		for _, f := range batch {
+			got = append(got, int(binary.BigEndian.Uint16(f.Data[38:])))
+		}
+		w.to.Release(batch)
+	}
+	if !slices.Equal(got, sent) {
+		t.Errorf("frames came as %v", got)
+	}
+}
+
 // takesGSO: a frame of several segments comes whole with its virtio_net_hdr. A plain port
 // cannot say so: it hands out what fits, whose IP length tells Decode, and goes on.
 func takesGSO(t *testing.T, w *wireBetween) {
@@ -272,7 +350,8 @@ func takesPartialChecksum(t *testing.T, w *wireBetween) {
 	vnet[0] = 1
 	binary.NativeEndian.PutUint16(vnet[6:], 34)
 	binary.NativeEndian.PutUint16(vnet[8:], 16)
-	if n, err := w.from.Send([]forwarding.Frame{{Data: bytes.Clone(data), Vnet: vnet}}); n != 1 {
+	leaves := openGroup(t, w.a, afpacket.Config{Workers: 1}).Ports()[0] // AF_XDP would finish it
+	if n, err := leaves.Send([]forwarding.Frame{{Data: bytes.Clone(data), Vnet: vnet}}); n != 1 {
 		t.Fatal(err)
 	}
 	fs := w.take(1)

@@ -49,15 +49,12 @@ type Shape struct {
 	MaxFrame int
 }
 
-// String returns the shape's name in status: how frames come in and how they go out.
+// String returns the shape's name in status.
 func (s Shape) String() string {
-	switch {
-	case s.Receive == SendOnly:
-		return s.Receive.String()
-	case s.Plain:
-		return "plain " + s.Receive.String() + "/sendmmsg"
+	if s.Plain {
+		return "plain " + s.Receive.String()
 	}
-	return s.Receive.String() + "/sendmmsg"
+	return s.Receive.String()
 }
 
 // Least returns the least memory in bytes that a port of the shape works with.

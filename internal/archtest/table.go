@@ -38,6 +38,7 @@ func Packages() []Package {
 		{"forwarding", "data plane: decode, service table, process, rewrite, workers", []string{
 			"conntrack", "forwarding/ftp", "forwarding/sched", "internal/mono", "internal/wire"}},
 		{"forwarding/afpacket", "port on AF_PACKET rings", []string{"forwarding", "internal/wire"}},
+		{"forwarding/afxdp", "sends by AF_XDP queues what another port would by sendmmsg", []string{"forwarding", "internal/mono", "internal/wire"}},
 		{"forwarding/ftp", "reads FTP's control connections", nil},
 		{"forwarding/porttest", "port in memory, for tests", []string{"forwarding", "internal/wire"}},
 		{"forwarding/sched", "schedulers", []string{"internal/mono"}},
@@ -46,7 +47,7 @@ func Packages() []Package {
 		{"internal/archtest", "this table", nil},
 		{"internal/command", "runs the programs that a configuration names", nil},
 		{"internal/daemon", "composition: the only one that knows several engines", []string{
-			"bfd", "bfd/session", "config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/sched", "health",
+			"bfd", "bfd/session", "config", "conntrack", "control", "forwarding", "forwarding/afpacket", "forwarding/afxdp", "forwarding/sched", "health",
 			"internal/announce", "internal/command", "internal/fifo", "internal/hostconf", "internal/hostnet", "internal/mail", "internal/mono",
 			"internal/ownwatch", "internal/preflight", "internal/steer", "internal/systemd", "internal/table", "internal/track", "internal/wire",
 			"vrrp", "vrrp/notify", "vrrp/router"}},

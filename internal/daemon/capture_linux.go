@@ -28,11 +28,13 @@ type capture struct {
 	engine   *forwarding.Engine
 	log      *slog.Logger
 	asked    string // --io
+	transmit string // --transmit
 	budget   ringBudget
 	send     int // bytes that a port may have on its way out
 	offloads *offloads
 	vips     []netip.Addr                                   // that the groups know
 	open     func(afpacket.Config) (*afpacket.Group, error) // afpacket.Open, but in tests
+	lanes    map[int]*lanes                                 // by interface, of those with ports
 
 	mu       sync.Mutex // guards what follows against status
 	groups   map[int]*portGroup
@@ -44,7 +46,9 @@ type capture struct {
 type portGroup struct {
 	name  string // of the interface
 	group *afpacket.Group
-	plan  ringPlan // the zero plan only sends
+	ports []forwarding.Port // the group's, by worker
+	plan  ringPlan          // the zero plan only sends
+	lanes *lanes
 }
 
 func (g *portGroup) receives() bool { return g.plan.receivers > 0 }
@@ -54,10 +58,12 @@ func newCapture(e *forwarding.Engine, o *Options, m memory) *capture {
 		engine:   e,
 		log:      o.Log,
 		asked:    o.IO,
+		transmit: o.Transmit,
 		budget:   newRingBudget(o.RingMemory, m),
 		send:     sendBuffer(m),
 		offloads: &offloads{dir: runDir(o.RunDir), switches: realSwitches()},
 		open:     afpacket.Open,
+		lanes:    make(map[int]*lanes),
 		groups:   make(map[int]*portGroup),
 		past:     make(map[string]forwarding.PortStats),
 	}
@@ -209,7 +215,21 @@ func (c *capture) try(w want, config afpacket.Config, p ringPlan) (*portGroup, e
 	if p.reason != "" {
 		c.log.Warn("frames do not come in as they best would", "interface", w.link.Name, "mode", p.shape.String(), "reason", p.reason)
 	}
-	return &portGroup{name: w.link.Name, group: group, plan: p}, nil
+	lanes := c.lanesOf(w.link)
+	return &portGroup{name: w.link.Name, group: group, ports: lanes.ports(group), plan: p, lanes: lanes}, nil
+}
+
+// lanesOf returns the ways out of an interface, which are opened with its first ports.
+func (c *capture) lanesOf(link hostnet.Link) *lanes {
+	l := c.lanes[link.Index]
+	if l == nil {
+		l = openLanes(c.transmit, link, len(c.engine.Workers()))
+		c.lanes[link.Index] = l
+		if l.reason != "" {
+			c.log.Info("frames go out by sendmmsg", "interface", link.Name, "reason", l.reason)
+		}
+	}
+	return l
 }
 
 // handOver gives the workers their ports, if they do not have them, and waits until what
@@ -231,10 +251,16 @@ func (c *capture) handOver(next map[int]*portGroup) {
 	for _, g := range leaving {
 		g.group.Stop() //nolint:errcheck // it is about to be closed
 	}
+	for link, l := range c.lanes {
+		if next[link] == nil {
+			l.close() //nolint:errcheck // nothing can be done about a socket that does not close
+			delete(c.lanes, link)
+		}
+	}
 	for i, w := range c.engine.Workers() {
 		ports := make([]forwarding.Port, 0, len(next))
 		for _, g := range next {
-			ports = append(ports, g.group.Ports()[i])
+			ports = append(ports, g.ports[i])
 		}
 		w.SetPorts(ports)
 	}

@@ -54,6 +54,7 @@ type Options struct {
 	Workers        int      // forwarding threads; 0: one for each usable CPU
 	MaxConnections int      // bound of the flow table; 0: from the machine's memory
 	IO             string   // how frames come in: "auto", "v2", "v3", "recvmmsg" or "plain"
+	Transmit       string   // how frames go out: "auto", "sendmmsg" or "afxdp"
 	RingMemory     uint64   // bytes for all receive rings together; 0: from the machine's memory
 	Strict         bool     // refuse a configuration with any error
 	Sysctls        []string // NAME=VALUE of IPVS's settings

@@ -21,8 +21,8 @@ func (c *capture) interfaces(network *hostnet.Snapshot) []control.Interface {
 		x := control.Interface{
 			Name:      g.name,
 			Index:     link,
-			Mode:      g.plan.shape.String(),
-			Reason:    g.plan.reason,
+			Mode:      g.plan.shape.String() + "/" + g.lanes.by(),
+			Reason:    join(g.plan.reason, g.lanes.reason),
 			RingSlots: now.Slots,
 			RingBytes: uint64(now.RingBytes),
 		}
@@ -89,7 +89,7 @@ func (g *portGroup) closed() bool {
 // stats sums the group's ports.
 func (g *portGroup) stats() forwarding.PortStats {
 	var total forwarding.PortStats
-	for _, p := range g.group.Ports() {
+	for _, p := range g.ports {
 		now := p.Stats()
 		slots, bytes := total.Slots+now.Slots, total.RingBytes+now.RingBytes
 		total = sum(total, now)

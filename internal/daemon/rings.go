@@ -146,8 +146,8 @@ func fit(s afpacket.Shape, share, workers, least int) (ringPlan, bool) {
 func (p ringPlan) bytes() int { return p.receivers * p.memory }
 
 func join(a, b string) string {
-	if a == "" {
-		return b
+	if a == "" || b == "" {
+		return a + b
 	}
 	return a + "; " + b
 }
