@@ -173,7 +173,7 @@ type Server struct {
 	Overloaded bool `json:"overloaded,omitempty"`
 	// Sorry tells that this is the service's sorry_server.
 	Sorry bool `json:"sorry,omitempty"`
-	// Local tells that the server's address is the director's own (ipvsadm: Local).
+	// Local tells that the server's address is the director's own: its packets go into the director's stack.
 	Local bool `json:"local,omitempty"`
 
 	// Origin is who put the server into the table; Edited tells that an operator changed

@@ -17,21 +17,18 @@ const (
 // from FirstPort to LastPort of each address of the ranges, those from the first range that is not
 // valid on left out. Pools can be compared by ==. The zero Pool has none.
 type Pool struct {
-	Ranges              [MaxPoolRanges]AddrRange
+	Ranges              [MaxPoolRanges][2]netip.Addr // first and last, both included
 	FirstPort, LastPort uint16
 }
-
-// An AddrRange is the addresses from First to Last, both included.
-type AddrRange struct{ First, Last netip.Addr }
 
 // Addrs lists the addresses, no more than one beyond MaxPoolAddrs.
 func (p *Pool) Addrs() []netip.Addr {
 	var list []netip.Addr
 	for _, r := range p.Ranges {
-		if !r.First.IsValid() {
+		if !r[0].IsValid() {
 			break
 		}
-		for a := r.First; a.Compare(r.Last) <= 0 && a.IsValid() && len(list) <= MaxPoolAddrs; a = a.Next() {
+		for a := r[0]; a.Compare(r[1]) <= 0 && a.IsValid() && len(list) <= MaxPoolAddrs; a = a.Next() {
 			list = append(list, a)
 		}
 	}

@@ -24,7 +24,7 @@ func (s *site) pooled(key ServiceKey, addr netip.Addr, first, last uint16) {
 	n.Pools = []netip.Addr{local4, local6}
 	s.engine.SetRoutes(NewRoutes(n))
 	spec := ServiceSpec{Scheduler: "rr", Pool: Pool{FirstPort: first, LastPort: last}}
-	spec.Pool.Ranges[0] = AddrRange{addr, addr}
+	spec.Pool.Ranges[0] = [2]netip.Addr{addr, addr}
 	if err := s.engine.Update(func(tx *Tx) error { return tx.EditService(key, spec) }); err != nil {
 		s.t.Fatal(err)
 	}
@@ -173,10 +173,10 @@ func TestPoolOfService(t *testing.T) {
 		return s.engine.Update(func(tx *Tx) error { return tx.EditService(key, ServiceSpec{Scheduler: "rr", Pool: p}) })
 	}
 	for name, p := range map[string]Pool{
-		"another family": {Ranges: [MaxPoolRanges]AddrRange{{local6, local6}}, FirstPort: 1, LastPort: 2},
-		"no port":        {Ranges: [MaxPoolRanges]AddrRange{{local4, local4}}},
+		"another family": {Ranges: [MaxPoolRanges][2]netip.Addr{{local6, local6}}, FirstPort: 1, LastPort: 2},
+		"no port":        {Ranges: [MaxPoolRanges][2]netip.Addr{{local4, local4}}},
 		"no address":     {FirstPort: 1, LastPort: 2},
-		"many addresses": {Ranges: [MaxPoolRanges]AddrRange{{local4, netip.MustParseAddr("198.51.255.1")}}, FirstPort: 1, LastPort: 2},
+		"many addresses": {Ranges: [MaxPoolRanges][2]netip.Addr{{local4, netip.MustParseAddr("198.51.255.1")}}, FirstPort: 1, LastPort: 2},
 	} {
 		if err := edit(p); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)

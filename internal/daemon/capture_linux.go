@@ -14,6 +14,7 @@ import (
 
 	"uvs/forwarding"
 	"uvs/forwarding/afpacket"
+	"uvs/forwarding/tap"
 	"uvs/internal/hostnet"
 	"uvs/internal/wire"
 )
@@ -38,6 +39,7 @@ type capture struct {
 
 	mu       sync.Mutex // guards what follows against status
 	groups   map[int]*portGroup
+	stack    *tap.Group                      // nil: there is none
 	retiring []*portGroup                    // handed over for closing
 	past     map[string]forwarding.PortStats // of closed groups, by interface name
 }
@@ -99,8 +101,10 @@ func (c *capture) apply(p portPlan, s *hostnet.Snapshot, vips []netip.Addr) erro
 		}
 	}
 	c.vips = slices.Clone(vips)
+	moved := p.stack != c.stack
+	c.setStack(p.stack)
 	// Memory becomes free before more is taken.
-	c.handOver(next)
+	c.handOver(next, moved)
 	for _, link := range slices.Sorted(maps.Keys(next)) {
 		if w := wants[link]; w.link.Index != 0 && !next[link].serves(w) {
 			errs = append(errs, c.replace(next, w))
@@ -111,7 +115,7 @@ func (c *capture) apply(p portPlan, s *hostnet.Snapshot, vips []netip.Addr) erro
 			errs = append(errs, c.add(next, w))
 		}
 	}
-	c.handOver(next)
+	c.handOver(next, false)
 	restored, err := c.offloads.restore(s, func(link int) bool { return next[link] != nil && next[link].plan.shape.Plain })
 	for _, line := range restored {
 		c.log.Info(line)
@@ -135,6 +139,9 @@ func (c *capture) wants(p portPlan, s *hostnet.Snapshot) map[int]want {
 	}
 	list(p.captured, true)
 	list(p.sendOnly, false)
+	if l, ok := s.LinkByIndex(p.loopback); ok {
+		wants[p.loopback] = want{link: l}
+	}
 	return wants
 }
 
@@ -167,7 +174,7 @@ func (c *capture) replace(next map[int]*portGroup, w want) error {
 	}
 	err = errors.Join(old.group.Stop(), g.group.Start())
 	next[w.link.Index] = g
-	c.handOver(next)
+	c.handOver(next, false)
 	return err
 }
 
@@ -232,10 +239,16 @@ func (c *capture) lanesOf(link hostnet.Link) *lanes {
 	return l
 }
 
-// handOver gives the workers their ports, if they do not have them, and waits until what
-// they had and get no more is closed.
-func (c *capture) handOver(next map[int]*portGroup) {
-	if maps.Equal(next, c.groups) {
+func (c *capture) setStack(g *tap.Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stack = g
+}
+
+// handOver gives the workers their ports, if they do not have them or the own stack's are
+// others, and waits until what they had and get no more is closed.
+func (c *capture) handOver(next map[int]*portGroup, stack bool) {
+	if maps.Equal(next, c.groups) && !stack {
 		return
 	}
 	var leaving []*portGroup
@@ -261,6 +274,9 @@ func (c *capture) handOver(next map[int]*portGroup) {
 		ports := make([]forwarding.Port, 0, len(next))
 		for _, g := range next {
 			ports = append(ports, g.ports[i])
+		}
+		if c.stack != nil {
+			ports = append(ports, c.stack.Ports()[i])
 		}
 		w.SetPorts(ports)
 	}

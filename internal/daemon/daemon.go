@@ -86,6 +86,7 @@ type director struct {
 
 	network   *hostnet.Watcher
 	steer     *steer.Steerer // guarded by inLineMu
+	stack     *ownStack      // the same
 	engine    *forwarding.Engine
 	capture   *capture
 	maxFlows  int    // bound of the engine's flow table
@@ -276,6 +277,7 @@ func (d *director) open(undo *undoList) error {
 		return err
 	}
 	undo.add(d.engine.Close)
+	d.stack = newOwnStack(d.log, d.actor, workers)
 	d.capture = newCapture(d.engine, &d.opts, d.memory)
 	if err := d.capture.offloads.recall(); err != nil {
 		return err
@@ -293,6 +295,7 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	// Whatever goes wrong from here on, steering of ours must not stay: without a data
 	// plane it would only keep packets from the stack.
 	undo.add(d.steer.Remove)
+	undo.add(func() error { return d.stack.close(d.network.Snapshot()) })
 	undo.add(d.capture.restoreOffloads(d.network.Snapshot))
 	undo.add(func() error { return d.holdings.remove(d.network.Snapshot()) })
 	if d.holdings.bare {

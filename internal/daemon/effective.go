@@ -38,6 +38,13 @@ type goal struct {
 	services []steer.Match // virtual services
 	servers  []steer.Match // servers whose answers come back through us
 	tunnels  []netip.Addr  // servers behind tunnels: errors about these come back to us
+	direct   []directPair  // the other servers
+}
+
+// A directPair is a server that gets packets as they are, and whose they are.
+type directPair struct {
+	service steer.Match
+	server  netip.Addr
 }
 
 // effectiveOf derives all from the table. It is pure.
@@ -66,6 +73,9 @@ func effectiveOf(services []table.Service) *effective {
 				e.goal.servers = append(e.goal.servers, steer.Match{Addr: r.Addr.Addr(), Port: r.Addr.Port(), Proto: s.Key.Protocol})
 			case table.TUN:
 				e.goal.tunnels = append(e.goal.tunnels, r.Addr.Addr())
+			}
+			if r.Settings.Method != table.NAT {
+				e.goal.direct = append(e.goal.direct, directPair{e.goal.services[len(e.goal.services)-1], r.Addr.Addr()})
 			}
 			if r.Listed {
 				x.servers = append(x.servers, engineServerOf(r))
@@ -120,20 +130,40 @@ func (g *goal) normal() {
 	}
 	slices.SortFunc(g.tunnels, netip.Addr.Compare)
 	g.tunnels = slices.Compact(g.tunnels)
+	slices.SortFunc(g.direct, func(a, b directPair) int { return cmp.Or(byAddr(a.service, b.service), a.server.Compare(b.server)) })
+	g.direct = slices.Compact(g.direct)
 }
 
 // with returns what is in either goal.
 func (g goal) with(o goal) goal {
 	both := goal{
 		services: slices.Concat(g.services, o.services), servers: slices.Concat(g.servers, o.servers),
-		tunnels: slices.Concat(g.tunnels, o.tunnels),
+		tunnels: slices.Concat(g.tunnels, o.tunnels), direct: slices.Concat(g.direct, o.direct),
 	}
 	both.normal()
 	return both
 }
 
 func (g goal) equal(o goal) bool {
-	return slices.Equal(g.services, o.services) && slices.Equal(g.servers, o.servers) && slices.Equal(g.tunnels, o.tunnels)
+	return slices.Equal(g.services, o.services) && slices.Equal(g.servers, o.servers) && slices.Equal(g.tunnels, o.tunnels) &&
+		slices.Equal(g.direct, o.direct)
+}
+
+// ownEnds returns the ends by which servers that are this host itself answer: their own by NAT,
+// the service's where packets come as they are. local reports whether an address is the host's.
+func (g goal) ownEnds(local func(netip.Addr) bool, direct bool) []steer.Match {
+	var ends []steer.Match
+	for _, m := range g.servers {
+		if local(m.Addr) {
+			ends = append(ends, m)
+		}
+	}
+	for _, p := range g.direct {
+		if direct && local(p.server) && !slices.Contains(ends, p.service) {
+			ends = append(ends, p.service)
+		}
+	}
+	return ends
 }
 
 // vips returns the addresses of the services, each once.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"uvs/forwarding"
+	"uvs/forwarding/tap"
 	"uvs/internal/hostnet"
 )
 
@@ -109,6 +110,8 @@ func sendable(l hostnet.Link) bool { return l.Ethernet && l.Up && !l.Loopback }
 type portPlan struct {
 	captured []int
 	sendOnly []int
+	loopback int        // the loopback device, to send only; 0: not there
+	stack    *tap.Group // the device into the own stack; nil: there is none
 }
 
 // sendOnly lists the devices that are not captured and have a route: answers to clients may

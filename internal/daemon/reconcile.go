@@ -101,7 +101,10 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	// What may be one day is captured already, so that a takeover need not wait for rings.
 	planned, prepared := s.WithAddresses(d.holdings.wantedOn(s)...), s.WithAddresses(d.holdings.plannedOn(s)...)
 	goal := *d.goal.Load()
+	ends := goal.ownEnds(prepared.IsLocal, !d.holdings.bare)
+	d.stack.apply(s, ends)
 	network := networkOf(planned)
+	network.Stack = d.stack.way(s, ends, d.holdings.bare)
 	back := d.standsBack()
 	if back {
 		network.Locals = withoutVIPs(network.Locals, goal.vips())
@@ -129,7 +132,8 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 		d.inLine.with = nil
 		return d.steerError(err)
 	}
-	if err := d.capture.apply(portPlan{captured: d.inLine.points, sendOnly: sendOnly(s, d.inLine.points)}, s, soon); err != nil {
+	ports := portPlan{captured: d.inLine.points, sendOnly: sendOnly(s, d.inLine.points), loopback: network.Stack.Loopback, stack: d.stack.group}
+	if err := d.capture.apply(ports, s, soon); err != nil {
 		d.inLine.with = nil
 		return err
 	}

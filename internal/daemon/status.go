@@ -43,7 +43,7 @@ func (d *director) Status(ctx context.Context) (control.Status, error) {
 		Made:      make(map[string]uint64),
 	}
 	d.mu.Lock()
-	s.Config, s.Notes = d.config.status(), slices.Concat(d.config.notes, d.troubles(), d.absentVIPs())
+	s.Config, s.Notes = d.config.status(), slices.Concat(d.config.notes, d.troubles(), d.stack.notes(), d.absentVIPs())
 	plan := d.plan
 	d.mu.Unlock()
 	network := d.network.Snapshot()
@@ -238,11 +238,11 @@ func serverStatus(r table.Server, info *forwarding.ServerInfo, network *hostnet.
 	if r.Settings.Method == table.TUN {
 		s.Tunnel = &control.Tunnel{Type: r.Settings.Tunnel.Type, Port: r.Settings.Tunnel.Port, Checksum: r.Settings.Tunnel.Checksum}
 	}
-	if s.Local && len(s.Unserved) == 0 {
-		s.Unserved = []string{"its address is this machine's own, and delivery to the own stack is not served yet"}
-	}
 	if info == nil {
 		return s
+	}
+	if s.Local && info.Hop == nil && len(s.Unserved) == 0 {
+		s.Unserved = []string{"its address is this machine's own, and nothing leads into its stack"}
 	}
 	s.Active, s.Inactive = uint64(max(info.Active, 0)), uint64(max(info.Inactive, 0))
 	s.Persistent, s.Overloaded = uint64(max(info.Persistent, 0)), info.Overloaded

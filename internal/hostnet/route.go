@@ -40,6 +40,10 @@ const (
 	TableLocal   = 255
 )
 
+// TableStack is the routing table by which a director takes what its own stack answers for a
+// service: "uvs" in ASCII. It is not followed.
+const TableStack = 0x757673
+
 // A Hop is one way out of a route.
 type Hop struct {
 	// Link is the index of the device to send by.

@@ -34,6 +34,16 @@ func BelowVirtualMAC(device string) []Sysctl {
 	return []Sysctl{conf4(device, "arp_ignore", "1"), conf4(device, "arp_filter", "1")}
 }
 
+// IntoStack are the settings of a device that brings packets for this host's own addresses, those
+// of the loopback network included, whatever the way to their senders. IPv6 is switched on for the
+// device where it is not for new ones.
+func IntoStack(device string, ipv6 bool) []Sysctl {
+	if ipv6 {
+		return []Sysctl{conf6(device, "disable_ipv6", "0"), conf6(device, "accept_ra", "0")}
+	}
+	return []Sysctl{conf4(device, "route_localnet", "1"), conf4(device, "rp_filter", "0")}
+}
+
 // conf4 and conf6 are parameters of one device.
 func conf4(device, name, value string) Sysctl {
 	return Sysctl{"net/ipv4/conf/" + device + "/" + name, value}

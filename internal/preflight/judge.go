@@ -87,7 +87,10 @@ func (j *judge) routes() {
 		case !ok || r.Kind != hostnet.Unicast && r.Kind != hostnet.Local || r.Kind == hostnet.Unicast && len(r.Hops) == 0:
 			j.problem("there is no route to real server %s", server)
 		case r.Kind == hostnet.Local:
-			j.note("real server %s is this machine itself, which UVS does not serve yet", server)
+			if server.Is4() && !server.IsLoopback() && len(j.facts.StrictReversePath) > 0 && slices.Contains(j.site.servers(natServer), server) {
+				j.note("real server %s (NAT) is this machine itself, and net.ipv4.conf.%s.rp_filter is 1: its service is served, but who comes "+
+					"to its port past the service gets no answer there; set it to 2", server, j.facts.StrictReversePath[0])
+			}
 		case r.Hops[0].Gateway.IsValid() && slices.Contains(j.site.servers(natServer), server):
 			j.note("real server %s (NAT) is behind the router %s: its answers must be routed back through this machine",
 				server, r.Hops[0].Gateway)
@@ -107,7 +110,7 @@ func (j *judge) rules() {
 	for _, v6 := range []bool{false, true} {
 		var list []string
 		for _, r := range j.facts.Network.Rules {
-			if r.IPv6 == v6 && !r.L3MDev {
+			if r.IPv6 == v6 && !r.L3MDev && r.Table != hostnet.TableStack {
 				list = append(list, r.String())
 			}
 		}
