@@ -59,14 +59,19 @@ func (t *Table) Load(services []FileService) []string {
 		}
 		t.remove(s)
 	}
+	known := make(map[Key]*service, len(t.services)) // find would look through all for each
+	for _, s := range t.services {
+		known[s.key] = s
+	}
 	for i := range services {
-		t.loadService(&services[i], tell)
+		f := &services[i]
+		known[f.Key] = t.loadService(known[f.Key], f, tell)
 	}
 	return changes
 }
 
-func (t *Table) loadService(f *FileService, tell func(string, ...any)) {
-	s := t.find(f.Key)
+// loadService brings the entry of f's key in line, which is nil if there is none, and returns it.
+func (t *Table) loadService(s *service, f *FileService, tell func(string, ...any)) *service {
 	switch {
 	case s == nil:
 		s = &service{key: f.Key, set: f.Settings}
@@ -91,6 +96,7 @@ func (t *Table) loadService(f *FileService, tell func(string, ...any)) {
 	t.loadServers(s, f, tell)
 	s.quorum.configure(f)
 	t.settle(s)
+	return s
 }
 
 func (t *Table) loadServers(s *service, f *FileService, tell func(string, ...any)) {
