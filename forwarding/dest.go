@@ -12,30 +12,32 @@ import (
 // A dest is the identity of a real server within a service. It outlives snapshots, and its
 // removal by conntrack.ServerID's grace.
 type dest struct {
-	id      conntrack.ServerID
-	service ServiceKey
-	addr    netip.AddrPort
-	target  [16]byte // addr as packets have it
-	end     sched.End
-	v6      bool
+	// What packets of flows need, close together: with thousands of servers each line of memory
+	// that is not in the cache costs as much as the rest of the work.
+	id       conntrack.ServerID
+	hop      atomic.Pointer[NextHop] // where packets for it go; nil: no route
+	removed  atomic.Bool
+	local    atomic.Bool   // its address is this host's own: they go into its stack
+	uplink   atomic.Bool   // ServiceSpec.ReplyByUplink of its service
+	method   atomic.Uint32 // Method
+	counters []destCounters
+	target   [16]byte // addr as packets have it
+	v6       bool
 
-	method     atomic.Uint32 // Method
-	weight     atomic.Int32
-	lastWeight atomic.Int32 // the latest weight that was not 0
-	removed    atomic.Bool
-	hop        atomic.Pointer[NextHop] // where packets for it go; nil: no route
-	local      atomic.Bool             // its address is this host's own: they go into its stack
-	uplink     atomic.Bool             // ServiceSpec.ReplyByUplink of its service
-	tunnel     atomic.Pointer[tunnel]  // how packets with method Tunnel go there; nil: no way
-	path       pathMTU                 // of the tunnel's way
-
+	weight       atomic.Int32
+	upper, lower atomic.Uint32         // thresholds
+	place        atomic.Pointer[place] // where changes of these are noted; nil: no scheduler watches
 	active       atomic.Int32          // flows in an active state (ip_vs_dest.activeconns)
 	inactive     atomic.Int32          // all other flows
 	persistent   atomic.Int32          // templates (ip_vs_dest.persistconns)
-	upper, lower atomic.Uint32         // thresholds
 	overloaded   atomic.Bool           // IP_VS_DEST_F_OVERLOAD
-	place        atomic.Pointer[place] // where changes of these are noted; nil: no scheduler watches
-	counters     []destCounters
+
+	addr       netip.AddrPort
+	service    ServiceKey
+	end        sched.End
+	lastWeight atomic.Int32           // the latest weight that was not 0
+	tunnel     atomic.Pointer[tunnel] // how packets with method Tunnel go there; nil: no way
+	path       pathMTU                // of the tunnel's way
 
 	// Engine.mu guards what follows.
 	trashed time.Duration // when it was removed, on the Engine's clock

@@ -147,8 +147,22 @@ func netAddr(b [16]byte, v6 bool) netip.Addr {
 
 // A service is the identity of a virtual service: it outlives the snapshots that name it.
 type service struct {
-	key  ServiceKey
-	port uint16 // key.Port
+	// mu guards the scheduler and what goes with it. A worker takes it only for a packet that
+	// has no flow, and never while it holds a flow's shard.
+	mu        sync.Mutex
+	scheduler sched.Scheduler
+	list      []*dest // what scheduler.Pick indexes
+	notes     *notes  // what the scheduler is to be told of list
+	flags     sched.Flags
+
+	port        uint16 // key.Port
+	onePacket   atomic.Bool
+	uplink      atomic.Bool                       // ServiceSpec.ReplyByUplink
+	persistence atomic.Pointer[persistence]       // nil: connections do not persist
+	pool        atomic.Pointer[conntrack.Pool]    // of local ends; nil: flows keep the client's
+	peers       atomic.Pointer[map[peer]struct{}] // direct-routing servers on our links; nil: none
+
+	key ServiceKey
 
 	// Engine.mu guards what follows.
 	past  Totals // of servers that were removed, for the time they were in
@@ -156,20 +170,6 @@ type service struct {
 	spec  ServiceSpec
 	// servers is in IPVS's list order, newest first, as the committed table has it.
 	servers []*dest
-
-	// mu guards the scheduler and what goes with it. A worker takes it only for a packet that
-	// has no flow, and never while it holds a flow's shard.
-	mu        sync.Mutex
-	scheduler sched.Scheduler
-	flags     sched.Flags
-	list      []*dest // what scheduler.Pick indexes
-	notes     *notes  // what the scheduler is to be told of list
-
-	onePacket   atomic.Bool
-	persistence atomic.Pointer[persistence]       // nil: connections do not persist
-	pool        atomic.Pointer[conntrack.Pool]    // of local ends; nil: flows keep the client's
-	uplink      atomic.Bool                       // ServiceSpec.ReplyByUplink
-	peers       atomic.Pointer[map[peer]struct{}] // direct-routing servers on our links; nil: none
 }
 
 // A persistence says for how long which clients stay with a server.
