@@ -26,7 +26,8 @@ type dest struct {
 
 	weight       atomic.Int32
 	upper, lower atomic.Uint32         // thresholds
-	place        atomic.Pointer[place] // where changes of these are noted; nil: no scheduler watches
+	watched      atomic.Uint32         // sched.Watch: which changes of what follows are noted
+	place        atomic.Pointer[place] // where; nil before the first service
 	active       atomic.Int32          // flows in an active state (ip_vs_dest.activeconns)
 	inactive     atomic.Int32          // all other flows
 	persistent   atomic.Int32          // templates (ip_vs_dest.persistconns)

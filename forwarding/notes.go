@@ -15,7 +15,6 @@ import (
 // the kernel's choice. With several, a change may go on while another worker picks, and is told
 // at the next pick, as the kernel's list walk may or may not see it.
 type notes struct {
-	watch sched.Watch // what the scheduler wants to know
 	// dirty has a bit for each server by its index in the list, and words a bit for each word of
 	// dirty that is not 0.
 	dirty, words []atomic.Uint64
@@ -24,12 +23,12 @@ type notes struct {
 
 // A place is where a server's notes are taken.
 type place struct {
-	notes *notes
-	index int // in the scheduler's list
+	dirty, words *atomic.Uint64
+	bit, word    uint64 // to set there
 }
 
-func newNotes(watch sched.Watch, servers int) *notes {
-	n := &notes{watch: watch}
+func newNotes(servers int) *notes {
+	n := &notes{}
 	if words := (servers + 63) / 64; words > 1 {
 		n.dirty, n.words = make([]atomic.Uint64, words), make([]atomic.Uint64, (words+63)/64)
 	} else {
@@ -38,17 +37,30 @@ func newNotes(watch sched.Watch, servers int) *notes {
 	return n
 }
 
+// place returns the place of the server at an index of the list.
+func (n *notes) place(i int) *place {
+	return &place{
+		dirty: &n.dirty[i/64], bit: 1 << (i % 64),
+		words: &n.words[i/4096], word: 1 << (i / 64 % 64),
+	}
+}
+
+// watch has d's changes noted at p, if a scheduler watches that much. What changes once it has
+// returned is noted there.
+func (d *dest) watch(what sched.Watch, p *place) {
+	d.place.Store(p)
+	d.watched.Store(uint32(what))
+}
+
 // note takes a note that something that a scheduler may watch has changed: it has been changed
 // already.
 func (d *dest) note(what sched.Watch) {
-	p := d.place.Load()
-	if p == nil || p.notes.watch < what {
+	if d.watched.Load() < uint32(what) {
 		return
 	}
-	n, bit := p.notes, uint64(1)<<(p.index%64)
-	if dirty := &n.dirty[p.index/64]; dirty.Load()&bit == 0 {
-		dirty.Or(bit)
-		n.words[p.index/4096].Or(1 << (p.index / 64 % 64))
+	if p := d.place.Load(); p.dirty.Load()&p.bit == 0 {
+		p.dirty.Or(p.bit)
+		p.words.Or(p.word)
 	}
 }
 

@@ -219,16 +219,12 @@ func (s *service) reschedule(env sched.Env) {
 		s.flags = s.spec.Flags
 	}
 	s.list = slices.Clone(s.servers)
-	s.notes = newNotes(s.scheduler.Watches(), len(s.list))
+	s.notes = newNotes(len(s.list))
 	view := make([]sched.Server, len(s.list))
 	for i, d := range s.list {
 		view[i] = d
 		// Before the scheduler looks: what changes afterwards is noted here.
-		if s.notes.watch == sched.WatchNothing {
-			d.place.Store(nil)
-		} else {
-			d.place.Store(&place{s.notes, i})
-		}
+		d.watch(s.scheduler.Watches(), s.notes.place(i))
 	}
 	s.scheduler.Update(view)
 }

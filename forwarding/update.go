@@ -413,7 +413,7 @@ func (e *Engine) trashServers(s *service, d *draft) {
 			continue
 		}
 		x.removed.Store(true)
-		x.place.Store(nil)
+		x.watched.Store(uint32(sched.WatchNothing))
 		x.trashed = e.uptime()
 		raw := x.totals()
 		s.past.add(raw.minus(x.entered))
