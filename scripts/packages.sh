@@ -18,6 +18,7 @@ programs=(
 	iperf3:iperf3
 	iptables:iptables
 	keepalived:keepalived
+	lftp:lftp
 	lighttpd:lighttpd
 	mariadbd:mariadb-server
 	mysql:mariadb-client
@@ -29,6 +30,7 @@ programs=(
 	squid:squid
 	systemd-analyze:systemd
 	tcpdump:tcpdump
+	vsftpd:vsftpd
 )
 
 PATH="$PATH:/usr/sbin:/sbin:/usr/lib/frr"

@@ -35,6 +35,7 @@ type runOptions struct {
 	ringMemory     uint64 // bytes, 0: from memory
 	strict         bool
 	sysctls        []string // NAME=VALUE
+	ftpPorts       []uint16 // of control connections
 	healthWait     time.Duration
 	realtime       int // priority of VRRP's thread, 0: none
 	log            *slog.Logger
@@ -48,6 +49,7 @@ func newRun(p process, run func(context.Context, runOptions) error) *cobra.Comma
 	output := choice{"auto", []string{"auto", "afxdp", "sendmmsg"}}
 	ringMemory := size{least: 4 << 20}
 	realtime := number{value: defaultRealtime, max: 99}
+	ftpPorts := portList{21}
 	healthWait := span{value: defaultHealthWait, most: time.Hour}
 	var id, extra string
 	cmd := &cobra.Command{
@@ -133,6 +135,7 @@ their other ports are silent. auto takes it only where nothing else works.`,
 				healthWait:     healthWait.value,
 				realtime:       realtime.value,
 				sysctls:        sysctls,
+				ftpPorts:       ftpPorts,
 				log:            slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: least})),
 			})
 			if err != nil {
@@ -152,10 +155,11 @@ their other ports are silent. auto takes it only where nothing else works.`,
 	f.Var(&output, "transmit", "how frames go out")
 	f.Var(&ringMemory, "ring-memory", "memory for all receive rings, 0 for 1/16 of the memory and 256M at the most")
 	f.StringSlice("vs", nil, "`NAME=VALUE` of IPVS's settings (net.ipv4.vs.*), may be repeated; \"uvs sysctl\" lists them")
+	f.Var(&ftpPorts, "ftp-ports", "ports of services by NAT that speak FTP, up to 8 with commas between, or none")
 	f.Var(&realtime, "vrrp-realtime", "real-time priority of VRRP's timers unless vrrp_rt_priority is set, 0 for none")
 	f.Var(&healthWait, "vrrp-health-wait", "how long a living master of lower priority is left alone after the start until the servers have been judged, 0 not to wait")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "extra", "config-id", "steer", "workers", "max-connections", "io", "transmit", "ring-memory", "vs", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
+	twin(f, "file", "extra", "config-id", "steer", "workers", "max-connections", "io", "transmit", "ring-memory", "vs", "ftp-ports", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
 	return cmd
 }

@@ -42,6 +42,49 @@ func (n *number) Set(text string) error {
 	return nil
 }
 
+// A portList is a flag that takes ports with commas between, as many as the kernel's helper
+// does (IP_VS_APP_MAX_PORTS), or none.
+type portList []uint16
+
+const mostPorts = 8
+
+// String writes the value as Set takes it.
+func (p *portList) String() string {
+	if len(*p) == 0 {
+		return "none"
+	}
+	words := make([]string, len(*p))
+	for i, port := range *p {
+		words[i] = strconv.Itoa(int(port))
+	}
+	return strings.Join(words, ",")
+}
+
+// Type is the word in the help.
+func (p *portList) Type() string { return "PORTS" }
+
+// Set takes the ports in decimal.
+func (p *portList) Set(text string) error {
+	if text == "none" {
+		*p = nil
+		return nil
+	}
+	words := strings.Split(text, ",")
+	if len(words) > mostPorts {
+		return fmt.Errorf("want up to %d ports, such as 21,2121, or none", mostPorts)
+	}
+	list := make(portList, len(words))
+	for i, w := range words {
+		n, err := strconv.ParseUint(w, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("%q is no port from 1 to 65535; want up to %d of them, such as 21,2121, or none", w, mostPorts)
+		}
+		list[i] = uint16(n)
+	}
+	*p = list
+	return nil
+}
+
 // A span is a flag that takes a time from 0 to most, such as 5s or 300ms.
 type span struct{ value, most time.Duration }
 

@@ -63,6 +63,7 @@ func wired() actions {
 				RingMemory:     o.ringMemory,
 				Strict:         o.strict,
 				Sysctls:        o.sysctls,
+				FTPPorts:       o.ftpPorts,
 				HealthWait:     o.healthWait,
 				VRRPRealtime:   o.realtime,
 				Reload:         reload,

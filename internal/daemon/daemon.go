@@ -58,6 +58,7 @@ type Options struct {
 	RingMemory     uint64   // bytes for all receive rings together; 0: from the machine's memory
 	Strict         bool     // refuse a configuration with any error
 	Sysctls        []string // NAME=VALUE of IPVS's settings
+	FTPPorts       []uint16 // of services by NAT whose control connections of FTP are read
 	// HealthWait bounds how long a living master is left alone until the servers have been
 	// judged; 0 does not wait at all.
 	HealthWait time.Duration
@@ -268,7 +269,7 @@ func (d *director) open(undo *undoList) error {
 	if workers > len(cpus) {
 		cpus = nil // more threads than CPUs: leave it to the scheduler
 	}
-	forward := forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows, Silence: orphanTime}
+	forward := forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows, Silence: orphanTime, FTPPorts: d.opts.FTPPorts, Steered: true}
 	if d.crashed {
 		forward.Orphans = orphanTime
 	}
@@ -335,6 +336,7 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	undo.start(fail, "network", func(ctx context.Context) error { return d.network.Run(ctx, d.follow) })
 	undo.start(fail, "reconciler", d.keepInLine)
 	undo.start(fail, "neighbours", d.keepNeighbours)
+	undo.start(fail, "data connections", d.keepData)
 	if d.holdings.bare {
 		undo.start(fail, "answers", d.answer)
 	}

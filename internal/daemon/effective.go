@@ -38,6 +38,7 @@ type goal struct {
 	services []steer.Match // virtual services
 	servers  []steer.Match // servers whose answers come back through us
 	tunnels  []netip.Addr  // servers behind tunnels: errors about these come back to us
+	ftpAddrs []netip.Addr  // where data connections of FTP come to any port: its clients persist
 	direct   []directPair  // the other servers
 }
 
@@ -46,6 +47,10 @@ type directPair struct {
 	service steer.Match
 	server  netip.Addr
 }
+
+// ftpPort is the port of services whose data connections come to other ports (FTPPORT in
+// include/net/ip_vs.h).
+const ftpPort = 21
 
 // effectiveOf derives all from the table. It is pure.
 func effectiveOf(services []table.Service) *effective {
@@ -61,6 +66,9 @@ func effectiveOf(services []table.Service) *effective {
 				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask, OnePacket: s.Settings.OnePacket,
 				ReplyByUplink: s.Extra.ReplyByUplink,
 			},
+		}
+		if s.Key.Port == ftpPort && s.Key.Protocol == table.TCP && s.Settings.Persistence != 0 {
+			e.goal.ftpAddrs = append(e.goal.ftpAddrs, s.Key.Addr)
 		}
 		e.goal.services = append(e.goal.services, steer.Match{Addr: s.Key.Addr, Port: s.Key.Port, Proto: s.Key.Protocol})
 		for _, r := range s.Servers {
@@ -128,8 +136,10 @@ func (g *goal) normal() {
 		slices.SortFunc(*list, byAddr)
 		*list = slices.Compact(*list)
 	}
-	slices.SortFunc(g.tunnels, netip.Addr.Compare)
-	g.tunnels = slices.Compact(g.tunnels)
+	for _, list := range []*[]netip.Addr{&g.tunnels, &g.ftpAddrs} {
+		slices.SortFunc(*list, netip.Addr.Compare)
+		*list = slices.Compact(*list)
+	}
 	slices.SortFunc(g.direct, func(a, b directPair) int { return cmp.Or(byAddr(a.service, b.service), a.server.Compare(b.server)) })
 	g.direct = slices.Compact(g.direct)
 }
@@ -139,6 +149,7 @@ func (g goal) with(o goal) goal {
 	both := goal{
 		services: slices.Concat(g.services, o.services), servers: slices.Concat(g.servers, o.servers),
 		tunnels: slices.Concat(g.tunnels, o.tunnels), direct: slices.Concat(g.direct, o.direct),
+		ftpAddrs: slices.Concat(g.ftpAddrs, o.ftpAddrs),
 	}
 	both.normal()
 	return both
@@ -146,7 +157,7 @@ func (g goal) with(o goal) goal {
 
 func (g goal) equal(o goal) bool {
 	return slices.Equal(g.services, o.services) && slices.Equal(g.servers, o.servers) && slices.Equal(g.tunnels, o.tunnels) &&
-		slices.Equal(g.direct, o.direct)
+		slices.Equal(g.direct, o.direct) && slices.Equal(g.ftpAddrs, o.ftpAddrs)
 }
 
 // ownEnds returns the ends by which servers that are this host itself answer: their own by NAT,

@@ -20,6 +20,7 @@ const retryEvery = time.Second
 type reconciled struct {
 	with   *hostnet.Snapshot // steering and ports fit this one; nil: they fit none
 	points []int             // devices that are or were captured and still exist
+	data   data
 }
 
 // look tells the reconciler and the keeper of holdings that something changed. It does
@@ -127,10 +128,11 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	rules.Services, rules.Servers = slices.Clone(goal.services), goal.servers
 	rules.Services = slices.DeleteFunc(rules.Services, func(m steer.Match) bool { return !slices.Contains(vips, m.Addr) })
 	rules.SoonServices = slices.DeleteFunc(slices.Clone(goal.services), func(m steer.Match) bool { return !slices.Contains(soon, m.Addr) })
+	rules.FTPAddrs, rules.SoonFTPAddrs = among(goal.ftpAddrs, vips), among(goal.ftpAddrs, soon)
 	// A device is steered before it is captured.
-	if err := d.steer.Apply(rules); err != nil {
+	if err := d.applySteering(rules); err != nil {
 		d.inLine.with = nil
-		return d.steerError(err)
+		return err
 	}
 	ports := portPlan{captured: d.inLine.points, sendOnly: sendOnly(s, d.inLine.points), loopback: network.Stack.Loopback, stack: d.stack.group}
 	if err := d.capture.apply(ports, s, soon); err != nil {
