@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket/layers"
+
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/detunnel"
 	"uvs/internal/netlab/labtest"
@@ -293,5 +295,43 @@ func TestTunnelRefused(t *testing.T) {
 	}
 	if n := d.status().Made["icmp_unreachable"]; n < 12 {
 		t.Errorf("the director made %d errors, want at least 12", n)
+	}
+}
+
+// TestTunnelRepliesThroughTheDirector: where the director is the servers' router, it passes on what
+// they answer in the name of the virtual address, and sees both directions of a connection.
+func TestTunnelRepliesThroughTheDirector(t *testing.T) {
+	top := labtest.TwoArm(t, netlab.Plan{Servers: 1, NoVIP: true})
+	server := top.Servers[0]
+	if err := netlab.HideVIP(server, top.VIP4, top.VIP6); err != nil {
+		t.Fatal(err)
+	}
+	tunnelServers(t, server)
+	startWeb(t, server)
+	d := startDirector(t, top.Directors[0], uncheck(tunnelMode().config(top)), "--workers", "2")
+	atClient := labtest.Capture(t, top.Clients[0], "eth0", "tcp")
+	for _, p := range pairings(top, server) {
+		d.reach(p, 't', tunnelTypes()[0])
+		if got := curl(t, top.Clients[0], url(p.vip, 80, "/")); !strings.HasPrefix(got, "server1") {
+			t.Errorf("%s answers %q", p, got)
+		}
+		for _, s := range d.status().Services {
+			if s.Address == p.vip && s.Servers[0].Counters.OutPackets == 0 {
+				t.Errorf("%s: no answers were counted", p)
+			}
+		}
+	}
+	packets, err := atClient.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := 0
+	for _, x := range packets {
+		if h, ok := x.Layer(layers.LayerTypeTCP).(*layers.TCP); ok && h.SYN && h.ACK {
+			answers++
+		}
+	}
+	if answers != 4 {
+		t.Errorf("4 connections had %d answers to their SYN: each is to be forwarded once", answers)
 	}
 }

@@ -76,6 +76,8 @@ func TestLocalServer(t *testing.T) {
 		{"NAT to another port of the virtual address", vip4, client4, Masq, "192.0.2.10:8080", stackPort},
 		{"DR", vip4, client4, Route, "198.51.100.1:80", stackPort},
 		{"DR to the loopback address", vip4, client4, Route, "127.0.0.1:80", stackPort},
+		{"a tunnel", vip4, client4, Tunnel, "198.51.100.1:80", stackPort},
+		{"a tunnel over the other family", vip4, client4, Tunnel, "[2001:db8:5::1]:80", stackPort},
 		{"NAT, IPv6", vip6, client6, Masq, "[2001:db8:5::1]:8080", stackPort},
 		{"NAT to the loopback address, IPv6", vip6, client6, Masq, "[::1]:8080", loopbackPort},
 		{"DR to the loopback address, IPv6", vip6, client6, Route, "[::1]:80", stackPort},
@@ -86,7 +88,7 @@ func TestLocalServer(t *testing.T) {
 			s.serveOwn(tt.vip, tt.method, server)
 			client, service := endpoint(tt.client, 40000), endpoint(tt.vip, 80)
 			seen := server // what the stack sees as its own end
-			if tt.method == Route {
+			if tt.method != Masq {
 				seen = service
 			}
 			macs := hardware(stackMAC, stackMAC)
