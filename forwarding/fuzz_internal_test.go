@@ -22,6 +22,9 @@ func seedFrames(f *testing.F) [][]byte {
 		{src: endpoint(client4, 5000), dst: endpoint(vip4, 53), protocol: wire.ProtoUDP, payload: 9},
 		{src: endpoint(client4, 5000), dst: endpoint(vip4, 80), protocol: wire.ProtoSCTP, flags: wire.SCTPInit, payload: 9},
 		{src: endpoint(client4, 5000), dst: endpoint(vip4, 80), protocol: wire.ProtoSCTP, flags: wire.SCTPError, payload: 4},
+		{src: endpoint(client4, 5000), dst: endpoint(vip4, 90), protocol: wire.ProtoUDP, payload: 9},
+		{src: endpoint(client4, 5000), dst: endpoint(vip4, 91), protocol: wire.ProtoUDP, payload: 9},
+		{src: endpoint(client4, 5000), dst: endpoint(vip4, 92), protocol: wire.ProtoUDP, payload: 9},
 		{src: endpoint(client6, 40000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, flags: wire.TCPSyn},
 		{src: endpoint(server6(0), 80), dst: endpoint(client6, 40000), protocol: wire.ProtoTCP, flags: wire.TCPFin},
 	} {
@@ -37,11 +40,42 @@ func seedFrames(f *testing.F) [][]byte {
 	} {
 		frames = append(frames, m.frame(f))
 	}
+	frames = append(frames, tunnelErrors(f)...)
 	frames = append(frames, cut4(segment{src: endpoint(client4, 5000), dst: endpoint(vip4, 53), protocol: wire.ProtoUDP, payload: 200}.frame(f), 128, 0)...)
 	frames = append(frames, cut6(segment{src: endpoint(client6, 5000), dst: endpoint(vip6, 80), protocol: wire.ProtoTCP, payload: 200}.frame(f), 150, 0, 9)...)
-	hopByHop := bytes.Clone(frames[6])
+	hopByHop := bytes.Clone(frames[9])
 	hopByHop[20] = wire.ProtoHopByHop
 	return append(frames, hopByHop)
+}
+
+// fuzzTunnels are the tunnels of ports 90 to 92 in FuzzProcess.
+func fuzzTunnels() []TunnelSpec {
+	return []TunnelSpec{{}, {Type: GUE, Port: 6080, Checksum: RemoteChecksum}, {Type: GRE, Checksum: Checksum}}
+}
+
+// tunnelErrors are errors about what goes through them.
+func tunnelErrors(f *testing.F) (frames [][]byte) {
+	s := newSite(f)
+	s.serveTunnels()
+	for i := range fuzzTunnels() {
+		quoted := s.tunnelled(segment{src: endpoint(client4, 5000), dst: endpoint(vip4, uint16(90+i)), protocol: wire.ProtoUDP, payload: 9}, true)
+		frames = append(frames, icmpMessage{src: server4(0), dst: netip.MustParseAddr("198.51.100.1"), kind: 3, code: 4, rest: 600, quoted: quoted}.frame(f))
+	}
+	return frames
+}
+
+// serveTunnels adds a service for each of fuzzTunnels.
+func (s *site) serveTunnels() {
+	s.narrow(1500, 1500)
+	for i, spec := range fuzzTunnels() {
+		key := ServiceKey{vip4, uint16(90 + i), wire.ProtoUDP}
+		s.update(func(tx *Tx) error {
+			return errors.Join(
+				tx.AddService(key, ServiceSpec{Scheduler: "rr"}),
+				tx.AddServer(key, endpoint(server4(0), key.Port), ServerSpec{Method: Tunnel, Weight: 1, Tunnel: spec}),
+			)
+		})
+	}
 }
 
 // FuzzDecode: whatever the bytes, Decode does not panic, and what it accepts lies within
@@ -88,8 +122,8 @@ func FuzzDecode(f *testing.F) {
 }
 
 // FuzzProcess runs arbitrary sequences of frames through a worker with services: no panic,
-// one verdict for each frame, and no frame that grows, but for errors of our own and what
-// comes of fragments.
+// one verdict for each frame, and no frame that grows, but for errors of our own, what comes of
+// fragments, and a tunnel's headers.
 func FuzzProcess(f *testing.F) {
 	seeds := seedFrames(f)
 	for i, b := range seeds[:len(seeds)-1] {
@@ -106,6 +140,7 @@ func FuzzProcess(f *testing.F) {
 	s.serve(vip4, 53, wire.ProtoUDP, Route, 53, 2)
 	s.serve(vip4, 80, wire.ProtoSCTP, Masq, 8080, 2)
 	s.serve(vip6, 80, wire.ProtoTCP, Masq, 8080, 2)
+	s.serveTunnels()
 	all := ServiceKey{vip6, 0, wire.ProtoUDP}
 	s.update(func(tx *Tx) error {
 		return errors.Join(
@@ -135,7 +170,8 @@ func FuzzProcess(f *testing.F) {
 			frames[0].VLAN = VLANTag{TPID: wire.EtherTypeVLAN, TCI: 7}
 		}
 		s.worker.Process(frames, mono.Now(), &s.worker.out)
-		longest := max(len(first), len(second), wire.EthernetLen+quoteTotal6)
+		const tunnelHeaders = wire.IPv4Len + wire.UDPLen + wire.GUELen + wire.GUERemoteLen
+		longest := max(len(first)+tunnelHeaders, len(second)+tunnelHeaders, wire.EthernetLen+quoteTotal6)
 		for i := range s.worker.out.ports {
 			for _, out := range s.worker.out.ports[i] {
 				if len(out.Data) > longest {

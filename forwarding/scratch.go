@@ -6,9 +6,10 @@ const (
 	// scratchBytes bounds the frames that a worker makes itself between two flushes.
 	scratchBytes = 1 << 20
 	// scratchReserve is what a frame of 64 KiB needs at the most when it is cut into the
-	// smallest fragments that IPv4 knows: 1366 with 34 bytes of headers each. With less than
-	// that left the worker flushes before it looks at another frame.
-	scratchReserve = 128 << 10
+	// smallest fragments that IPv4 knows, 1366 with 34 bytes of headers each, or into the smallest
+	// segments that Linux sends (TCP_MIN_SND_MSS), as many with 134 bytes of headers in a
+	// tunnel. With less than that left the worker flushes before it looks at another frame.
+	scratchReserve = 256 << 10
 	// wholeBytes holds a frame with the longest IP packet there is.
 	wholeBytes = 64<<10 + 64
 )
