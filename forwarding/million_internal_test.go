@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,7 +251,7 @@ func BenchmarkMillion(b *testing.B) {
 		if got := s.engine.flows.Len(); got != n4+n6 {
 			b.Fatalf("%d connections, want %d", got, n4+n6)
 		}
-		median, longest := pauses()
+		median, longest := pauses("/sched/pauses/total/gc:seconds", 100)
 		b.ReportMetric(float64(mid-start)/(n4-first), "B/flow4")
 		b.ReportMetric(float64(end-mid)/(n6-first), "B/flow6")
 		b.ReportMetric(float64(end-start)/(n4+n6-2*first), "B/flow")
@@ -260,13 +262,63 @@ func BenchmarkMillion(b *testing.B) {
 	}
 }
 
-// pauses runs the collector a hundred times and returns the median and the longest of the
-// pauses that all goroutines had, to the upper bounds of the runtime's histogram. A cycle has
-// two of them.
-func pauses() (median, longest time.Duration) {
-	const cycles = 100
+// Benchmark10Million makes 10 000 000 connections of IPv4 and reports what each takes of the
+// whole process's resident memory, and the pauses that the collector makes while a worker
+// forwards packets of theirs: the median and the longest, and of the longest how long it took until
+// everybody had stopped. A pause is measured by the wall clock: on a machine with more to do
+// than it has processors, it is as long as a thread waits for one.
+func Benchmark10Million(b *testing.B) {
+	for b.Loop() {
+		const n, first = 10_000_000, 10_000
+		s := crowdSite(b, n)
+		c := newCrowd(b, s, false)
+		c.fill(b, first)
+		start := resident(b)
+		c.fill(b, n)
+		end := resident(b)
+		if got := s.engine.flows.Len(); got != n {
+			b.Fatalf("%d connections, want %d", got, n)
+		}
+		var over atomic.Bool
+		var busy sync.WaitGroup
+		forwarded := 0
+		busy.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			for at := 0; !over.Load(); at = (at + 7_654_321) % (n - 64*batchFrames) {
+				forwarded += c.send(at, 64*batchFrames, wire.TCPAck)
+			}
+		})
+		allocated := heapAllocs()
+		median, longest := pauses("/sched/pauses/total/gc:seconds", 100)
+		_, stopping := pauses("/sched/pauses/stopping/gc:seconds", 100)
+		over.Store(true)
+		busy.Wait()
+		if forwarded == 0 {
+			b.Fatal("nothing was forwarded meanwhile")
+		}
+		b.ReportMetric(float64(heapAllocs()-allocated), "allocs")
+		b.ReportMetric(float64(end-start)/(n-first), "B/flow4")
+		b.ReportMetric(float64(forwarded), "frames")
+		b.ReportMetric(float64(median.Nanoseconds())/1000, "gc-pause-us")
+		b.ReportMetric(float64(longest.Nanoseconds())/1000, "gc-longest-us")
+		b.ReportMetric(float64(stopping.Nanoseconds())/1000, "gc-stopping-us")
+		b.ReportMetric(0, "ns/op")
+	}
+}
+
+// heapAllocs returns how many objects the program has allocated.
+func heapAllocs() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// pauses runs the collector and returns the median and the longest of the pauses of a kind that
+// all goroutines had, to the upper bounds of the runtime's histogram. A cycle has two of them.
+func pauses(kind string, cycles int) (median, longest time.Duration) {
 	read := func() *metrics.Float64Histogram {
-		sample := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
+		sample := []metrics.Sample{{Name: kind}}
 		metrics.Read(sample)
 		return sample[0].Value.Float64Histogram()
 	}
