@@ -100,8 +100,14 @@ func (d *director) judge(e health.Event, up bool) {
 	if !up {
 		d.doubtServer(c.server.Addr())
 	}
+	verdict := table.Verdict{Group: c.group, Server: c.server, Up: up}
+	if !d.table.News(verdict) {
+		// The first verdict on each server without a checker is that it is up. With ten
+		// thousand of them as many commits would take minutes.
+		return
+	}
 	next := d.table.Clone()
-	lines := next.Judge(table.Verdict{Group: c.group, Server: c.server, Up: up})
+	lines := next.Judge(verdict)
 	for i, line := range lines {
 		var detail []any
 		if i == 0 {

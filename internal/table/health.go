@@ -24,6 +24,19 @@ type Verdict struct {
 	Up     bool
 }
 
+// News tells whether a verdict changes anything: Judge leaves the table as it is for one that does not.
+func (t *Table) News(v Verdict) bool {
+	for _, s := range t.services {
+		if s.file == nil || s.file.Group != v.Group {
+			continue
+		}
+		if r := s.find(v.Server); r != nil && r.file != nil && r.down == v.Up {
+			return true
+		}
+	}
+	return false
+}
+
 // Judge takes in a verdict and returns log lines in keepalived's words, none if it is no
 // news. Services of one group change together.
 func (t *Table) Judge(v Verdict) (lines []string) {

@@ -89,7 +89,11 @@ func TestQuorum(t *testing.T) {
 			}
 			check("at the start", tt.start, tt.log)
 			for _, turn := range tt.turns {
-				log = x.Judge(table.Verdict{Group: "web", Server: addr(max(turn.server, -turn.server)), Up: turn.server > 0})
+				verdict := table.Verdict{Group: "web", Server: addr(max(turn.server, -turn.server)), Up: turn.server > 0}
+				if news := x.News(verdict); news != (turn.log != "") {
+					t.Errorf("%s: is news: %t, log %q", turn.want, news, turn.log)
+				}
+				log = x.Judge(verdict)
 				check(strings.TrimSpace(turn.want), turn.want, turn.log)
 			}
 		})
