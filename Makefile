@@ -94,13 +94,13 @@ packages:
 netns: root build $(GATE)
 	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -p 1 -timeout 15m $(NETNS) | $(GATE)
 
-# Flags for the program, such as -rounds 10, go into BENCHFLAGS.
 sites: root packages build $(GATE)
 	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -timeout 15m -run '^TestSite' ./e2e | $(GATE)
 
+# Flags for the program, such as -scenarios pps,bulk, go into BENCHFLAGS.
 bench: root packages build
 	$(GO) build -buildvcs=false -o .cache/bench ./bench
-	.cache/bench -uvs bin/uvs -rounds $(ROUNDS) $(BENCHFLAGS)
+	.cache/bench -rounds $(ROUNDS) $(BENCHFLAGS)
 
 microbench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -4,49 +4,67 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"uvs/bench/outcome"
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
 )
 
-// TestBulk runs the whole program for one short round: everyone forwards, in both
-// directions, and the raw data has a line for each.
-func TestBulk(t *testing.T) {
+// TestEveryLoad runs the whole program shortly: every scenario with those that it suits, and the
+// raw data has a line for each.
+func TestEveryLoad(t *testing.T) {
 	netlab.Require(t)
-	dir := t.TempDir()
-	var stdout, stderr strings.Builder
-	args := []string{"-rounds", "1", "-seconds", "1", "-o", dir, "-name", "short", "-uvs", labtest.Binary(t)}
-	if err := bench(t.Context(), args, &stdout, &stderr); err != nil {
-		t.Fatalf("%v\n%s", err, &stderr)
-	}
-	raw, err := os.ReadFile(filepath.Join(dir, "short.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
-	if len(lines) != 1+3*2 {
-		t.Fatalf("%d lines of raw data, want the machine and 3 contenders in 2 directions", len(lines))
-	}
-	seen := make(map[string]bool)
-	for _, line := range lines[1:] {
-		var r Run
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			t.Fatal(err)
-		}
-		seen[r.Contender+" "+r.Case] = true
-		if r.Value <= 0 || r.CPU <= 0 || len(r.Output) == 0 || len(r.Offloads) != 4 {
-			t.Errorf("run %s", line)
-		}
-	}
-	if len(seen) != 6 {
-		t.Errorf("runs are %v", seen)
-	}
-	if !strings.Contains(stdout.String(), "| uvs-nat |") {
-		t.Errorf("report is\n%s", &stdout)
+	for _, tt := range []struct {
+		scenarios, contenders string
+		runs                  []string
+	}{
+		{"pps,loss-free,cpu,syn", "kernel,uvs-dr", []string{
+			"pps kernel", "pps uvs-dr", "loss-free kernel", "loss-free uvs-dr", "cpu kernel", "cpu uvs-dr", "syn kernel", "syn uvs-dr",
+		}},
+		{"latency,scale,memory", "uvs-nat", []string{"latency uvs-nat", "scale uvs-nat", "memory uvs-nat"}},
+		{"bulk,connections", "direct,nft-dnat,haproxy,nginx", []string{
+			"bulk direct", "bulk nft-dnat", "bulk haproxy", "bulk nginx",
+			"connections direct", "connections nft-dnat", "connections haproxy", "connections nginx",
+		}},
+		{"requests", "uvs-nat", []string{"requests uvs-nat"}},
+	} {
+		t.Run(tt.scenarios, func(t *testing.T) {
+			dir := t.TempDir()
+			var stdout, stderr strings.Builder
+			args := []string{"-quick", "-o", dir, "-name", "short", "-uvs", labtest.Binary(t), "-scenarios", tt.scenarios, "-contenders", tt.contenders}
+			if err := bench(t.Context(), args, &stdout, &stderr); err != nil {
+				t.Fatalf("%v\n%s", err, &stderr)
+			}
+			raw, err := os.ReadFile(filepath.Join(dir, "short.jsonl"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen := make(map[string]bool)
+			for _, line := range strings.Split(strings.TrimSpace(string(raw)), "\n")[1:] {
+				var r outcome.Run
+				if err := json.Unmarshal([]byte(line), &r); err != nil {
+					t.Fatal(err)
+				}
+				seen[r.Scenario+" "+r.Contender] = true
+				if r.Value <= 0 || r.CPU <= 0 || r.Command == "" || len(r.Offloads) != 4 {
+					t.Errorf("run %s", line)
+				}
+			}
+			if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, slices.Sorted(slices.Values(tt.runs))) {
+				t.Errorf("runs are %v, want %v", got, tt.runs)
+			}
+			for _, c := range strings.Split(tt.contenders, ",") {
+				if !strings.Contains(stdout.String(), "| "+c+" |") {
+					t.Errorf("report lacks %s:\n%s", c, &stdout)
+				}
+			}
+		})
 	}
 }
 

@@ -5,49 +5,89 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+
+	"uvs/bench/outcome"
 )
 
-// bulk is one TCP stream of iperf3 as fast as it goes, in one direction at a time. Its
-// value is what the receiver got, without headers.
-type bulk struct{}
+// bulk is TCP streams of iperf3 as fast as they go, in one direction at a time. Its value
+// is what the receiver got, without headers.
+type bulk struct{ profile profile }
 
-// The directions of bulk.
+// The cases of bulk: how many streams and who sends. With iperf3 -R the client connects and
+// the server sends.
 const (
-	toServer = "to server"
-	toClient = "to client" // iperf3 -R: the client connects, the server sends
+	oneToServer = "1 stream to server"
+	oneToClient = "1 stream to client"
 )
 
-func (bulk) name() string     { return "bulk" }
-func (bulk) unit() string     { return "Gbit/s" }
-func (bulk) cases() []string  { return []string{toServer, toClient} }
-func (bulk) goals() []goal    { return []goal{{"uvs-nat", 0.6}} }
-func (bulk) needs() []program { return []program{{"iperf3", "iperf3"}} }
-func (bulk) port() uint16     { return 5201 }
+// iperfPort is iperf3's own.
+const iperfPort = 5201
 
-func (b bulk) prepare(s *site) error {
-	p, err := s.server.Start("iperf3", "-s", "-p", strconv.Itoa(int(b.port())), "--forceflush")
-	if err != nil {
-		return err
+func (b bulk) about() outcome.Load {
+	return outcome.Load{
+		Name: "bulk", Unit: "Gbit/s",
+		About: "TCP streams of iperf3, whose two ends run on the ends' core with their softirq: what the receiver got.",
+		Cases: b.profile.only(2, oneToServer, oneToClient, "8 streams to server", "8 streams to client"),
 	}
-	return p.WaitOutput(10*time.Second, "Server listening")
+}
+
+func (bulk) demand(string) demand { return demand{protocol: "TCP", port: iperfPort} }
+func (bulk) rounds() int          { return everyRound }
+func (bulk) needs() []program     { return []program{{"iperf3", "iperf3"}, {"taskset", "util-linux"}} }
+
+func (b bulk) takes(c contender, _ string) bool {
+	return c.kind != dr && b.profile != guest && (c.role == asItComes || c.name == "uvs-nat-v3" || b.profile == full)
+}
+
+func (b bulk) prepare(_ context.Context, s *site) (func() error, error) {
+	run := s.cores.onEnds("iperf3", "-s", "-p", strconv.Itoa(iperfPort), "--forceflush")
+	p, err := s.server.Start(run[0], run[1:]...)
+	if err != nil {
+		return nil, err
+	}
+	stop := func() error {
+		_ = p.Stop() // an iperf3 that is told to end exits with status 1
+		return nil
+	}
+	return stop, p.WaitOutput(10*time.Second, "Server listening")
 }
 
 // iperfSlack is how much longer than its load iperf3 may take.
 const iperfSlack = 15 * time.Second
 
-func (bulk) measure(ctx context.Context, s *site, direction string, target netip.AddrPort, seconds int) (measurement, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+iperfSlack)
+func (b bulk) measure(ctx context.Context, t *turn) (m measurement, err error) {
+	if err := t.site.place(t.site.cores.ends); err != nil {
+		return m, err
+	}
+	if _, err := b.stream(ctx, t, t.warmUp); err != nil {
+		return m, fmt.Errorf("warm-up: %w", err)
+	}
+	err = t.window(ctx, func() error {
+		m, err = b.stream(ctx, t, 2*t.length)
+		return err
+	})
+	return m, err
+}
+
+func (bulk) stream(ctx context.Context, t *turn, length time.Duration) (m measurement, err error) {
+	ctx, cancel := context.WithTimeout(ctx, length+iperfSlack)
 	defer cancel()
-	args := []string{"-c", target.Addr().String(), "-p", strconv.Itoa(int(target.Port())), "-t", strconv.Itoa(seconds), "-J"}
-	if direction == toClient {
+	target := t.session.path().target
+	streams, direction, _ := strings.Cut(t.variation, " ")
+	// iperf3 counts in whole seconds.
+	seconds := max(1, int(length.Round(time.Second)/time.Second))
+	args := []string{
+		"-c", target.Addr().String(), "-p", strconv.Itoa(int(target.Port())), "-t", strconv.Itoa(seconds), "-P", streams, "-J",
+	}
+	if strings.HasSuffix(direction, "to client") {
 		args = append(args, "-R")
 	}
-	m := measurement{command: "iperf3 " + strings.Join(args, " ")}
-	out, runErr := s.client.Run(ctx, "iperf3", args...)
+	m.command = "iperf3 " + strings.Join(args, " ")
+	run := t.site.cores.onEnds(append([]string{"iperf3"}, args...)...)
+	out, runErr := t.site.client.Run(ctx, run[0], run[1:]...)
 	bits, err := parseIperf(out)
 	if err = errors.Join(runErr, err); err != nil {
 		return m, fmt.Errorf("%s: %w", m.command, err)

@@ -9,35 +9,28 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"uvs/bench/outcome"
 )
 
-// A Machine is where and with what a run took place.
-type Machine struct {
-	CPU      string            `json:"cpu"`   // model
-	Cores    int               `json:"cores"` // that we may use
-	Memory   string            `json:"memory"`
-	Kernel   string            `json:"kernel"`
-	Date     time.Time         `json:"date"`
-	Commit   string            `json:"commit"` // of the working tree, "-dirty" when changed
-	Go       string            `json:"go"`
-	Load     string            `json:"load"`     // load averages when the run began
-	Programs map[string]string `json:"programs"` // versions
-}
-
 // thisMachine describes the machine; what cannot be found out is "unknown".
-func thisMachine(ctx context.Context) Machine {
-	return Machine{
-		CPU:    fieldOf("/proc/cpuinfo", "model name"),
-		Cores:  runtime.NumCPU(),
-		Memory: fieldOf("/proc/meminfo", "MemTotal"),
-		Kernel: strings.TrimSpace(textOf("/proc/sys/kernel/osrelease")),
-		Date:   time.Now().UTC().Truncate(time.Second),
-		Commit: firstLine(ctx, "git", "describe", "--tags", "--always", "--dirty"),
-		Go:     runtime.Version(),
-		Load:   loadAverage(),
+func thisMachine(ctx context.Context, command string) outcome.Machine {
+	return outcome.Machine{
+		CPU:     fieldOf("/proc/cpuinfo", "model name"),
+		Cores:   runtime.NumCPU(),
+		Memory:  fieldOf("/proc/meminfo", "MemTotal"),
+		Kernel:  strings.TrimSpace(textOf("/proc/sys/kernel/osrelease")),
+		Date:    time.Now().UTC().Truncate(time.Second),
+		Commit:  firstLine(ctx, "git", "describe", "--tags", "--always", "--dirty"),
+		Go:      runtime.Version(),
+		Load:    loadAverage(),
+		Command: command,
 		Programs: map[string]string{
 			"haproxy": firstLine(ctx, "haproxy", "-v"),
 			"iperf3":  firstLine(ctx, "iperf3", "--version"),
+			"nft":     firstLine(ctx, "nft", "--version"),
+			"nginx":   firstLine(ctx, "dpkg-query", "-W", "-f", "${Version}", "nginx-light"),
+			"wrk":     firstLine(ctx, "dpkg-query", "-W", "-f", "${Version}", "wrk"),
 		},
 	}
 }
@@ -75,9 +68,6 @@ func loadAverage() string {
 	return strings.Join(fields[:min(3, len(fields))], " ")
 }
 
-// cpuTimes are the machine's CPU times since it started, in ticks.
-type cpuTimes struct{ busy, steal, total uint64 }
-
 func readCPU() (cpuTimes, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -86,37 +76,66 @@ func readCPU() (cpuTimes, error) {
 	return parseCPU(string(b))
 }
 
-// parseCPU reads the first line of /proc/stat (proc(5)): user, nice, system, idle, iowait,
-// irq, softirq, steal. Guest times, which follow, are part of user.
+// parseCPU reads the first lines of /proc/stat (proc(5)), for all CPUs and for each: user,
+// nice, system, idle, iowait, irq, softirq, steal. Guest times, which follow, are part of user.
 func parseCPU(stat string) (t cpuTimes, err error) {
-	line, _, _ := strings.Cut(stat, "\n")
-	fields := strings.Fields(line)
-	if len(fields) < 9 || fields[0] != "cpu" {
-		return t, fmt.Errorf("/proc/stat begins with %q", line)
-	}
-	for i, text := range fields[1:9] {
-		n, err := strconv.ParseUint(text, 10, 64)
+	for line := range strings.Lines(stat) {
+		fields := strings.Fields(line)
+		if len(fields) < 9 || !strings.HasPrefix(fields[0], "cpu") {
+			break
+		}
+		busy, steal, total, err := parseTicks(fields[1:9])
 		if err != nil {
-			return t, fmt.Errorf("/proc/stat: %w", err)
+			return t, err
 		}
-		t.total += n
-		switch i {
-		case 3, 4: // idle, waiting for a disk
-		case 7:
-			t.steal += n
-		default:
-			t.busy += n
+		if fields[0] == "cpu" {
+			t.busy, t.steal, t.total = busy, steal, total
+		} else {
+			t.each = append(t.each, busy)
 		}
+	}
+	if t.total == 0 {
+		return t, fmt.Errorf("/proc/stat does not begin with CPU times")
 	}
 	return t, nil
 }
 
-// since returns which part of all CPUs' time was used, and which part the hypervisor gave
-// to others.
-func (t cpuTimes) since(before cpuTimes) (busy, steal float64) {
-	total := float64(t.total - before.total)
-	if total == 0 {
-		return 0, 0
+func parseTicks(fields []string) (busy, steal, total uint64, err error) {
+	for i, text := range fields {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return 0, 0, 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		total += n
+		switch i {
+		case 3, 4: // idle, waiting for a disk
+		case 7:
+			steal += n
+		default:
+			busy += n
+		}
 	}
-	return float64(t.busy-before.busy) / total, float64(t.steal-before.steal) / total
+	return busy, steal, total, nil
+}
+
+// conntrackRoom makes room for all flows of a run in the kernel's conntrack, which is the
+// machine's and not a namespace's, and returns the way back. Where it cannot, netfilter's
+// table is as large as it was.
+func conntrackRoom() (undo func()) {
+	undo = func() {}
+	for file, want := range map[string]string{
+		"/proc/sys/net/netfilter/nf_conntrack_max":     "20000000",
+		"/sys/module/nf_conntrack/parameters/hashsize": "2097152",
+	} {
+		old, err := os.ReadFile(file)
+		if err != nil || os.WriteFile(file, []byte(want), 0o644) != nil {
+			continue
+		}
+		before := undo
+		undo = func() {
+			before()
+			_ = os.WriteFile(file, old, 0o644) // it was writable before
+		}
+	}
+	return undo
 }

@@ -9,9 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
+
+	"uvs/bench/outcome"
 )
 
 func main() {
@@ -24,17 +25,22 @@ func main() {
 	}
 }
 
-// options is what the command line asks for.
-type options struct {
-	name       string
-	dir        string
-	parameters Parameters
-	directors  []build
-	contenders string // names with commas between them; empty for all
-	scenarios  string // likewise
+// bench runs the command line: a word, or flags alone for "run".
+func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		switch args[0] {
+		case "run":
+			args = args[1:]
+		case "compare":
+			return compare(args[1:], stdout, stderr)
+		default:
+			return fmt.Errorf("%q is not a command (have: run, compare)", args[0])
+		}
+	}
+	return run(ctx, args, stdout, stderr)
 }
 
-func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
@@ -43,93 +49,96 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	loads, err := choose("scenario", scenarios(), scenario.name, o.scenarios)
+	loads, err := choose("scenario", scenarios(profile(o.parameters.Profile)), scenarioName, o.scenarios)
 	if err != nil {
 		return err
+	}
+	field, skipped := available(field, o.contenders)
+	for _, reason := range skipped {
+		fmt.Fprintln(stderr, reason)
 	}
 	if err := checkPrograms(field, loads); err != nil {
 		return err
 	}
-	raw, err := newRawFile(o.dir, o.name)
+	raw, err := outcome.NewRawFile(o.dir, o.name)
 	if err != nil {
 		return err
 	}
-	defer raw.close()
-	machine := thisMachine(ctx)
-	if err := raw.write(machine); err != nil {
+	defer raw.Close()
+	defer conntrackRoom()()
+	results := outcome.Results{Name: o.name, Parameters: o.parameters, Machine: thisMachine(ctx, "bench "+strings.Join(args, " "))}
+	if err := raw.Write(results.Machine); err != nil {
 		return err
 	}
-	var runs []Run
-	err = measureAll(ctx, o.parameters, loads, field, func(r Run) error {
+	for _, c := range field {
+		results.Contenders = append(results.Contenders, outcome.Contender{Name: c.name, About: c.about})
+	}
+	for _, l := range loads {
+		results.Loads = append(results.Loads, l.about())
+	}
+	var runs []outcome.Run
+	c := contest{parameters: o.parameters, loads: loads, field: field, record: func(r outcome.Run) error {
 		runs = append(runs, r)
-		fmt.Fprintf(stderr, "round %d/%d  %-16s %-10s %-10s %8.2f %s  CPU %3.0f %%\n", r.Round, o.parameters.Rounds,
-			r.Contender, r.Scenario, r.Case, r.Value, r.Unit, 100*r.CPU)
-		return raw.write(r)
-	})
-	if err != nil {
+		progress(stderr, o.parameters.Rounds, r)
+		return raw.Write(r)
+	}}
+	if err := c.run(ctx); err != nil {
 		return err
 	}
-	results := summarise(o, machine, loads, field, runs)
-	text := results.markdown()
-	if err := results.save(o.dir, text); err != nil {
+	summary := outcome.Summarise(results, targets(), runs)
+	if err := summary.Save(o.dir); err != nil {
 		return err
 	}
-	_, err = io.WriteString(stdout, text)
+	_, err = io.WriteString(stdout, summary.Markdown())
 	return err
 }
 
-func parse(args []string, stderr io.Writer) (options, error) {
-	var o options
-	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+func progress(w io.Writer, rounds int, r outcome.Run) {
+	limit := ""
+	if r.Limit != "" {
+		limit = "  limited by: " + r.Limit
+	}
+	fmt.Fprintf(w, "round %d/%d  %-11s %-20s %-16s %10.4g %s  CPU %3.0f %%%s\n", r.Round, rounds,
+		r.Scenario, r.Case, r.Contender, r.Value, r.Unit, 100*r.CPU, limit)
+}
+
+// compare prints what changed from one result to another, and fails if something got worse.
+func compare(args []string, stdout, stderr io.Writer) error {
+	f := flag.NewFlagSet("bench compare", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&o.name, "name", "latest", "`name` of the results' files")
-	f.StringVar(&o.dir, "o", "bench/results", "`directory` for the results")
-	f.IntVar(&o.parameters.Rounds, "rounds", 5, "`number` of rounds")
-	f.IntVar(&o.parameters.Seconds, "seconds", 4, "length of each measurement")
-	f.IntVar(&o.parameters.WarmUp, "warm-up", 1, "`seconds` of the same load before each measurement, discarded")
-	f.Uint64Var(&o.parameters.Seed, "seed", 1, "`number` that the contenders' order in each round is drawn from")
-	f.StringVar(&o.contenders, "contenders", "", "`names` of contenders to run, with commas (default all)")
-	f.StringVar(&o.scenarios, "scenarios", "", "`names` of scenarios to run, with commas (default all)")
-	f.Func("uvs", "a build of uvs to measure: `[NAME=]PATH [ARGS]`, repeatable (default bin/uvs);\nargs are those of uvs run, and NAME makes the contender uvs-nat-NAME", func(text string) error {
-		b, err := parseBuild(text)
-		o.directors = append(o.directors, b)
-		return err
-	})
+	f.Usage = func() {
+		fmt.Fprintln(stderr, "bench compare [-tolerance 0.05] BEFORE.json AFTER.json: what changed by more than spread and tolerance; exit status 1 if something got worse")
+		f.PrintDefaults()
+	}
+	tolerance := f.Float64("tolerance", 0.05, "`part` by which medians may differ")
 	if err := f.Parse(args); err != nil {
-		return o, err
+		return err
 	}
-	if f.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	if f.NArg() != 2 {
+		return fmt.Errorf("compare: want two results such as bench/results/latest.json, have %d", f.NArg())
 	}
-	if len(o.directors) == 0 {
-		o.directors = []build{{path: "bin/uvs"}}
+	before, err := outcome.Read(f.Arg(0))
+	if err != nil {
+		return err
 	}
-	if p := o.parameters; p.Rounds < 1 || p.Seconds < 1 || p.WarmUp < 1 {
-		return o, fmt.Errorf("%d rounds of %d s after %d s: want 1 or more of each", p.Rounds, p.Seconds, p.WarmUp)
+	after, err := outcome.Read(f.Arg(1))
+	if err != nil {
+		return err
 	}
-	return o, nil
+	c := outcome.Compare(before, after, *tolerance)
+	if _, err := io.WriteString(stdout, c.String()); err != nil {
+		return err
+	}
+	if c.Compared == 0 {
+		return errors.New("the results have no row in common that can be compared")
+	}
+	if n := c.Regressions(); n > 0 {
+		return fmt.Errorf("%d of %d rows got worse", n, c.Compared)
+	}
+	return nil
 }
 
-// choose returns those of all whose names are in list, in the order of all.
-func choose[T any](what string, all []T, name func(T) string, list string) ([]T, error) {
-	if list == "" {
-		return all, nil
-	}
-	wanted := strings.Split(list, ",")
-	var have []string
-	chosen := slices.DeleteFunc(slices.Clone(all), func(x T) bool {
-		have = append(have, name(x))
-		return !slices.Contains(wanted, name(x))
-	})
-	for _, w := range wanted {
-		if !slices.Contains(have, w) {
-			return nil, fmt.Errorf("%q is not a %s (have: %s)", w, what, strings.Join(have, ", "))
-		}
-	}
-	return chosen, nil
-}
-
-// A program is one that must be installed.
+// A program is one that must be installed: a name, or the path of a file.
 type program struct{ name, pkg string }
 
 // checkPrograms tells, before anything is measured, what is not installed.
@@ -142,8 +151,13 @@ func checkPrograms(field []contender, loads []scenario) error {
 		needs = append(needs, s.needs()...)
 	}
 	var missing []error
+	seen := make(map[program]bool)
 	for _, p := range needs {
-		if _, err := exec.LookPath(p.name); err == nil {
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		if _, err := exec.LookPath(p.name); err == nil || strings.HasSuffix(p.name, ".so") && exists(p.name) {
 			continue
 		}
 		if p.pkg == "" {

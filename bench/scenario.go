@@ -3,39 +3,114 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"net/netip"
+	"time"
+
+	"uvs/bench/outcome"
 )
 
 // A scenario is a load and what is measured of it.
 type scenario interface {
-	name() string
-	// unit is that of the measured value, of which more is better.
-	unit() string
-	// cases are the variations that each contender is measured with, one after the other.
-	cases() []string
-	// goals are the ratios to the reference that we want of contenders.
-	goals() []goal
+	// about describes it; its cases are the variations that each contender is measured with,
+	// one after the other.
+	about() outcome.Load
+	// demand is what contenders serve in a case.
+	demand(variation string) demand
+	// takes tells whether a contender is measured in a case.
+	takes(c contender, variation string) bool
+	// rounds is the most rounds that it takes part in.
+	rounds() int
+	// needs are programs of the load.
 	needs() []program
-	// port is the one that contenders forward.
-	port() uint16
-	// prepare starts on a new site what the load needs on the server.
-	prepare(s *site) error
-	// measure puts the load on target for some seconds.
-	measure(ctx context.Context, s *site, variation string, target netip.AddrPort, seconds int) (measurement, error)
+	// prepare starts on a new site what the load needs, until it is undone.
+	prepare(ctx context.Context, s *site) (undo func() error, err error)
+	// measure puts the load on a session. It calls t.window once.
+	measure(ctx context.Context, t *turn) (measurement, error)
+}
+
+// A turn is one contender in one case.
+type turn struct {
+	site      *site
+	contender contender
+	session   session
+	variation string
+	warmUp    time.Duration
+	length    time.Duration
+	gauges    gauges // of the window
+	open      func(context.Context) (gauges, error)
+}
+
+// window runs f and reads the machine's and the contender's gauges before and after it.
+func (t *turn) window(ctx context.Context, f func() error) error {
+	before, err := t.open(ctx)
+	if err != nil {
+		return err
+	}
+	if before.cpu, err = readCPU(); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	cpu, err := readCPU()
+	if err != nil {
+		return err
+	}
+	after, err := t.open(ctx)
+	if err != nil {
+		return err
+	}
+	after.cpu = cpu
+	t.gauges = after.since(before)
+	return nil
 }
 
 // A measurement is what one load gave.
 type measurement struct {
 	value   float64
+	limit   string // who was the limit, if it was not the contender
+	metrics map[string]float64
 	command string          // that made the load
 	output  json.RawMessage // of the command, unchanged
 }
 
-// A goal is the least ratio to the reference that we want of a contender.
-type goal struct {
-	contender string
-	ratio     float64
-}
+// A profile is how much is measured.
+type profile string
+
+// The profiles.
+const (
+	quick    profile = "quick"   // each load once and shortly, for tests
+	standing profile = "default" // what fits into 25 minutes
+	full     profile = "full"    // every case in every round
+	guest    profile = "guest"   // for an emulated machine: few cases at low rates
+)
 
 // scenarios lists all of them.
-func scenarios() []scenario { return []scenario{bulk{}} }
+func scenarios(p profile) []scenario {
+	return []scenario{
+		pps{p}, lossFree{p}, cost{p}, latency{p}, bulk{p}, connections{p}, requests{p}, syn{p}, scale{p}, memory{p},
+	}
+}
+
+func scenarioName(s scenario) string { return s.about().Name }
+
+// everyRound is more rounds than there are.
+const everyRound = 1 << 30
+
+// A number of rounds that a profile spends on what takes long.
+func (p profile) few(n int) int {
+	if p == full {
+		return everyRound
+	}
+	return n
+}
+
+// only returns the first n cases in the quick profile, and all in others.
+func (p profile) only(n int, cases ...string) []string {
+	if p == quick {
+		return cases[:n]
+	}
+	return cases
+}
+
+// nothing is what prepare returns if there is nothing to undo.
+func nothing() error { return nil }

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +22,18 @@ type build struct {
 	name string // empty for the only one
 	path string
 	args []string // of uvs run
+	role role
+}
+
+// standard are the builds that are measured without -uvs: the settings as they come, and
+// each other way in and out.
+func standard() []build {
+	return []build{
+		{path: "bin/uvs"},
+		{name: "v3", path: "bin/uvs", args: []string{"--io", "v3"}, role: mode},
+		{name: "sendmmsg", path: "bin/uvs", args: []string{"--transmit", "sendmmsg"}, role: fallback},
+		{name: "recvmmsg", path: "bin/uvs", args: []string{"--io", "recvmmsg", "--transmit", "sendmmsg"}, role: fallback},
+	}
 }
 
 // parseBuild reads "[NAME=]PATH [ARGS]".
@@ -35,9 +49,14 @@ func parseBuild(text string) (build, error) {
 	return b, nil
 }
 
-// uvsNAT is a uvs with one NAT service of one server and no checks.
-func uvsNAT(b build) contender {
-	name := "uvs-nat"
+func uvsNAT(b build) contender { return b.contender("NAT", nat) }
+
+func uvsDR(b build) contender { return b.contender("DR", dr) }
+
+// contender is a uvs with services of the given method and no checks, with one worker on
+// the director's core.
+func (b build) contender(method string, k kind) contender {
+	name := "uvs-" + strings.ToLower(method)
 	if b.name != "" {
 		name += "-" + b.name
 	}
@@ -48,35 +67,84 @@ func uvsNAT(b build) contender {
 	b.path = path
 	return contender{
 		name:  name,
-		about: strings.TrimSpace("uvs run "+strings.Join(b.args, " ")) + ": one NAT service with one server, steering and settings by default",
+		about: strings.TrimSpace("uvs run --workers 1 "+strings.Join(b.args, " ")) + ": " + method + ", steering and all else by default",
+		kind:  k,
+		role:  b.role,
 		needs: []program{{name: b.path}},
-		start: b.start,
+		start: func(ctx context.Context, s *site, d demand) (session, error) {
+			return b.start(ctx, s, d, method)
+		},
 	}
 }
 
-// startTimeout is how long a director may take until it is ready: probing its address is
-// most of it.
+// startTimeout is how long a director may take until it is ready.
 const startTimeout = 15 * time.Second
 
-func (b build) start(_ context.Context, s *site, port uint16) (_ session, err error) {
-	dir, err := os.MkdirTemp("", "uvs-bench-")
-	if err != nil {
+func (b build) start(_ context.Context, s *site, d demand, method string) (_ session, err error) {
+	arrival := single(s.serverAddr())
+	switch {
+	case method == "DR":
+		arrival = single(s.vip)
+	case d.servers > 1:
+		arrival = manyServers()
+	}
+	u := &uvs{site: s, bin: b.path}
+	if u.way, err = s.through(netip.AddrPortFrom(s.vip, d.port), arrival); err != nil {
 		return nil, err
 	}
-	u := &uvs{site: s, bin: b.path, dir: dir, address: netip.AddrPortFrom(s.VIP4, port)}
+	if u.dir, err = os.MkdirTemp("", "uvs-bench-"); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, u.stop())
 		}
 	}()
-	file := filepath.Join(dir, "keepalived.conf")
-	if err := os.WriteFile(file, []byte(u.config()), 0o644); err != nil {
+	file := filepath.Join(u.dir, "keepalived.conf")
+	if err := os.WriteFile(file, []byte(uvsConfig(s.vip, s.serverAddr(), d, method)), 0o644); err != nil {
 		return nil, err
 	}
-	if u.process, err = s.director.Start(b.path, append([]string{"run", "-f", file}, b.args...)...); err != nil {
+	args := append([]string{b.path, "run", "-f", file, "--workers", "1"}, b.args...)
+	c := netlab.Cmd{}
+	if d.connections > 0 {
+		args = append(args, "--max-connections", strconv.Itoa(d.connections))
+		c.Env = []string{"GODEBUG=gctrace=1"}
+	}
+	run := s.cores.onDirector(args...)
+	c.Name, c.Args = run[0], run[1:]
+	if u.process, err = s.director.StartCmd(c); err != nil {
 		return nil, err
 	}
 	return u, u.process.WaitOutput(startTimeout, "uvs is ready")
+}
+
+// uvsConfig returns keepalived.conf for a demand. With more servers than one they are in
+// manyServers.
+func uvsConfig(vip, server netip.Addr, d demand, method string) string {
+	var servers []netip.Addr
+	if d.servers > 1 {
+		a := manyServers().Addr()
+		for range d.servers {
+			a = a.Next()
+			servers = append(servers, a)
+		}
+	} else {
+		servers = append(servers, server)
+	}
+	scheduler := d.scheduler
+	if scheduler == "" {
+		scheduler = "rr"
+	}
+	var b strings.Builder
+	for i := range max(1, d.services) {
+		port := int(d.port) + i
+		fmt.Fprintf(&b, "virtual_server %s %d {\n\tlb_algo %s\n\tlb_kind %s\n\tprotocol %s\n", vip, port, scheduler, method, d.protocol)
+		for _, server := range servers {
+			fmt.Fprintf(&b, "\treal_server %s %d {\n\t}\n", server, port)
+		}
+		b.WriteString("}\n")
+	}
+	return b.String()
 }
 
 // uvs is a running director.
@@ -84,47 +152,35 @@ type uvs struct {
 	site    *site
 	bin     string
 	dir     string // of the configuration
-	address netip.AddrPort
+	way     path
 	process *netlab.Process // nil if it did not start
 }
 
-func (u *uvs) config() string {
-	return fmt.Sprintf(`vrrp_instance bench {
-	interface eth0
-	virtual_router_id 1
-	priority 255
-	virtual_ipaddress {
-		%s/24
-	}
-}
-virtual_server %s %d {
-	lb_algo rr
-	lb_kind NAT
-	protocol TCP
-	real_server %s %d {
-	}
-}
-`, u.address.Addr(), u.address.Addr(), u.address.Port(), u.site.server.Addr4("eth0"), u.address.Port())
-}
+func (u *uvs) path() path { return u.way }
 
-func (u *uvs) target() netip.AddrPort { return u.address }
-
-func (u *uvs) counters(ctx context.Context) (counters, error) {
+func (u *uvs) status(ctx context.Context) (status control.Status, err error) {
 	p, err := u.site.director.Start(u.bin, "status", "-o", "json")
 	if err != nil {
-		return nil, err
+		return status, err
 	}
 	select {
 	case <-p.Done():
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return status, ctx.Err()
 	}
 	if err := p.Wait(); err != nil {
-		return nil, fmt.Errorf("uvs status: %w: %s", err, p.Output())
+		return status, fmt.Errorf("uvs status: %w: %s", err, p.Output())
 	}
-	var status control.Status
 	if err := json.Unmarshal([]byte(p.Stdout()), &status); err != nil {
-		return nil, fmt.Errorf("uvs status: %w", err)
+		return status, fmt.Errorf("uvs status: %w", err)
+	}
+	return status, nil
+}
+
+func (u *uvs) counters(ctx context.Context) (counters, error) {
+	status, err := u.status(ctx)
+	if err != nil {
+		return nil, err
 	}
 	c := make(counters)
 	for _, i := range status.Interfaces {
@@ -137,6 +193,40 @@ func (u *uvs) counters(ctx context.Context) (counters, error) {
 		c["dropped: "+reason] = n
 	}
 	return c, nil
+}
+
+func (u *uvs) connections(ctx context.Context) (uint64, error) {
+	status, err := u.status(ctx)
+	return status.Flows.Current, err
+}
+
+// memory returns the resident set of the process (proc(5)).
+func (u *uvs) memory(context.Context) (uint64, error) {
+	text := strings.TrimSuffix(fieldOf(fmt.Sprintf("/proc/%d/status", u.process.Pid()), "VmRSS"), " kB")
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("resident set of uvs: %w", err)
+	}
+	return n << 10, nil
+}
+
+func (u *uvs) pauses() []float64 { return parseGCTrace(u.process.Stderr()) }
+
+// gcLine is a line of GODEBUG=gctrace=1 (package runtime): the first and the last of the
+// three times are those in which the world stood still, in milliseconds.
+var gcLine = regexp.MustCompile(`(?m)^gc \d+ @[0-9.]+s \d+%: ([0-9.]+)\+[0-9.]+\+([0-9.]+) ms clock`)
+
+// parseGCTrace returns the pauses in microseconds.
+func parseGCTrace(text string) []float64 {
+	var pauses []float64
+	for _, m := range gcLine.FindAllStringSubmatch(text, -1) {
+		for _, field := range m[1:] {
+			if ms, err := strconv.ParseFloat(field, 64); err == nil {
+				pauses = append(pauses, 1000*ms)
+			}
+		}
+	}
+	return pauses
 }
 
 func (u *uvs) stop() error {

@@ -31,6 +31,7 @@ programs=(
 	systemd-analyze:systemd
 	tcpdump:tcpdump
 	vsftpd:vsftpd
+	wrk:wrk
 )
 
 PATH="$PATH:/usr/sbin:/sbin:/usr/lib/frr"
@@ -40,6 +41,7 @@ for p in "${programs[@]}"; do
 done
 # gcc without the C library's headers cannot link the race detector.
 [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 echo "installing ${missing[*]}"

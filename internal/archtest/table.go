@@ -22,7 +22,9 @@ type Package struct {
 // may import more.
 func Packages() []Package {
 	return []Package{
-		{"bench", "measures uvs and the alternatives in one run", []string{"control", "internal/netlab"}},
+		{"bench", "measures uvs and the alternatives in one run", []string{"bench/load", "bench/outcome", "control", "internal/netlab", "internal/wire"}},
+		{"bench/load", "makes packets at a rate and times round trips", []string{"internal/wire"}},
+		{"bench/outcome", "results of benchmarks: summary, verdicts, tables, comparison", nil},
 		{"bfd", "bidirectional forwarding detection: packets and a session as a pure machine", []string{"internal/mono"}},
 		{"bfd/session", "BFD sessions on the host's sockets, by one thread", []string{"bfd", "internal/mono"}},
 		{"cmd/uvs", "command line: words, flags, signals; no logic", []string{
@@ -100,7 +102,7 @@ func Restrictions() []Restriction {
 		{"github.com/vishvananda/netlink", "", []string{"internal/hostnet", "internal/netlab", "internal/steer"}, "the rest gets snapshots"},
 		{"github.com/vishvananda/netns", "", []string{"internal/netlab"}, "the product stays in its namespace"},
 		{"github.com/spf13/cobra", "", []string{"cmd/uvs"}, "words and flags are the command line's"},
-		{"encoding/json", "", []string{"bench", "cmd/uvs", "control", "internal/daemon", "internal/skipgate"}, "not in the data plane"},
+		{"encoding/json", "", []string{"bench", "bench/outcome", "cmd/uvs", "control", "internal/daemon", "internal/skipgate"}, "not in the data plane"},
 		{"net/http", "", []string{"cmd/uvs", "control", "health", "internal/daemon", "internal/demo"}, "not in the data plane"},
 		{"os/exec", "", []string{"bench", "cmd/uvs", "internal/command", "internal/netlab", "internal/netlab/labtest", "internal/preflight", "internal/steer"}, "not in the data plane"},
 		{"log/slog", "", []string{"cmd/uvs", "internal/daemon"}, "libraries return errors or events"},

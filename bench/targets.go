@@ -1,0 +1,50 @@
+package main
+
+import "uvs/bench/outcome"
+
+// targets are what we want to reach, by number as in README.md.
+func targets() []outcome.Target {
+	var all []outcome.Target
+	add := func(t outcome.Target) { all = append(all, t) }
+	ratio := func(number int, scenario, variation, contender, against string, bound float64) {
+		add(outcome.Target{Number: number, Scenario: scenario, Case: variation, Contender: contender,
+			Relation: outcome.Ratio, Against: against, Bound: bound})
+	}
+	for _, c := range []struct {
+		name       string
+		some, many float64 // at 1 000 and at 1 000 000 flows
+	}{{"uvs-nat", 0.80, 0.70}, {"uvs-dr", 0.80, 0.70}, {"uvs-nat-v3", 0.95, 0.80}, {"uvs-dr-v3", 0.95, 0.80}} {
+		ratio(1, "pps", "64 B, 1000 flows", c.name, reference, c.some)
+		ratio(1, "pps", "64 B, 1000000 flows", c.name, reference, c.many)
+		ratio(1, "loss-free", "64 B, 1000 flows", c.name, reference, c.some)
+		ratio(1, "loss-free", "64 B, 1000000 flows", c.name, reference, c.many)
+	}
+	for _, direction := range []string{oneToServer, oneToClient} {
+		ratio(2, "bulk", direction, "uvs-nat", reference, 1.0)
+		ratio(2, "bulk", direction, "uvs-nat", "haproxy", 2)
+	}
+	ratio(3, "connections", "32 clients", "uvs-nat", "haproxy", 3)
+	ratio(3, "connections", "32 clients", "uvs-nat", "nft-dnat", 0.9)
+	ratio(3, "syn", "1 service", "uvs-nat", "nft-dnat", 0.9)
+	for _, variation := range []string{idle, halfLoad} {
+		add(outcome.Target{Number: 3, Scenario: "latency", Case: variation, Contender: "uvs-nat", Relation: outcome.Difference,
+			Against: reference, Bound: 150, AtMost: true, Unit: "µs"})
+	}
+	add(outcome.Target{Number: 4, Scenario: "memory", Case: "10 M connections", Contender: "uvs-nat", Relation: outcome.Value,
+		Bound: 96, AtMost: true, Unit: "bytes"})
+	add(outcome.Target{Number: 4, Scenario: "memory", Case: "10 M connections", Contender: "uvs-nat", Metric: "GC pause", Relation: outcome.Value,
+		Bound: 1000, AtMost: true, Unit: "µs"})
+	// A cost within 25 % is a rate of 0.8 and more.
+	for _, c := range []struct{ variation, of string }{
+		{"10000 services", "1 service"}, {"1000 servers, rr", "1 server, rr"}, {"1000 servers, wlc", "1 server, wlc"},
+	} {
+		add(outcome.Target{Number: 5, Scenario: "scale", Case: c.variation, Contender: "uvs-nat", Relation: outcome.Ratio, AgainstCase: c.of, Bound: 0.8})
+	}
+	for _, c := range []struct{ ours, theirs string }{{"uvs-nat", "ipvs-nat"}, {"uvs-dr", "ipvs-dr"}} {
+		for _, variation := range []string{"64 B, 1000 flows", "64 B, 100000 flows"} {
+			add(outcome.Target{Number: 6, Scenario: "cpu", Case: variation, Contender: c.ours, Relation: outcome.Ratio,
+				Against: c.theirs, Open: true})
+		}
+	}
+	return all
+}
