@@ -57,6 +57,14 @@ func TestSysctls(t *testing.T) {
 	if got := answers(t, client, site, 4); len(got) != 1 || slices.Equal(got, first) {
 		t.Errorf("with expire_quiescent_template the answers are from %v, want the other than %v", got, first)
 	}
+	// No machine has so much free memory that this defence would not come into force.
+	d.uvs("sysctl", "amemthresh=2147483647", "secure_tcp=1")
+	labtest.Eventually(t, 5*time.Second, func() error {
+		if got := d.uvs("sysctl", "secure_tcp"); got != "net.ipv4.vs.secure_tcp = 2\n" {
+			return fmt.Errorf("with little memory %q", got)
+		}
+		return nil
+	})
 	for _, bad := range []string{"sloppy_tcp=2", "bogus=1", "bogus"} {
 		if out, err := d.tryUVS("sysctl", bad); err == nil {
 			t.Errorf("%s is taken:\n%s", bad, out)

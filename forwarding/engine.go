@@ -40,6 +40,9 @@ type Config struct {
 	// Steered says that somebody follows DataChanges, keeps the host's stack off what DataEnds
 	// returns, and calls Steered. Packets that tell of data connections wait for that.
 	Steered bool
+	// FreePages returns how many pages of memory are free, for the defences against floods that
+	// have to do with that; nil: there are always enough. It is called about once per second.
+	FreePages func() int
 }
 
 // EndSilence has segments of unknown connections reset from now on: another director had
@@ -62,6 +65,7 @@ type Engine struct {
 	fragments reassembler
 	ftpPorts  []uint16
 	data      dataEnds
+	defender  defender
 
 	table     atomic.Pointer[table]
 	routes    atomic.Pointer[Routes]
@@ -106,7 +110,7 @@ func New(c Config) (*Engine, error) {
 		trash:    make(map[trashKey]*dest),
 	}
 	e.fragments.init()
-	e.ftpPorts = c.FTPPorts
+	e.ftpPorts, e.defender.free = c.FTPPorts, c.FreePages
 	e.data.init(c.Steered, e.wakeWorkers)
 	e.silent.Store(int64(e.started.Add(c.Silence)))
 	if c.Orphans > 0 {
@@ -220,11 +224,12 @@ const (
 
 func (e *Engine) housekeep(ctx context.Context) {
 	prepare, reap, estimate := time.NewTicker(prepareEvery), time.NewTicker(reapEvery), time.NewTicker(estimateEvery)
-	collect := time.NewTicker(sched.CollectEvery)
+	collect, defend := time.NewTicker(sched.CollectEvery), time.NewTicker(defendEvery)
 	defer prepare.Stop()
 	defer reap.Stop()
 	defer estimate.Stop()
 	defer collect.Stop()
+	defer defend.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -237,6 +242,8 @@ func (e *Engine) housekeep(ctx context.Context) {
 			e.estimate()
 		case <-collect.C:
 			e.collect(mono.Now())
+		case <-defend.C:
+			e.defend(mono.Now())
 		case <-e.orphans:
 			e.evict()
 		}

@@ -78,10 +78,10 @@ func (p *Packet) decodeQuoted(f *Frame, src, dst []byte, protocol uint8, n int) 
 // forwardError handles an ICMP error about a packet of a flow: one of the client's side
 // about an answer goes to the server, one of the server's side about a request to the client
 // (ip_vs_in_icmp, ip_vs_out_icmp). It leaves the flow's state and deadline alone. An error
-// about a packet of no flow is the kernel's (schedule_icmp is not served).
+// about a packet of no flow is the kernel's unless schedule_icmp is set.
 func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
 	flow := &w.flow
-	if !w.engine.flows.Find(&p.Tuple, flow) {
+	if !w.engine.flows.Find(&p.Tuple, flow) && !w.scheduleError(f, p, now) {
 		return w.strangersError(f, p, now, out)
 	}
 	direction, method, origin := flow.Dir(), Method(flow.Flags()&conntrack.FlagMethod), station{mac: flow.MAC()}
@@ -127,6 +127,19 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 	}
 	f.VLAN = w.tagFor(f, hop.Link, client)
 	return w.send(f, p, hop, target, now, out)
+}
+
+// scheduleError opens a flow for an error about a packet of no flow, as if its client had sent
+// one, if schedule_icmp is set (ip_vs_in_icmp). After true, w.flow is locked.
+func (w *Worker) scheduleError(f *Frame, p *Packet, now mono.Time) bool {
+	if !w.sysctls.ScheduleICMP {
+		return false
+	}
+	svc := w.serviceOf(f, p)
+	if svc == nil || svc.lends(p) || !w.routes.local(&p.Tuple.Dst, p.Tuple.V6) {
+		return false
+	}
+	return w.schedule(f, p, svc, now) == Forwarded
 }
 
 // strangersError handles an ICMP error about a packet without a flow. Steering cannot tell

@@ -49,6 +49,9 @@ func (w *Worker) beginsAnew(flow *conntrack.Flow, p *Packet) bool {
 
 // schedulable reports whether a packet without a flow may open one.
 func (w *Worker) schedulable(p *Packet) bool {
+	if p.kind == kindError {
+		return true // only scheduleError asks
+	}
 	switch p.Tuple.Proto {
 	case wire.ProtoTCP:
 		return !p.ends() && (p.opens() || w.sysctls.SloppyTCP)
@@ -83,6 +86,9 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	}
 	if w.routes.local(&p.Tuple.Src, p.Tuple.V6) {
 		return DropMartian // our own address as a remote sender (fib_validate_source)
+	}
+	if w.engine.defender.sheds() {
+		return DropFlood
 	}
 	from := w.stationOf(f)
 	if reason := w.circles(p, svc, &from); reason != Forwarded {

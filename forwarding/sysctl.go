@@ -42,9 +42,19 @@ type Sysctls struct {
 	// of those that are too long told. Without it the outer packets are fragmented.
 	PMTUDisc bool
 
+	// ScheduleICMP lets an ICMP error about a packet of no flow open one.
+	ScheduleICMP bool
+
+	// DropEntry, DropPacket and SecureTCP defend against floods: 0 never, 1 while less than
+	// Amemthresh pages of memory are free, and then they read 2; 3 always. They end flows that
+	// floods leave, drop one in so many packets that would open a flow, and have TCP follow a
+	// stricter state table. DropPacket drops one in AmDroprate always, or the more the scarcer
+	// memory is.
+	DropEntry, DropPacket, SecureTCP int
+	Amemthresh, AmDroprate           int
+
 	Conntrack         bool
 	SnatReroute       bool
-	ScheduleICMP      bool
 	CacheBypass       bool
 	BackupOnly        bool
 	IgnoreTunneled    bool
@@ -56,11 +66,6 @@ type Sysctls struct {
 	SyncRetries       int
 	SyncQlenMax       int // 0: a thirty-second of the memory
 	SyncSockSize      int
-	Amemthresh        int // pages
-	AmDroprate        int
-	DropEntry         int // 0 to 3, as the two that follow
-	DropPacket        int
-	SecureTCP         int
 }
 
 // DefaultSysctls returns the kernel's defaults (ip_vs_control_net_init_sysctl).
@@ -199,8 +204,7 @@ func (x *setting) text(s *Sysctls) string {
 
 // Why a setting has no effect.
 const (
-	noSync    = "connections are not synchronised between directors yet"
-	noDefence = "there is no defence against floods yet"
+	noSync = "connections are not synchronised between directors yet"
 )
 
 // settings returns all settings, sorted by name.
@@ -215,14 +219,14 @@ func settings() []setting {
 		return setting{name: name, seconds: at, high: math.MaxInt32}
 	}
 	return []setting{
-		number("am_droprate", noDefence, 0, math.MaxInt32, func(s *Sysctls) *int { return &s.AmDroprate }),
-		number("amemthresh", noDefence, 0, math.MaxInt32, func(s *Sysctls) *int { return &s.Amemthresh }),
+		number("am_droprate", "", 0, math.MaxInt32, func(s *Sysctls) *int { return &s.AmDroprate }),
+		number("amemthresh", "", 0, math.MaxInt32, func(s *Sysctls) *int { return &s.Amemthresh }),
 		flag("backup_only", "", func(s *Sysctls) *bool { return &s.BackupOnly }),
 		flag("cache_bypass", "packets to addresses that are not this machine's own are left to its stack", func(s *Sysctls) *bool { return &s.CacheBypass }),
 		number("conn_reuse_mode", "", 0, 3, func(s *Sysctls) *int { return &s.ConnReuseMode }),
 		flag("conntrack", "packets do not pass netfilter", func(s *Sysctls) *bool { return &s.Conntrack }),
-		number("drop_entry", noDefence, 0, 3, func(s *Sysctls) *int { return &s.DropEntry }),
-		number("drop_packet", noDefence, 0, 3, func(s *Sysctls) *int { return &s.DropPacket }),
+		number("drop_entry", "", 0, 3, func(s *Sysctls) *int { return &s.DropEntry }),
+		number("drop_packet", "", 0, 3, func(s *Sysctls) *int { return &s.DropPacket }),
 		flag("expire_nodest_conn", "", func(s *Sysctls) *bool { return &s.ExpireNodestConn }),
 		flag("expire_quiescent_template", "", func(s *Sysctls) *bool { return &s.ExpireQuiescentTemplate }),
 		flag("ignore_tunneled", "what comes out of the host's own tunnels is never taken: 1 is in force", func(s *Sysctls) *bool { return &s.IgnoreTunneled }),
@@ -231,8 +235,8 @@ func settings() []setting {
 		flag("nat_icmp_send", "", func(s *Sysctls) *bool { return &s.NatICMPSend }),
 		flag("pmtu_disc", "", func(s *Sysctls) *bool { return &s.PMTUDisc }),
 		flag("run_estimation", "", func(s *Sysctls) *bool { return &s.RunEstimation }),
-		flag("schedule_icmp", "not yet: 0 is in force", func(s *Sysctls) *bool { return &s.ScheduleICMP }),
-		number("secure_tcp", noDefence, 0, 3, func(s *Sysctls) *int { return &s.SecureTCP }),
+		flag("schedule_icmp", "", func(s *Sysctls) *bool { return &s.ScheduleICMP }),
+		number("secure_tcp", "", 0, 3, func(s *Sysctls) *int { return &s.SecureTCP }),
 		flag("sloppy_sctp", "", func(s *Sysctls) *bool { return &s.SloppySCTP }),
 		flag("sloppy_tcp", "", func(s *Sysctls) *bool { return &s.SloppyTCP }),
 		flag("snat_reroute", "replies always go by the client's route", func(s *Sysctls) *bool { return &s.SnatReroute }),
@@ -262,7 +266,10 @@ func settingNames() []string {
 
 // SetSysctls makes settings count from each worker's next batch on. Safe for use by many
 // goroutines.
-func (e *Engine) SetSysctls(s Sysctls) { e.sysctls.Store(&s) }
+func (e *Engine) SetSysctls(s Sysctls) {
+	e.sysctls.Store(&s)
+	e.judgeMemory()
+}
 
 // Sysctls returns the settings in force. Safe for use by many goroutines.
 func (e *Engine) Sysctls() Sysctls { return *e.sysctls.Load() }

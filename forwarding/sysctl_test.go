@@ -122,7 +122,7 @@ func TestSysctlsServed(t *testing.T) {
 			served = append(served, x.Name)
 		}
 	}
-	if got, want := strings.Join(served, " "), "backup_only conn_reuse_mode expire_nodest_conn expire_quiescent_template lblc_expiration lblcr_expiration nat_icmp_send pmtu_disc run_estimation sloppy_sctp sloppy_tcp"; got != want {
+	if got, want := strings.Join(served, " "), "am_droprate amemthresh backup_only conn_reuse_mode drop_entry drop_packet expire_nodest_conn expire_quiescent_template lblc_expiration lblcr_expiration nat_icmp_send pmtu_disc run_estimation schedule_icmp secure_tcp sloppy_sctp sloppy_tcp"; got != want {
 		t.Errorf("served are %s, want %s", got, want)
 	}
 }

@@ -269,7 +269,8 @@ func (d *director) open(undo *undoList) error {
 	if workers > len(cpus) {
 		cpus = nil // more threads than CPUs: leave it to the scheduler
 	}
-	forward := forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows, Silence: orphanTime, FTPPorts: d.opts.FTPPorts, Steered: true}
+	forward := forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows, Silence: orphanTime, FTPPorts: d.opts.FTPPorts, Steered: true,
+		FreePages: func() int { return freePages(os.DirFS("/"), uint64(os.Getpagesize())) }}
 	if d.crashed {
 		forward.Orphans = orphanTime
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"strconv"
 	"strings"
@@ -38,16 +39,33 @@ func readMemory(root fs.FS) memory {
 	return least
 }
 
-// memTotal reads MemTotal (proc_meminfo(5)), which is in KiB.
+// memTotal reads MemTotal.
 func memTotal(root fs.FS) (uint64, bool) {
+	n, ok := memInfo(root, "MemTotal:")
+	return n, ok && n > 0
+}
+
+// freePages returns how many pages of the machine's memory are free as IPVS counts: without what
+// is cached, as it always did (si_meminfo). If that cannot be read there are enough.
+func freePages(root fs.FS, page uint64) int {
+	free, ok1 := memInfo(root, "MemFree:")
+	buffers, ok2 := memInfo(root, "Buffers:")
+	if !ok1 || !ok2 {
+		return math.MaxInt32
+	}
+	return int(min((free+buffers)/page, math.MaxInt32))
+}
+
+// memInfo reads a line of proc_meminfo(5), in bytes.
+func memInfo(root fs.FS, name string) (uint64, bool) {
 	b, err := fs.ReadFile(root, "proc/meminfo")
 	if err != nil {
 		return 0, false
 	}
 	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) >= 2 && f[0] == "MemTotal:" {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == name {
 			n, err := strconv.ParseUint(f[1], 10, 53)
-			return n << 10, err == nil && n > 0
+			return n << 10, err == nil
 		}
 	}
 	return 0, false

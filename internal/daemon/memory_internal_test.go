@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"io/fs"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -138,5 +139,24 @@ func TestMaxFlows(t *testing.T) {
 		if tt.asked == 0 && n > flowsLeast && uint64(n)*flowBytes > tt.bytes/flowsFraction {
 			t.Errorf("%s: %d flows take more than an eighth", tt.name, n)
 		}
+	}
+}
+
+func TestFreePages(t *testing.T) {
+	for _, tt := range []struct {
+		name, meminfo string
+		want          int
+	}{
+		{"free and buffers", "MemTotal: 100 kB\nMemFree: 4000 kB\nMemAvailable: 9000 kB\nBuffers: 96 kB\nCached: 7 kB\n", 1024},
+		{"no buffers told", "MemFree: 4000 kB\n", math.MaxInt32},
+		{"no number", "MemFree: much kB\nBuffers: 96 kB\n", math.MaxInt32},
+		{"none left", "MemFree: 0 kB\nBuffers: 0 kB\n", 0},
+	} {
+		if got := freePages(machine(map[string]string{"proc/meminfo": tt.meminfo}), 4096); got != tt.want {
+			t.Errorf("%s: %d pages, want %d", tt.name, got, tt.want)
+		}
+	}
+	if got := freePages(machine(nil), 4096); got != math.MaxInt32 {
+		t.Errorf("nothing to read: %d pages", got)
 	}
 }
