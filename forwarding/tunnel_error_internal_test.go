@@ -210,20 +210,46 @@ func TestErrorsForTunnelledServers(t *testing.T) {
 			s.tunnelTo(pair, wire.ProtoUDP, TunnelSpec{})
 			request := segment{src: endpoint(pair.client, 40000), dst: endpoint(pair.vip, 80), protocol: wire.ProtoUDP}
 			s.tunnelled(request, true)
-			answer := segment{src: request.dst, dst: request.src, protocol: wire.ProtoUDP, payload: 1400}
+			answer := segment{src: request.dst, dst: request.src, protocol: wire.ProtoUDP, payload: 1500}
 			e := icmpMessage{src: netip.MustParseAddr("203.0.113.99"), dst: pair.vip, kind: 3, code: 4, rest: 1300, quoted: answer.quote(t, 500)}
 			if pair.inner == 6 {
 				e.src, e.kind, e.code = netip.MustParseAddr("2001:db8:9::99"), 2, 0
 			}
-			b := e.frame(t)
-			want := append([]byte(nil), b[14:]...)
-			age(want)
-			out, via, reason := s.process(outside, b, nil)
-			if reason != Forwarded || via != inside {
-				t.Fatal(reason)
+			for _, partial := range []bool{false, true} {
+				b := e.frame(t)
+				want := append([]byte(nil), b[14:]...)
+				age(want)
+				var vnet VnetHeader
+				if partial { // the checksum is still to be completed
+					l4 := 14 + 20
+					if pair.inner == 6 {
+						l4 = 14 + 40
+					}
+					vnet = make(VnetHeader, VnetLen)
+					vnet[0] = vnetNeedsChecksum
+					putNative(vnet[6:], uint16(l4))
+					putNative(vnet[8:], wire.ICMPChecksumOffset)
+					b[l4+2], b[l4+3] = 1, 2
+				}
+				out, via, reason := s.process(outside, b, vnet)
+				if reason != Forwarded || via != inside {
+					t.Fatal(reason)
+				}
+				if o := openTunnel(t, out.Data, TunnelSpec{}); string(o.packet) != string(want) {
+					t.Errorf("inside is\n% x, want\n% x", o.packet, want)
+				}
 			}
-			if o := openTunnel(t, out.Data, TunnelSpec{}); string(o.packet) != string(want) {
-				t.Errorf("inside is\n% x, want\n% x", o.packet, want)
+			if pair.inner == 6 {
+				return
+			}
+			e.quoted = answer.quote(t, 1460)
+			b := e.frame(t)
+			mark(b, 0, true)
+			if s.process(outside, b, nil); len(s.own) != 2 {
+				t.Fatalf("an error that is too long left in %d frames", len(s.own))
+			}
+			if pair.outer == 4 && wire.IPv4(s.own[0].frame.Data[14:]).ID() == 0 {
+				t.Error("fragments without an identification")
 			}
 		})
 	}

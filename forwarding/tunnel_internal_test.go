@@ -257,6 +257,19 @@ func testTunnelPacket(t *testing.T, tc tunnelCase, pair familyPair, protocol uin
 	}
 }
 
+// TestTunnelHopLimit: a packet whose hop limit ends here goes into no tunnel, and its sender is told.
+func TestTunnelHopLimit(t *testing.T) {
+	for _, pair := range familyPairs() {
+		s := newSite(t)
+		s.tunnelTo(pair, wire.ProtoUDP, TunnelSpec{})
+		g := segment{src: endpoint(pair.client, 40000), dst: endpoint(pair.vip, 80), protocol: wire.ProtoUDP, ttl: 1}
+		out, _, reason := s.process(outside, g.frame(t), nil)
+		if reason != DropTTL || out != nil || len(s.own) != 1 || s.own[0].via != outside {
+			t.Errorf("%s: %s, %d frames made", pair, reason, len(s.own))
+		}
+	}
+}
+
 // TestTunnelSourcePort: packets of one flow come from one port, those of others from others,
 // so that routers and network cards spread flows.
 func TestTunnelSourcePort(t *testing.T) {
@@ -375,6 +388,9 @@ func testTunnelTooBig(t *testing.T, tc tunnelCase, pair familyPair, df, discover
 	out, _, reason := s.process(outside, frame(room), nil)
 	if reason != Forwarded || len(out.Data) != wire.EthernetLen+1500 {
 		t.Fatalf("a packet of %d bytes: %s", room, reason)
+	}
+	if o := openTunnel(t, out.Data, tc.spec); o.df != (df && discover && pair.inner == 4 && pair.outer == 4) {
+		t.Errorf("the outer packet has DF %t", o.df)
 	}
 	want := frame(room + 1)
 	out, _, reason = s.process(outside, bytes.Clone(want), nil)
