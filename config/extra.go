@@ -10,6 +10,8 @@ import (
 type Extra struct {
 	// Services are what is said of virtual services, in the order of the file.
 	Services []ExtraService
+	// Marks give packets their firewall marks, in the order of the file.
+	Marks []MarkRule
 }
 
 // An ExtraService is a virtual_server block of the extra file. It configures a service that the main file, or an
@@ -33,7 +35,9 @@ func extraKeywords() grammar {
 	return grammar{
 		"": {
 			{name: "virtual_server", use: served, args: one(arg{}, opt(arg{})), block: "virtual_server"},
+			{name: "mark", use: served, args: one(num(0, maxUint32)), block: "mark"},
 		},
+		"mark": markKeywords(),
 		"virtual_server": {
 			{name: "protocol", use: served, args: one(enumFold("TCP", "UDP", "SCTP"))},
 			{name: "ip_family", use: served, args: one(enum("inet", "inet6"))},
@@ -54,6 +58,8 @@ func LoadExtra(fsys fs.FS, name string, opts Options, host Host) (Extra, Diagnos
 		switch k.name {
 		case "virtual_server":
 			x.service(s, vs)
+		case "mark":
+			x.mark(s, vs)
 		default:
 			panic(unbound("", k))
 		}

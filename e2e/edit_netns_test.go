@@ -82,8 +82,9 @@ func TestIpvsadmSite(t *testing.T) {
 	}
 
 	run("-A -t 192.0.2.75:80 -s lblcr")
-	// What is not forwarded yet.
+	// What gets no packets.
 	run("-A -f 7 -s wlc")
+	run("-A --sctp-service 192.0.2.76:80 -s rr")
 	run("-A -u 192.0.2.77:53 -s twos -o")
 	run("-a -u 192.0.2.77:53 -r 192.0.2.78:53 -i --tun-type gre")
 	saved := run("-S -n")
@@ -102,12 +103,8 @@ func TestIpvsadmSite(t *testing.T) {
 		t.Errorf("packets are taken of services that are not forwarded, or not of the one that is:\n%s", steered)
 	}
 	status := d.uvs("status")
-	for _, want := range []string{
-		"FWM  7 wlc\n       takes no packets: firewall marks", "gets no packets: method TUN",
-	} {
-		if !strings.Contains(status, want) {
-			t.Errorf("the status lacks %q:\n%s", want, status)
-		}
+	if want := "no rule gives mark 7 to IPv4 packets"; !strings.Contains(status, want) {
+		t.Errorf("the status lacks %q:\n%s", want, status)
 	}
 
 	file := filepath.Join(t.TempDir(), "rules")

@@ -173,8 +173,8 @@ func TestServerGroup(t *testing.T) {
 	if want := append(slices.Clone(served), "7"); !slices.Equal(listed, want) {
 		t.Errorf("services %v, want %v", listed, want)
 	}
-	if status := d.uvs("status"); !strings.Contains(status, "takes no packets: firewall marks are not served yet") {
-		t.Errorf("the status does not say that the mark is not served:\n%s", status)
+	if status := d.uvs("status"); !strings.Contains(status, "no rule gives mark 7 to IPv4 packets") {
+		t.Errorf("the status does not say that nothing has the mark:\n%s", status)
 	}
 	d.stop()
 }

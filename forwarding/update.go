@@ -479,16 +479,12 @@ func (e *Engine) Lingering() []ServiceKey {
 	return list
 }
 
-// serverEnds lists a server for each protocol that comes from it: of a mark's any.
+// serverEnds lists the ends that come from a server: of a mark's every port of each protocol.
 func serverEnds(server netip.AddrPort, protocol uint8) []ServiceKey {
 	if protocol != 0 {
 		return []ServiceKey{{server.Addr(), server.Port(), protocol}}
 	}
-	return []ServiceKey{
-		{server.Addr(), server.Port(), wire.ProtoTCP},
-		{server.Addr(), server.Port(), wire.ProtoUDP},
-		{server.Addr(), server.Port(), wire.ProtoSCTP},
-	}
+	return []ServiceKey{{server.Addr(), 0, wire.ProtoTCP}, {server.Addr(), 0, wire.ProtoUDP}, {server.Addr(), 0, wire.ProtoSCTP}}
 }
 
 // Services returns the committed services in the order in which they were added. Safe for

@@ -116,6 +116,7 @@ type director struct {
 	engineServices []forwarding.ServiceInfo // as the engine has them
 	plan           plan
 	config         loaded
+	marks          *markSource
 
 	inLineMu sync.Mutex // guards inLine and what reconcile uses
 	inLine   reconciled
@@ -133,10 +134,10 @@ type director struct {
 // nil. An error means that it did not come up, or had to give up; nothing is left then
 // either.
 func Run(ctx context.Context, o Options) (err error) {
-	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1), links: newLinkNames(), own: newOwnConnections(), answers: make(chan struct{}, 1)}
+	d := &director{opts: o, log: o.Log, started: time.Now(), memory: readMemory(os.DirFS("/")), moved: make(chan struct{}, 1), links: newLinkNames(), own: newOwnConnections(), answers: make(chan struct{}, 1), marks: &markSource{}}
 	d.state.Store(control.StateStarting)
 	d.table = table.New()
-	d.effective.Store(effectiveOf(nil))
+	d.effective.Store(effectiveOf(nil, nil))
 	d.goal.Store(&goal{})
 	var undo undoList
 	defer func() { err = errors.Join(err, undo.run()) }()
@@ -316,10 +317,11 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	for _, line := range next.Reckon() {
 		d.log.Info(line)
 	}
+	d.marks = &markSource{file: d.plan.marks}
 	if err := d.commit(next); err != nil {
 		return err
 	}
-	if len(d.goal.Load().services) == 0 { // nothing to steer moved: routes, and what a crash left
+	if d.goal.Load().equal(goal{}) { // nothing to steer moved: routes, and what a crash left
 		if err := d.aim(goal{}); err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ func applyEdit(t *table.Table, e control.Edit) (after func(*forwarding.Engine) e
 			return nil, &table.Error{Code: table.NoService, Text: fmt.Sprintf("there is no service %s", key)}
 		}
 		return func(x *forwarding.Engine) error {
-			return x.Zero(&forwarding.ServiceKey{Addr: key.Addr, Port: key.Port, Protocol: key.Protocol})
+			return x.Zero(new(engineKey(key)))
 		}, nil
 	case control.ZeroAll:
 		return func(x *forwarding.Engine) error { return x.Zero(nil) }, nil

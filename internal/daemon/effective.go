@@ -40,6 +40,9 @@ type goal struct {
 	tunnels  []netip.Addr  // servers behind tunnels: errors about these come back to us
 	ftpAddrs []netip.Addr  // where data connections of FTP come to any port: its clients persist
 	direct   []directPair  // the other servers
+
+	marks    *markSet      // by which packets are marked
+	patterns []markPattern // what of those comes to services beside that
 }
 
 // A directPair is a server that gets packets as they are, and whose they are.
@@ -52,15 +55,16 @@ type directPair struct {
 // include/net/ip_vs.h).
 const ftpPort = 21
 
-// effectiveOf derives all from the table. It is pure.
-func effectiveOf(services []table.Service) *effective {
-	e := &effective{services: services}
+// effectiveOf derives all from the table and the rules of marks. It is pure.
+func effectiveOf(services []table.Service, marks *markSet) *effective {
+	e := &effective{services: services, goal: goal{marks: marks}}
+	served := make(map[forwarding.ServiceKey]bool)
 	for _, s := range services {
 		if len(s.Unserved) > 0 {
 			continue
 		}
 		x := engineService{
-			key: forwarding.ServiceKey{Addr: s.Key.Addr, Port: s.Key.Port, Protocol: s.Key.Protocol},
+			key: engineKey(s.Key),
 			spec: forwarding.ServiceSpec{
 				Scheduler: s.Settings.Scheduler, Flags: sched.Flags(s.Settings.Flags),
 				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask, OnePacket: s.Settings.OnePacket,
@@ -70,7 +74,10 @@ func effectiveOf(services []table.Service) *effective {
 		if s.Key.Port == ftpPort && s.Key.Protocol == table.TCP && s.Settings.Persistence != 0 {
 			e.goal.ftpAddrs = append(e.goal.ftpAddrs, s.Key.Addr)
 		}
-		e.goal.services = append(e.goal.services, steer.Match{Addr: s.Key.Addr, Port: s.Key.Port, Proto: s.Key.Protocol})
+		served[x.key] = true
+		if s.Key.Fwmark == 0 {
+			e.goal.services = append(e.goal.services, steer.Match{Addr: s.Key.Addr, Port: s.Key.Port, Proto: s.Key.Protocol})
+		}
 		for _, r := range s.Servers {
 			if len(r.Unserved) > 0 {
 				continue
@@ -78,11 +85,15 @@ func effectiveOf(services []table.Service) *effective {
 			// Servers that a failing check took out stay in: their connections are still ours.
 			switch r.Settings.Method {
 			case table.NAT:
+				if s.Key.Fwmark != 0 {
+					e.goal.servers = append(e.goal.servers, marks.markedServers(&s, r.Addr)...)
+					break
+				}
 				e.goal.servers = append(e.goal.servers, steer.Match{Addr: r.Addr.Addr(), Port: r.Addr.Port(), Proto: s.Key.Protocol})
 			case table.TUN:
 				e.goal.tunnels = append(e.goal.tunnels, r.Addr.Addr())
 			}
-			if r.Settings.Method != table.NAT {
+			if r.Settings.Method != table.NAT && s.Key.Fwmark == 0 {
 				e.goal.direct = append(e.goal.direct, directPair{e.goal.services[len(e.goal.services)-1], r.Addr.Addr()})
 			}
 			if r.Listed {
@@ -91,8 +102,17 @@ func effectiveOf(services []table.Service) *effective {
 		}
 		e.engine = append(e.engine, x)
 	}
+	e.goal.takeMarks(marks, func(mark uint32, v6 bool) bool { return served[forwarding.MarkKey(mark, v6)] })
 	e.goal.normal()
 	return e
+}
+
+// engineKey is the engine's key of a service.
+func engineKey(k table.Key) forwarding.ServiceKey {
+	if k.Fwmark != 0 {
+		return forwarding.MarkKey(k.Fwmark, k.IPv6)
+	}
+	return forwarding.ServiceKey{Addr: k.Addr, Port: k.Port, Protocol: k.Protocol}
 }
 
 func engineServerOf(r table.Server) engineServer {
@@ -150,6 +170,7 @@ func (g goal) with(o goal) goal {
 		services: slices.Concat(g.services, o.services), servers: slices.Concat(g.servers, o.servers),
 		tunnels: slices.Concat(g.tunnels, o.tunnels), direct: slices.Concat(g.direct, o.direct),
 		ftpAddrs: slices.Concat(g.ftpAddrs, o.ftpAddrs),
+		marks:    cmp.Or(o.marks, g.marks), patterns: unionPatterns(g.patterns, o.patterns),
 	}
 	both.normal()
 	return both
@@ -157,7 +178,8 @@ func (g goal) with(o goal) goal {
 
 func (g goal) equal(o goal) bool {
 	return slices.Equal(g.services, o.services) && slices.Equal(g.servers, o.servers) && slices.Equal(g.tunnels, o.tunnels) &&
-		slices.Equal(g.direct, o.direct) && slices.Equal(g.ftpAddrs, o.ftpAddrs)
+		slices.Equal(g.direct, o.direct) && slices.Equal(g.ftpAddrs, o.ftpAddrs) &&
+		g.marks == o.marks && slices.Equal(g.patterns, o.patterns)
 }
 
 // ownEnds returns the ends by which servers that are this host itself answer: their own by NAT,

@@ -24,7 +24,6 @@ func TestUnservedIsNotCaptured(t *testing.T) {
 		serviceTaken, serverTaken bool
 	}
 	rows := []row{
-		{"a firewall mark", table.Key{Fwmark: 7}, table.ServiceSettings{Scheduler: "rr"}, masq, false, false},
 		{"SCTP", table.Key{Protocol: table.SCTP, Addr: vip, Port: 80}, table.ServiceSettings{Scheduler: "rr"}, masq, true, true},
 		{"one-packet scheduling", table.Key{Protocol: table.UDP, Addr: vip, Port: 53}, table.ServiceSettings{Scheduler: "rr", OnePacket: true}, masq, true, true},
 		{"a persistence engine", table.Key{Protocol: table.UDP, Addr: vip, Port: 5060}, table.ServiceSettings{Scheduler: "rr", Engine: "sip", Persistence: time.Minute}, masq, false, false},
@@ -49,7 +48,7 @@ func TestUnservedIsNotCaptured(t *testing.T) {
 			t.Fatalf("%s: %v", r.name, err)
 		}
 		list := x.Services()
-		e := effectiveOf(list)
+		e := effectiveOf(list, nil)
 		if got := len(e.goal.services) == 1 && len(e.engine) == 1; got != r.serviceTaken {
 			t.Errorf("%s: the service is taken: %t, want %t", r.name, got, r.serviceTaken)
 		}

@@ -195,6 +195,7 @@ func Check(source Source, peers []PeerFile) (CheckResult, error) {
 	if !result.Refused {
 		p := translate(c)
 		result.Findings = append(result.Findings, p.notes...)
+		result.Findings = append(result.Findings, p.markNotes()...)
 		result.Addresses, result.Services = p.describe()
 		lines, different := elections(newRival(source.name(), c, sourceOn(s, c)), rivals)
 		result.Elections = lines

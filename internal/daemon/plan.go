@@ -23,6 +23,7 @@ type plan struct {
 	herald   heraldPlan
 	scripts  config.Scripts
 	timeouts timeouts
+	marks    []config.MarkRule
 	notes    []string // what is in the configuration and is not run, a line each
 }
 

@@ -109,9 +109,10 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	back := d.standsBack()
 	if back {
 		network.Locals = withoutVIPs(network.Locals, goal.vips())
-		goal.servers = nil
+		goal.servers, goal.patterns, goal.marks = nil, nil, nil
 	}
 	d.engine.SetRoutes(forwarding.NewRoutes(network))
+	d.engine.SetMarks(goal.marks.engineRules(s))
 	if d.inLine.with != nil && s.Changed(d.inLine.with)&^hostnet.PartNeighbours == 0 {
 		d.inLine.with = s
 		return nil
@@ -122,13 +123,14 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	}
 	// Spreading over workers is for all that may be ours: to change it takes the kernel some
 	// time, which no takeover has.
-	soon := localOnes(prepared, goal.vips())
+	soon := slices.Concat(localOnes(prepared, goal.vips()), goal.markedAddrs(prepared))
 	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(prepared, soon, goal.serverAddrs()))
 	rules := steer.Rules{Links: d.inLine.points, Locals: planned.LocalAddrs(), SoonLocals: prepared.LocalAddrs()}
 	rules.Services, rules.Servers = slices.Clone(goal.services), goal.servers
 	rules.Services = slices.DeleteFunc(rules.Services, func(m steer.Match) bool { return !slices.Contains(vips, m.Addr) })
 	rules.SoonServices = slices.DeleteFunc(slices.Clone(goal.services), func(m steer.Match) bool { return !slices.Contains(soon, m.Addr) })
 	rules.FTPAddrs, rules.SoonFTPAddrs = among(goal.ftpAddrs, vips), among(goal.ftpAddrs, soon)
+	rules.Patterns = goal.steerPatterns(planned)
 	// A device is steered before it is captured.
 	if err := d.applySteering(rules); err != nil {
 		d.inLine.with = nil

@@ -43,7 +43,7 @@ func (d *director) Status(ctx context.Context) (control.Status, error) {
 		Made:      make(map[string]uint64),
 	}
 	d.mu.Lock()
-	s.Config, s.Notes = d.config.status(), slices.Concat(d.config.notes, d.troubles(), d.stack.notes(), d.absentVIPs())
+	s.Config, s.Notes = d.config.status(), slices.Concat(d.config.notes, d.troubles(), d.stack.notes(), d.absentVIPs(), d.markNotes())
 	plan := d.plan
 	d.mu.Unlock()
 	network := d.network.Snapshot()
@@ -117,7 +117,7 @@ func viewOf(e *forwarding.Engine) engineView {
 
 // find returns nil for what the data plane does not have.
 func (v engineView) find(k table.Key) *forwarding.ServiceInfo {
-	return v.services[forwarding.ServiceKey{Addr: k.Addr, Port: k.Port, Protocol: k.Protocol}]
+	return v.services[engineKey(k)]
 }
 
 // serverOf returns nil for what the data plane does not have.
@@ -306,7 +306,7 @@ func (d *director) Connections(ctx context.Context, yield func(control.Connectio
 		failed = ctx.Err()
 		if failed == nil {
 			failed = yield(control.Connection{
-				Protocol: protocolWord(e.Proto),
+				Protocol: protocolOf(e),
 				Template: e.Flags&conntrack.FlagTemplate != 0,
 				State:    e.State.String(),
 				Expires:  control.Seconds(e.Remaining),
@@ -329,6 +329,14 @@ func (d *director) serverOf(e *conntrack.Entry) netip.AddrPort {
 		}
 	}
 	return e.Dest
+}
+
+// protocolOf returns the protocol of an entry: of a mark's template none in particular.
+func protocolOf(e *conntrack.Entry) control.Protocol {
+	if e.Template && e.Proto == 0 {
+		return control.IP
+	}
+	return protocolWord(e.Proto)
 }
 
 func protocolWord(p uint8) control.Protocol {

@@ -42,6 +42,7 @@ func translate(c *config.Config) plan {
 		}
 	}
 	p.notes = append(p.notes, unservedNotes(c, p.services)...)
+	p.marks = c.Extra.Marks
 	p.notes = append(p.notes, onePacketNotes(c, p.services)...)
 	p.extras = translateExtra(&c.Extra)
 	p.notes = append(p.notes, extraNotes(&c.Extra, p.services)...)

@@ -75,7 +75,7 @@ func dump(p plan) string {
 	}
 	t := table.New()
 	t.Load(p.services)
-	goal := effectiveOf(t.Services()).goal
+	goal := effectiveOf(t.Services(), &markSet{p.marks}).goal
 	fmt.Fprintf(&b, "steer services %v\nsteer servers %v\nvips %v\nservers by NAT %v\n", goal.services, goal.servers, goal.vips(), goal.serverAddrs())
 	for _, n := range p.notes {
 		fmt.Fprintln(&b, n)

@@ -58,7 +58,7 @@ func TestWatchdogStopsWhenAPartHangs(t *testing.T) {
 		log: slog.New(slog.DiscardHandler), engine: newEngine(t), moved: make(chan struct{}, 1), holdings: newHoldings(slog.New(slog.DiscardHandler), nil, newLinkNames(), runDir(t.TempDir())),
 		opts: Options{Systemd: systemd.New(m.hear, watchdog)},
 	}
-	d.effective.Store(effectiveOf(nil))
+	d.effective.Store(effectiveOf(nil, nil))
 	d.health = health.NewSet(health.Options{OnEvent: func(health.Event) { callback.Lock(); callback.Unlock() }}) //nolint:staticcheck // it is held elsewhere
 	port, err := porttest.New(1, wire.MAC{2, 0, 0, 0, 0, 1})
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 // (steering, capture), then the engine's services; what nothing needs any more goes last.
 // If a step fails the steps before are taken back, and the table is as it was. d.mu is held.
 func (d *director) commit(next *table.Table) error {
-	old, e := *d.goal.Load(), effectiveOf(next.Services())
+	services := next.Services()
+	old, e := *d.goal.Load(), effectiveOf(services, d.marks.rules(services))
 	both := old.with(e.goal)
 	grows := !both.equal(old)
 	if grows {
@@ -34,6 +35,7 @@ func (d *director) commit(next *table.Table) error {
 	d.engineServices = d.engine.Services()
 	d.table = next
 	was := d.effective.Swap(e)
+	d.tellMarks()
 	if d.state.Load() == control.StateRunning { // keepalived tells nothing of the start either
 		d.herald.tellTurns(turns(was.services, e.services))
 	}
@@ -188,11 +190,14 @@ func (d *director) reload(ctx context.Context) (control.Reloaded, error) {
 	lines := t.Reckon()
 	// The addresses that go are gone before their services are; those that come follow them.
 	had := d.plan.holdings
+	marks := d.marks
 	gone, err := d.holdings.setPlan(s, next.holdings)
 	if err == nil {
+		d.marks = &markSource{file: next.marks, told: marks.told}
 		err = d.commit(t)
 	}
 	if err != nil {
+		d.marks = marks
 		if _, undo := d.holdings.setPlan(s, had); undo != nil {
 			err = errors.Join(err, undo)
 		}

@@ -284,7 +284,7 @@ func TestUnserved(t *testing.T) {
 		}
 	}
 	want := []string{
-		"FWM 7 [firewall marks are not served yet]",
+		"FWM 7 []",
 		"[192.0.2.10]:tcp:80 []",
 		"[192.0.2.10]:tcp:443 []",
 		"198.51.100.1:80 []",

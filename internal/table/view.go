@@ -87,9 +87,6 @@ func (s *service) view(r *server) Server {
 // unserved says what of a service the data plane does not do.
 func (s *service) unserved() []string {
 	var list []string
-	if s.key.Fwmark != 0 {
-		list = append(list, "firewall marks are not served yet")
-	}
 	if a := s.key.Addr; a.IsValid() {
 		switch {
 		case a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
