@@ -28,6 +28,8 @@ type ExtraService struct {
 	// ReplyByUplink sends answers by NAT to where the client's packets came from, interface and router, whatever the
 	// routing table says.
 	ReplyByUplink bool
+	// Pool gives connections to servers by NAT a source of this machine's own, so that the servers need no route back.
+	Pool Pool
 }
 
 // extraKeywords returns the words of the extra file. It has keepalived.conf's syntax.
@@ -42,6 +44,7 @@ func extraKeywords() grammar {
 			{name: "protocol", use: served, args: one(enumFold("TCP", "UDP", "SCTP"))},
 			{name: "ip_family", use: served, args: one(enum("inet", "inet6"))},
 			{name: "reply_by_uplink", use: served, args: onOff()},
+			{name: "fullnat", use: served, args: some()},
 		},
 	}
 }
@@ -85,7 +88,7 @@ func (x *extraBinder) service(s *Statement, vs values) {
 		return
 	}
 	e := ExtraService{Pos: s.Pos, Addr: d.addr, Fwmark: d.fwmark}
-	x.each("virtual_server", s.Block.Statements, func(k *keyword, _ *Statement, vs values) {
+	x.each("virtual_server", s.Block.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.name {
 		case "protocol":
 			e.Protocol = protocols()[vs[0].word.Text]
@@ -93,10 +96,18 @@ func (x *extraBinder) service(s *Statement, vs values) {
 			e.IPv6 = vs[0].word.Text == "inet6"
 		case "reply_by_uplink":
 			e.ReplyByUplink = vs[0].flag()
+		case "fullnat":
+			if p, ok := x.pool(s); ok {
+				e.Pool = p
+			}
 		default:
 			panic(unbound("virtual_server", k))
 		}
 	})
+	if v4 := e.Pool.Ranges[0][0]; v4.IsValid() && (e.Fwmark == 0 && v4.Is4() != e.Addr.Addr().Unmap().Is4() || e.Fwmark != 0 && v4.Is4() == e.IPv6) {
+		x.diags.errorf(e.Pool.Pos, "fullnat", "the pool of %s is of another family than the service; it is ignored", d.title)
+		e.Pool = Pool{}
+	}
 	for i := range x.extra.Services {
 		if o := &x.extra.Services[i]; o.names(&e) {
 			x.diags.errorf(s.Pos, s.Keyword, "%s stands here again, after %s; the block is ignored", d.title, o.Pos.from(s.Pos))

@@ -30,6 +30,8 @@ virtual_server $VIP 443 {
 virtual_server 2001:db8::10 { reply_by_uplink yes }
 virtual_server fwmark 7 { ip_family inet6
  reply_by_uplink off }
+virtual_server 192.0.2.11 80 { fullnat 198.51.100.100-198.51.100.103 198.51.100.110-111 198.51.100.120 ports 10000-10019 dev eth1 }
+virtual_server 2001:db8::11 80 { fullnat 2001:db8:5::100-10f }
 `)
 	if len(lines) > 0 {
 		t.Fatalf("findings:\n%s", strings.Join(lines, "\n"))
@@ -38,6 +40,9 @@ virtual_server fwmark 7 { ip_family inet6
 		{Addr: netip.MustParseAddrPort("192.0.2.10:443"), Protocol: config.TCP, ReplyByUplink: true},
 		{Addr: netip.MustParseAddrPort("[2001:db8::10]:0"), ReplyByUplink: true},
 		{Fwmark: 7, IPv6: true},
+		{Addr: netip.MustParseAddrPort("192.0.2.11:80"), Pool: config.Pool{FirstPort: 10000, LastPort: 10019, Device: "eth1", Ranges: ranges(
+			"198.51.100.100", "198.51.100.103", "198.51.100.110", "198.51.100.111", "198.51.100.120", "198.51.100.120")}},
+		{Addr: netip.MustParseAddrPort("[2001:db8::11]:80"), Pool: config.Pool{FirstPort: 1024, LastPort: 65535, Ranges: ranges("2001:db8:5::100", "2001:db8:5::10f")}},
 	}
 	if len(x.Services) != len(want) {
 		t.Fatalf("%d services, want %d", len(x.Services), len(want))
@@ -46,10 +51,17 @@ virtual_server fwmark 7 { ip_family inet6
 		if s.Pos.File != "extra.conf" || s.Pos.Line == 0 {
 			t.Errorf("service %d has no place: %v", i, s.Pos)
 		}
-		if s.Pos = (config.Pos{}); s != want[i] {
+		if s.Pos, s.Pool.Pos = (config.Pos{}), (config.Pos{}); s != want[i] {
 			t.Errorf("service %d: %+v, want %+v", i, s, want[i])
 		}
 	}
+}
+
+func ranges(ends ...string) (list [config.MaxPoolRanges][2]netip.Addr) {
+	for i, a := range ends {
+		list[i/2][i%2] = netip.MustParseAddr(a)
+	}
+	return list
 }
 
 // TestExtraFindings holds what is said of an extra file that cannot be run as written.
@@ -60,8 +72,17 @@ func TestExtraFindings(t *testing.T) {
 		"virtual_server 192.0.2.1 80 { reply_by_uplinks }":                 `extra.conf:1:31: "reply_by_uplinks" is not a keyword in virtual_server; did you mean "reply_by_uplink"?`,
 		"virtual_server 192.0.2.1 80 { reply_by_uplink perhaps }":          `extra.conf:1:47: reply_by_uplink "perhaps" is not one of on, off, true, false, yes, no; it is ignored`,
 		"virtual_server 192.0.2.1 80 { }\nvirtual_server 192.0.2.1 80 { }": `extra.conf:2:1: virtual_server 192.0.2.1 80 stands here again, after line 1; the block is ignored`,
-		"global_defs {\n}": `extra.conf:1:1: "global_defs" is not a keyword at the top level; its block is ignored`,
-		"reply_by_uplink":  `extra.conf:1:1: "reply_by_uplink" is not a keyword at the top level: it belongs in virtual_server`,
+		"global_defs {\n}":                                                                                                `extra.conf:1:1: "global_defs" is not a keyword at the top level; its block is ignored`,
+		"virtual_server 192.0.2.1 80 { fullnat }":                                                                         `extra.conf:1:31: fullnat needs a value after it`,
+		"virtual_server 192.0.2.1 80 { fullnat ports 1-2 }":                                                               `extra.conf:1:39: fullnat has no address, or more than 256; the pool is ignored`,
+		"virtual_server 192.0.2.1 80 { fullnat 10.0.0.9-10.0.0.1 }":                                                       `extra.conf:1:39: fullnat "10.0.0.9-10.0.0.1" is not an address of this machine's networks, nor a range such as 10.0.0.100-10.0.0.120; the pool is ignored`,
+		"virtual_server 192.0.2.1 80 { fullnat 10.0.0.1-10.0.9.1 }":                                                       `extra.conf:1:39: fullnat has no address, or more than 256; the pool is ignored`,
+		"virtual_server 192.0.2.1 80 { fullnat 10.0.0.1 2001:db8::1 }":                                                    `extra.conf:1:48: fullnat "2001:db8::1" is of another family than what stands before it; the pool is ignored`,
+		"virtual_server 192.0.2.1 80 { fullnat 2001:db8::1 }":                                                             `extra.conf:1:31: the pool of virtual_server 192.0.2.1 80 is of another family than the service; it is ignored`,
+		"virtual_server 192.0.2.1 80 { fullnat 10.0.0.1 ports 9-8 }":                                                      `extra.conf:1:54: fullnat ports "9-8" is not a range such as 10000-10999 within 1 to 65535; the pool is ignored`,
+		"virtual_server 192.0.2.1 80 { fullnat 10.0.0.1 dev }":                                                            `extra.conf:1:48: fullnat "dev" needs a value after it; the pool is ignored`,
+		"virtual_server 192.0.2.1 80 { fullnat 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9 }": `extra.conf:1:103: fullnat has more than 8 ranges; the pool is ignored`,
+		"reply_by_uplink": `extra.conf:1:1: "reply_by_uplink" is not a keyword at the top level: it belongs in virtual_server`,
 	} {
 		if _, lines := loadExtra(text); len(lines) != 1 || lines[0] != want {
 			t.Errorf("%s\ngives %q\nwant  %q", text, lines, want)

@@ -24,6 +24,9 @@ type Connection struct {
 	Client  netip.AddrPort `json:"client"`
 	Virtual netip.AddrPort `json:"virtual"`
 	Server  netip.AddrPort `json:"server"`
+	// Local is the end from which the server sees the flow come, if that is not the client's
+	// (FULLNAT).
+	Local netip.AddrPort `json:"local,omitzero"`
 	// PersistenceEngine and PersistenceData are what a persistence engine made the
 	// template from, such as "sip" and a Call-ID; empty without one.
 	PersistenceEngine string `json:"persistence_engine,omitempty"`

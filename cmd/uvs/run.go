@@ -77,6 +77,8 @@ read with it, at a reload as well. It has the same form:
 
   virtual_server 192.0.2.10 443 {
       reply_by_uplink     # answers by NAT go back to where the client came from
+      fullnat 10.0.0.100-10.0.0.103  # servers see these come, and need no route back;
+                          # "ports 1024-65535" and "dev eth1" may follow
   }
 
 Virtual addresses float between directors by VRRP, as keepalived has it. After the

@@ -40,6 +40,7 @@ type goal struct {
 	tunnels  []netip.Addr  // servers behind tunnels: errors about these come back to us
 	ftpAddrs []netip.Addr  // where data connections of FTP come to any port: its clients persist
 	direct   []directPair  // the other servers
+	pools    []netip.Addr  // local ends (FULLNAT): what servers send to them is ours
 
 	marks    *markSet      // by which packets are marked
 	patterns []markPattern // what of those comes to services beside that
@@ -68,7 +69,7 @@ func effectiveOf(services []table.Service, marks *markSet) *effective {
 			spec: forwarding.ServiceSpec{
 				Scheduler: s.Settings.Scheduler, Flags: sched.Flags(s.Settings.Flags),
 				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask, OnePacket: s.Settings.OnePacket,
-				ReplyByUplink: s.Extra.ReplyByUplink,
+				ReplyByUplink: s.Extra.ReplyByUplink, Pool: forwarding.Pool(s.Extra.Pool),
 			},
 		}
 		if s.Key.Port == ftpPort && s.Key.Protocol == table.TCP && s.Settings.Persistence != 0 {
@@ -78,6 +79,7 @@ func effectiveOf(services []table.Service, marks *markSet) *effective {
 		if s.Key.Fwmark == 0 {
 			e.goal.services = append(e.goal.services, steer.Match{Addr: s.Key.Addr, Port: s.Key.Port, Proto: s.Key.Protocol})
 		}
+		e.goal.pools = append(e.goal.pools, x.spec.Pool.Addrs()...)
 		for _, r := range s.Servers {
 			if len(r.Unserved) > 0 {
 				continue
@@ -93,8 +95,8 @@ func effectiveOf(services []table.Service, marks *markSet) *effective {
 			case table.TUN:
 				e.goal.tunnels = append(e.goal.tunnels, r.Addr.Addr())
 			}
-			if r.Settings.Method != table.NAT && s.Key.Fwmark == 0 {
-				e.goal.direct = append(e.goal.direct, directPair{e.goal.services[len(e.goal.services)-1], r.Addr.Addr()})
+			if r.Settings.Method != table.NAT {
+				e.goal.direct = append(e.goal.direct, directPair{endOfService(s.Key), r.Addr.Addr()})
 			}
 			if r.Listed {
 				x.servers = append(x.servers, engineServerOf(r))
@@ -105,6 +107,18 @@ func effectiveOf(services []table.Service, marks *markSet) *effective {
 	e.goal.takeMarks(marks, func(mark uint32, v6 bool) bool { return served[forwarding.MarkKey(mark, v6)] })
 	e.goal.normal()
 	return e
+}
+
+// endOfService is what clients of a service speak to: unspecified for a mark, which may come to any
+// address.
+func endOfService(k table.Key) steer.Match {
+	switch {
+	case k.Fwmark == 0:
+		return steer.Match{Addr: k.Addr, Port: k.Port, Proto: k.Protocol}
+	case k.IPv6:
+		return steer.Match{Addr: netip.IPv6Unspecified()}
+	}
+	return steer.Match{Addr: netip.IPv4Unspecified()}
 }
 
 // engineKey is the engine's key of a service.
@@ -156,7 +170,7 @@ func (g *goal) normal() {
 		slices.SortFunc(*list, byAddr)
 		*list = slices.Compact(*list)
 	}
-	for _, list := range []*[]netip.Addr{&g.tunnels, &g.ftpAddrs} {
+	for _, list := range []*[]netip.Addr{&g.tunnels, &g.ftpAddrs, &g.pools} {
 		slices.SortFunc(*list, netip.Addr.Compare)
 		*list = slices.Compact(*list)
 	}
@@ -169,8 +183,8 @@ func (g goal) with(o goal) goal {
 	both := goal{
 		services: slices.Concat(g.services, o.services), servers: slices.Concat(g.servers, o.servers),
 		tunnels: slices.Concat(g.tunnels, o.tunnels), direct: slices.Concat(g.direct, o.direct),
-		ftpAddrs: slices.Concat(g.ftpAddrs, o.ftpAddrs),
-		marks:    cmp.Or(o.marks, g.marks), patterns: unionPatterns(g.patterns, o.patterns),
+		ftpAddrs: slices.Concat(g.ftpAddrs, o.ftpAddrs), pools: slices.Concat(g.pools, o.pools),
+		marks: cmp.Or(o.marks, g.marks), patterns: unionPatterns(g.patterns, o.patterns),
 	}
 	both.normal()
 	return both
@@ -178,7 +192,7 @@ func (g goal) with(o goal) goal {
 
 func (g goal) equal(o goal) bool {
 	return slices.Equal(g.services, o.services) && slices.Equal(g.servers, o.servers) && slices.Equal(g.tunnels, o.tunnels) &&
-		slices.Equal(g.direct, o.direct) && slices.Equal(g.ftpAddrs, o.ftpAddrs) &&
+		slices.Equal(g.direct, o.direct) && slices.Equal(g.ftpAddrs, o.ftpAddrs) && slices.Equal(g.pools, o.pools) &&
 		g.marks == o.marks && slices.Equal(g.patterns, o.patterns)
 }
 

@@ -117,7 +117,10 @@ func siteOf(services []table.Service, instances []config.Instance, network *host
 		x := preflight.Service{Addr: s.Key.Addr, Floating: !network.IsLocal(s.Key.Addr)}
 		for _, r := range s.Servers {
 			if len(r.Unserved) == 0 {
-				x.Servers = append(x.Servers, preflight.Server{Addr: r.Addr.Addr(), NAT: r.Settings.Method == table.NAT})
+				pooled := r.Settings.Method == table.NAT && s.Extra.Pool != (table.Pool{})
+				x.Servers = append(x.Servers, preflight.Server{
+					Addr: r.Addr.Addr(), NAT: r.Settings.Method == table.NAT, Anywhere: pooled || r.Settings.Method == table.TUN,
+				})
 			}
 		}
 		site.Services = append(site.Services, x)
@@ -143,9 +146,10 @@ func CheckHost(ctx context.Context, source Source) (findings []control.Finding, 
 	if diagnostics.HasFatal() {
 		return nil, nil // there is nothing to run
 	}
-	p := translate(c)
+	p := planOn(c, now)
 	t := table.New()
 	t.Load(p.services)
+	t.Extend(p.extras)
 	site := siteOf(t.Services(), c.Instances, now)
 	planned := now.WithAddresses(plannedOn(now, p.holdings.addresses)...)
 	for _, f := range preflight.Judge(site, preflight.Gather(ctx, site, planned, largeReceive(planned, hostnet.OffloadsOn))) {

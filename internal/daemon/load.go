@@ -68,7 +68,7 @@ func (d *director) read(s *hostnet.Snapshot) (loaded, plan, error) {
 			l.notes = append(l.notes, f.Error())
 		}
 	}
-	p := translate(c)
+	p := planOn(c, s)
 	l.notes = append(l.notes, p.notes...)
 	return l, p, nil
 }
@@ -193,7 +193,7 @@ func Check(source Source, peers []PeerFile) (CheckResult, error) {
 	}
 	result.Refused = findings.HasFatal()
 	if !result.Refused {
-		p := translate(c)
+		p := planOn(c, s)
 		result.Findings = append(result.Findings, p.notes...)
 		result.Findings = append(result.Findings, p.markNotes()...)
 		result.Addresses, result.Services = p.describe()

@@ -240,10 +240,14 @@ func stackRoute(link int, v6 bool) hostnet.RouteSpec {
 	}
 }
 
-// stackRules are the rules for the ends of local servers, as the kernel tells them.
+// stackRules are the rules for the ends of local servers, as the kernel tells them. Answers of
+// servers by direct routing of a mark leave by the routing table, as their ends are not known.
 func stackRules(ends []steer.Match) []hostnet.Rule {
 	rules := make([]hostnet.Rule, 0, len(ends))
 	for _, m := range ends {
+		if m.Addr.IsUnspecified() {
+			continue
+		}
 		r := hostnet.Rule{
 			IPv6: m.Addr.Is6(), Priority: stackPriority, Src: netip.PrefixFrom(m.Addr, m.Addr.BitLen()), IPProtocol: m.Proto,
 			Action: 1, Table: hostnet.TableStack, Protocol: hostnet.ProtocolKeepalived,

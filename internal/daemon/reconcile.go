@@ -106,6 +106,7 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	d.stack.apply(s, ends)
 	network := networkOf(planned)
 	network.Stack = d.stack.way(s, ends, d.holdings.bare)
+	network.Pools = goal.pools
 	back := d.standsBack()
 	if back {
 		network.Locals = withoutVIPs(network.Locals, goal.vips())
@@ -125,7 +126,8 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	// time, which no takeover has.
 	soon := slices.Concat(localOnes(prepared, goal.vips()), goal.markedAddrs(prepared))
 	d.inLine.points = keepPoints(s, d.inLine.points, hostnet.CapturePoints(prepared, soon, goal.serverAddrs()))
-	rules := steer.Rules{Links: d.inLine.points, Locals: planned.LocalAddrs(), SoonLocals: prepared.LocalAddrs()}
+	// What servers send to local ends comes to addresses of this host, and is not for its stack.
+	rules := steer.Rules{Links: d.inLine.points, Locals: without(planned.LocalAddrs(), goal.pools), SoonLocals: without(prepared.LocalAddrs(), goal.pools)}
 	rules.Services, rules.Servers = slices.Clone(goal.services), goal.servers
 	rules.Services = slices.DeleteFunc(rules.Services, func(m steer.Match) bool { return !slices.Contains(vips, m.Addr) })
 	rules.SoonServices = slices.DeleteFunc(slices.Clone(goal.services), func(m steer.Match) bool { return !slices.Contains(soon, m.Addr) })
@@ -148,6 +150,11 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 // standsBack reports whether this director is to leave all packets to its stack: IPVS's
 // setting backup_only asks for that while another one is master.
 func (d *director) standsBack() bool { return d.engine.Sysctls().BackupOnly && d.floating.standby() }
+
+// without takes addresses out of a list, which it changes.
+func without(list, others []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(list, func(a netip.Addr) bool { return slices.Contains(others, a) })
+}
 
 // withoutVIPs takes virtual addresses out of the host's own.
 func withoutVIPs(locals []netip.Prefix, vips []netip.Addr) []netip.Prefix {

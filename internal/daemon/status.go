@@ -313,6 +313,7 @@ func (d *director) Connections(ctx context.Context, yield func(control.Connectio
 				Client:   e.Client,
 				Virtual:  e.Virtual,
 				Server:   d.serverOf(e),
+				Local:    e.Local,
 			})
 		}
 		return failed == nil

@@ -14,7 +14,7 @@ func translateExtra(x *config.Extra) map[table.Key]table.Extra {
 	for i := range x.Services {
 		s := &x.Services[i]
 		for _, k := range extraKeys(s) {
-			extras[k] = table.Extra{ReplyByUplink: s.ReplyByUplink}
+			extras[k] = table.Extra{ReplyByUplink: s.ReplyByUplink, Pool: translatePool(s.Pool)}
 		}
 	}
 	return extras

@@ -94,7 +94,7 @@ func (j *judge) routes() {
 		case r.Hops[0].Gateway.IsValid() && slices.Contains(j.site.servers(natServer), server):
 			j.note("real server %s (NAT) is behind the router %s: its answers must be routed back through this machine",
 				server, r.Hops[0].Gateway)
-		case r.Hops[0].Gateway.IsValid():
+		case r.Hops[0].Gateway.IsValid() && !slices.Contains(j.site.servers(farServer), server):
 			j.problem("real server %s (DR) is behind the router %s; direct routing reaches only servers on a link of this machine",
 				server, r.Hops[0].Gateway)
 		}

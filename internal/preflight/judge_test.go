@@ -40,6 +40,13 @@ func machine(change func(front, back *hostnet.Link, routes *[]hostnet.Route)) *h
 	return s
 }
 
+// own is the machine with a route of type local, as the kernel has for each of its addresses.
+func own(a string) *hostnet.Snapshot {
+	return machine(func(_, _ *hostnet.Link, routes *[]hostnet.Route) {
+		*routes = append(*routes, hostnet.Route{Dst: netip.MustParsePrefix(a + "/32"), Table: hostnet.TableLocal, Kind: hostnet.Local, Hops: []hostnet.Hop{{Link: 2, Weight: 1}}})
+	})
+}
+
 func withRules(rules ...hostnet.Rule) *hostnet.Snapshot {
 	s := machine(nil)
 	s.Rules = rules
@@ -126,6 +133,18 @@ func TestJudge(t *testing.T) {
 		},
 		{"a NAT server behind a router", site(true, remote), preflight.Facts{Network: machine(nil)}, []string{"note: real server 10.9.0.11 (NAT) is behind the router 10.0.0.1"}},
 		{"a DR server behind a router", site(false, remote), preflight.Facts{Network: machine(nil)}, []string{"problem: real server 10.9.0.11 (DR) is behind the router 10.0.0.1"}},
+		{
+			"a server with FULLNAT, or by a tunnel, behind a router",
+			preflight.Site{Services: []preflight.Service{{Addr: vip, Servers: []preflight.Server{{Addr: remote, NAT: true, Anywhere: true}}},
+				{Addr: vip, Servers: []preflight.Server{{Addr: remote, Anywhere: true}}}}},
+			preflight.Facts{Network: machine(nil)}, nil,
+		},
+		{
+			"a NAT server that is the machine itself, and a strict reverse path filter", site(true, netip.MustParseAddr("10.0.0.254")),
+			preflight.Facts{StrictReversePath: []string{"eth0"}, Network: own("10.0.0.254")},
+			[]string{"note: real server 10.0.0.254 (NAT) is this machine itself, and net.ipv4.conf.eth0.rp_filter is 1"},
+		},
+		{"a DR server that is the machine itself", site(false, netip.MustParseAddr("10.0.0.254")), preflight.Facts{Network: own("10.0.0.254")}, nil},
 		{
 			"no route", site(false, netip.MustParseAddr("172.16.0.1")), preflight.Facts{Network: machine(nil)},
 			[]string{"problem: there is no route to real server 172.16.0.1"},

@@ -38,6 +38,9 @@ type Server struct {
 	// NAT: its answers must come back through the director. Otherwise it has the virtual
 	// address itself and answers clients directly.
 	NAT bool
+	// Anywhere: it needs neither the director for its router nor a link in common: packets come to
+	// it from the director's own address (FULLNAT), or by a tunnel.
+	Anywhere bool
 }
 
 // vips returns the virtual addresses of services with a server that fits, sorted, each once.
@@ -82,7 +85,8 @@ func unique(list []netip.Addr) []netip.Addr {
 }
 
 func anyServer(Server) bool      { return true }
-func natServer(s Server) bool    { return s.NAT }
+func natServer(s Server) bool    { return s.NAT && !s.Anywhere }
+func farServer(s Server) bool    { return s.Anywhere }
 func directServer(s Server) bool { return !s.NAT }
 
 // Facts are what Gather found. The zero value of a part means that nothing is known.

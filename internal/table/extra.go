@@ -3,6 +3,7 @@ package table
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 )
 
 // An Extra is what a service has beyond IPVS. It belongs to a key, not to an entry: an
@@ -10,6 +11,15 @@ import (
 type Extra struct {
 	// ReplyByUplink sends answers to where the client's packets came from.
 	ReplyByUplink bool
+	// Pool is where its connections get local ends from (FULLNAT); the zero Pool is none.
+	Pool Pool
+}
+
+// A Pool is a set of local ends: the ports from FirstPort to LastPort of the addresses of some
+// ranges, first and last included. Ranges that are not used are not valid.
+type Pool struct {
+	Ranges              [8][2]netip.Addr
+	FirstPort, LastPort uint16
 }
 
 // Extend makes extras what services have beyond IPVS from now on, and returns what changed of
