@@ -159,12 +159,15 @@ func (x *index) copyFrom(y *index) {
 	}
 }
 
+// load reads a slot without the shard's lock.
+func (x *index) load(i int) slot { return slot(atomic.LoadUint64((*uint64)(&x.slots[i]))) }
+
 // peek looks for tag without the shard's lock. What it says counts only if nobody changed
 // the index meanwhile; it never reads outside the slots, however they change.
 func (x *index) peek(tag uint32) (absent bool) {
 	i := x.home(tag)
 	for range maxPeek {
-		v := slot(atomic.LoadUint64((*uint64)(&x.slots[i])))
+		v := x.load(i)
 		if v == 0 || v.tag() > tag {
 			return true
 		}

@@ -35,6 +35,9 @@ func (w *Worker) decide(in []Frame, now mono.Time, out *Batch) (taken int) {
 	w.table, w.routes, w.answering, w.sysctls = e.table.Load(), e.routes.Load(), e.answering.Load(), e.sysctls.Load()
 	w.marks = e.marks.Load()
 	for taken < len(in) && !w.scratch.low() {
+		if taken%conntrack.TouchMost == 0 {
+			w.touch(in[taken:min(taken+conntrack.TouchMost, len(in))])
+		}
 		w.reasons.add(w.process(&in[taken], now, out))
 		taken++
 	}

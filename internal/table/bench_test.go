@@ -1,7 +1,6 @@
 package table_test
 
 import (
-	"net/netip"
 	"testing"
 
 	"uvs/internal/table"
@@ -46,7 +45,7 @@ func BenchmarkTable(b *testing.B) {
 	})
 	b.Run("judge", func(b *testing.B) {
 		for up := false; b.Loop(); up = !up {
-			t.Judge(table.Verdict{Group: key(services - 1).String(), Server: netip.AddrPort(addr(1)), Up: up})
+			t.Judge(table.Verdict{Group: key(services - 1).String(), Server: addr(1), Up: up})
 		}
 	})
 	b.Run("list", func(b *testing.B) {

@@ -1,0 +1,6 @@
+//go:build !race
+
+package conntrack
+
+// touchEntries: Touch reads entries, too.
+const touchEntries = true
