@@ -243,6 +243,11 @@ func TestTunnelPathMTU(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.d = startDirector(t, top.Directors[0], uncheck(m.config(top)), "--workers", "2")
+			for _, f := range s.d.status().Host {
+				if f.Problem {
+					t.Errorf("nothing is wrong here, and yet: %s", f.Text)
+				}
+			}
 			over := map[string]int{"ipip": 0, "gue": 12, "gre": 4}[kind.name]
 			for _, p := range pairings(top, far) {
 				client := top.Clients[1]

@@ -190,6 +190,20 @@ func TestTunnelErrorsOfOthers(t *testing.T) {
 			}
 		})
 	}
+	for _, is := range []TunnelSpec{{Type: GRE}, {Type: GUE, Port: 6080}} {
+		t.Run(fmt.Sprintf("of type %d", is.Type), func(t *testing.T) {
+			g := segment{src: endpoint(pair.client, 40000), dst: endpoint(pair.vip, 80), protocol: wire.ProtoUDP, payload: 20}
+			s, other := newSite(t), newSite(t)
+			other.tunnelTo(pair, wire.ProtoUDP, is)
+			quoted := other.tunnelled(g, true)
+			s.tunnelTo(pair, wire.ProtoUDP, TunnelSpec{})
+			s.tunnelled(g, true) // has the flow
+			e := icmpMessage{src: pair.server, dst: pair.source, kind: 3, code: 3, quoted: quoted}
+			if _, _, reason := s.process(inside, e.frame(t), nil); reason != PassNotServed || len(s.own) != 0 {
+				t.Errorf("%s, %d frames", reason, len(s.own))
+			}
+		})
+	}
 	t.Run("with a wrong checksum", func(t *testing.T) {
 		s := newSite(t)
 		s.tunnelTo(pair, wire.ProtoUDP, TunnelSpec{})

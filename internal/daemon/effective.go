@@ -81,9 +81,6 @@ func effectiveOf(services []table.Service, marks *markSet) *effective {
 		}
 		e.goal.pools = append(e.goal.pools, x.spec.Pool.Addrs()...)
 		for _, r := range s.Servers {
-			if len(r.Unserved) > 0 {
-				continue
-			}
 			// Servers that a failing check took out stay in: their connections are still ours.
 			switch r.Settings.Method {
 			case table.NAT:

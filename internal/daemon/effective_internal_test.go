@@ -9,7 +9,7 @@ import (
 	"uvs/internal/table"
 )
 
-// TestUnservedIsNotCaptured: services and servers that the data plane does not do stand in
+// TestUnservedIsNotCaptured: services that the data plane does not do stand in
 // the table with a reason, and no packet is taken for them; the same with what is served.
 func TestUnservedIsNotCaptured(t *testing.T) {
 	vip := netip.MustParseAddr("192.0.2.10")

@@ -116,12 +116,10 @@ func siteOf(services []table.Service, instances []config.Instance, network *host
 		}
 		x := preflight.Service{Addr: s.Key.Addr, Floating: !network.IsLocal(s.Key.Addr)}
 		for _, r := range s.Servers {
-			if len(r.Unserved) == 0 {
-				pooled := r.Settings.Method == table.NAT && s.Extra.Pool != (table.Pool{})
-				x.Servers = append(x.Servers, preflight.Server{
-					Addr: r.Addr.Addr(), NAT: r.Settings.Method == table.NAT, Anywhere: pooled || r.Settings.Method == table.TUN,
-				})
-			}
+			pooled := r.Settings.Method == table.NAT && s.Extra.Pool != (table.Pool{})
+			x.Servers = append(x.Servers, preflight.Server{
+				Addr: r.Addr.Addr(), NAT: r.Settings.Method == table.NAT, Anywhere: pooled || r.Settings.Method == table.TUN,
+			})
 		}
 		site.Services = append(site.Services, x)
 	}

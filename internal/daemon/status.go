@@ -232,7 +232,7 @@ func serverStatus(r table.Server, info *forwarding.ServerInfo, network *hostnet.
 		Address: r.Addr.Addr(), Port: r.Addr.Port(), Method: methodWord(r.Settings.Method),
 		Weight: r.Settings.Weight, EffectiveWeight: r.Weight, State: stateOf(r),
 		UpperThreshold: r.Settings.Upper, LowerThreshold: r.Settings.Lower,
-		Sorry: r.Sorry, Origin: originOf(r.FromFile), Edited: r.Edited, Unserved: r.Unserved,
+		Sorry: r.Sorry, Origin: originOf(r.FromFile), Edited: r.Edited,
 		Local: network != nil && network.IsLocal(r.Addr.Addr()),
 	}
 	if r.Settings.Method == table.TUN {
@@ -241,7 +241,7 @@ func serverStatus(r table.Server, info *forwarding.ServerInfo, network *hostnet.
 	if info == nil {
 		return s
 	}
-	if s.Local && info.Hop == nil && len(s.Unserved) == 0 {
+	if s.Local && info.Hop == nil {
 		s.Unserved = []string{"its address is this machine's own, and nothing leads into its stack"}
 	}
 	s.Active, s.Inactive = uint64(max(info.Active, 0)), uint64(max(info.Inactive, 0))

@@ -82,7 +82,7 @@ func onOwnDevice(i *config.Instance, list []config.Address) []config.Address {
 	return list
 }
 
-// unservedNotes names the services and servers that are listed and get no packets.
+// unservedNotes names the services that are listed and get no packets.
 func unservedNotes(c *config.Config, services []table.FileService) (notes []string) {
 	t := table.New()
 	t.Load(services)
@@ -93,12 +93,6 @@ func unservedNotes(c *config.Config, services []table.FileService) (notes []stri
 	for _, s := range t.Services() {
 		if len(s.Unserved) > 0 {
 			notes = append(notes, fmt.Sprintf("%s: note: service %s is not run: %s", pos[s.Key], s.Key, strings.Join(s.Unserved, ", ")))
-			continue
-		}
-		for _, r := range s.Servers {
-			if len(r.Unserved) > 0 {
-				notes = append(notes, fmt.Sprintf("%s: note: server %s of service %s is not run: %s", pos[s.Key], r.Addr, s.Key, strings.Join(r.Unserved, ", ")))
-			}
 		}
 	}
 	return notes

@@ -280,14 +280,14 @@ func TestUnserved(t *testing.T) {
 	for _, s := range x.Services() {
 		got = append(got, fmt.Sprint(s.Key, s.Unserved))
 		for _, r := range s.Servers {
-			got = append(got, fmt.Sprint(r.Addr, r.Unserved))
+			got = append(got, r.Addr.String())
 		}
 	}
 	want := []string{
 		"FWM 7 []",
 		"[192.0.2.10]:tcp:80 []",
 		"[192.0.2.10]:tcp:443 []",
-		"198.51.100.1:80 []",
+		"198.51.100.1:80",
 		"[192.0.2.10]:sctp:80 []",
 		"[192.0.2.10]:udp:80 [persistence engine sip is not served yet]",
 	}

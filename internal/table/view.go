@@ -35,8 +35,6 @@ type Server struct {
 	Weight int
 	// Down: its checks fail. Inhibit: that sets its weight to 0.
 	Down, Inhibit bool
-	// Unserved says why it gets no packet, one phrase each.
-	Unserved []string
 }
 
 // Services lists the table. The copies are the caller's.
