@@ -21,7 +21,7 @@ var keywords = grammar{
 		{name: "linkbeat_interfaces", tier: 'N', use: partly, block: lines, why: "the names are checked, and link state comes by netlink"},
 		{name: "linkbeat_use_polling", tier: 'N', use: inert, why: "link state comes by netlink"},
 		{name: "interface_up_down_delays", tier: 'C', use: later, why: "changes count at once", block: lines},
-		{name: "SSL", tier: 'C', use: later, why: "no client certificate is shown", block: "SSL"},
+		{name: "SSL", tier: 'C', use: served, block: "SSL"},
 		{name: "net_namespace", tier: 'C', use: later, why: "it runs in the namespace it was started in", args: str(), lax: true},
 		{name: "net_namespace_ipvs", tier: 'C', use: later, why: "it runs in the namespace it was started in", args: one(opt(arg{}))},
 		{name: "namespace_with_ipsets", tier: 'N', use: inert, why: "no ipset is used"},

@@ -73,17 +73,15 @@ var realServerKeywords = []keyword{
 	{name: "snmp_name", tier: 'N', use: inert, args: str(), why: cAgent, lax: true},
 	{name: "TCP_CHECK", tier: 'A', use: served, block: "TCP_CHECK"},
 	{name: "HTTP_GET", tier: 'A', use: served, block: "HTTP_GET"},
-	{name: "SSL_GET", tier: 'A', use: later, block: "SSL_GET", why: withoutCheck},
-	{name: "SMTP_CHECK", tier: 'B', use: later, block: "SMTP_CHECK", why: withoutCheck},
-	{name: "DNS_CHECK", tier: 'B', use: later, block: "DNS_CHECK", why: withoutCheck},
-	{name: "MISC_CHECK", tier: 'A', use: later, block: "MISC_CHECK", why: withoutCheck},
-	{name: "UDP_CHECK", tier: 'C', use: later, block: "UDP_CHECK", why: withoutCheck},
-	{name: "PING_CHECK", tier: 'C', use: later, block: "PING_CHECK", why: withoutCheck},
-	{name: "BFD_CHECK", tier: 'C', use: later, block: "BFD_CHECK", why: withoutCheck},
-	{name: "FILE_CHECK", tier: 'C', use: later, block: "FILE_CHECK", why: withoutCheck},
+	{name: "SSL_GET", tier: 'A', use: served, block: "SSL_GET"},
+	{name: "SMTP_CHECK", tier: 'B', use: served, block: "SMTP_CHECK"},
+	{name: "DNS_CHECK", tier: 'B', use: served, block: "DNS_CHECK"},
+	{name: "MISC_CHECK", tier: 'A', use: served, block: "MISC_CHECK"},
+	{name: "UDP_CHECK", tier: 'C', use: served, block: "UDP_CHECK"},
+	{name: "PING_CHECK", tier: 'C', use: served, block: "PING_CHECK"},
+	{name: "BFD_CHECK", tier: 'C', use: served, block: "BFD_CHECK"},
+	{name: "FILE_CHECK", tier: 'C', use: served, block: "FILE_CHECK"},
 }
-
-const withoutCheck = "the server is judged without it"
 
 // connectKeywords say where a checker connects to.
 var connectKeywords = []keyword{
@@ -93,7 +91,7 @@ var connectKeywords = []keyword{
 	{name: "bind_port", tier: 'B', use: served, args: one(num(1, 65535))},
 	{name: "bind_if", tier: 'B', use: served, args: str()},
 	{name: "connect_timeout", tier: 'A', use: served, args: connectTimeout()},
-	{name: "fwmark", tier: 'C', use: later, args: one(num(0, maxUint32))},
+	{name: "fwmark", tier: 'C', use: served, args: one(num(0, maxUint32))},
 }
 
 // retryKeywords say how often a checker probes.
@@ -103,7 +101,7 @@ var retryKeywords = []keyword{
 	{name: "warmup", tier: 'B', use: served, args: anyTimer()},
 	{name: "delay_loop", tier: 'B', use: served, args: posTimer()},
 	{name: "alpha", tier: 'B', use: served, args: onOff()},
-	{name: "log_all_failures", tier: 'C', use: later, args: onOff()},
+	{name: "log_all_failures", tier: 'C', use: served, args: onOff()},
 }
 
 // httpKeywords are the own words of HTTP_GET and SSL_GET.
@@ -112,14 +110,14 @@ var httpKeywords = []keyword{
 	{name: "virtualhost", tier: 'B', use: served, args: str(), lax: true},
 	{name: "http_protocol", tier: 'B', use: served, args: one(enumFold("1.0", "1.0C", "1.1")), lax: true},
 	{name: "fast_recovery", tier: 'C', use: served, args: onOff()},
-	{name: "enable_sni", tier: 'C', use: later, args: onOff()},
-	{name: "sni_name", tier: 'C', use: later, args: str()},
+	{name: "enable_sni", tier: 'C', use: served, args: onOff()},
+	{name: "sni_name", tier: 'C', use: served, args: str()},
 	{name: "url", tier: 'A', use: served, block: "url"},
 }
 
 // sslKeywords are the own words of SSL_GET.
 var sslKeywords = []keyword{
-	{name: "tls_compliant", tier: 'C', use: later, args: onOff()},
+	{name: "tls_compliant", tier: 'C', use: served, args: onOff()},
 }
 
 // urlKeywords are the words of url.
@@ -128,13 +126,13 @@ var urlKeywords = []keyword{
 	{name: "digest", tier: 'A', use: served, args: str()},
 	{name: "status_code", tier: 'A', use: served, args: rest()},
 	{name: "virtualhost", tier: 'B', use: served, args: str(), lax: true},
-	{name: "regex", tier: 'C', use: later, args: rest(), shell: true},
-	{name: "regex_no_match", tier: 'C', use: later},
-	{name: "regex_options", tier: 'C', use: later, args: rest()},
-	{name: "regex_min_offset", tier: 'C', use: later, args: rest()},
-	{name: "regex_max_offset", tier: 'C', use: later, args: rest()},
-	{name: "regex_stack", tier: 'C', use: later, args: rest()},
-	{name: "tls_compliant", tier: 'C', use: later, args: onOff()},
+	{name: "regex", tier: 'C', use: served, args: rest(), shell: true},
+	{name: "regex_no_match", tier: 'C', use: served},
+	{name: "regex_options", tier: 'C', use: served, args: rest()},
+	{name: "regex_min_offset", tier: 'C', use: served, args: rest()},
+	{name: "regex_max_offset", tier: 'C', use: served, args: rest()},
+	{name: "regex_stack", tier: 'C', use: partly, args: rest(), why: "its bounds are checked, and RE2 needs no stack"},
+	{name: "tls_compliant", tier: 'C', use: served, args: onOff()},
 }
 
 // smtpKeywords, dnsKeywords, udpKeywords and miscKeywords are the own words of those checkers.

@@ -28,11 +28,13 @@ type answer struct {
 	length   int64  // Content-Length, or noLength
 	received int64  // bytes of body
 	sum      hash.Hash
+	search   bool // the body is kept, as far as it is searched
+	body     []byte
 }
 
-func newAnswer(digest bool) *answer {
-	a := &answer{length: noLength}
-	if digest {
+func newAnswer(u *URL) *answer {
+	a := &answer{length: noLength, search: u.Regex != nil}
+	if u.Digest != (Digest{}) {
 		a.sum = md5.New()
 	}
 	return a
@@ -65,6 +67,9 @@ func (a *answer) addBody(p []byte) {
 		}
 		a.sum.Write(part)
 	}
+	if a.search {
+		a.body = append(a.body, p[:min(len(p), MaxSearched-len(a.body))]...)
+	}
 	a.received += int64(len(p))
 }
 
@@ -92,6 +97,12 @@ func (a *answer) judge(u URL) Outcome {
 	if a.sum != nil && u.Digest != Digest(a.sum.Sum(nil)) {
 		o.Verdict, o.Reason = Failure, DigestMismatch
 		o.Err = fmt.Errorf("MD5 digest %x", a.sum.Sum(nil))
+	}
+	if o.Verdict == Success && u.Regex != nil && !u.Regex.Fits(a.body) {
+		o.Verdict, o.Reason, o.Err = Failure, RegexMismatch, errors.New("regex does not match")
+		if u.Regex.NoMatch {
+			o.Err = errors.New("regex matches")
+		}
 	}
 	return o
 }

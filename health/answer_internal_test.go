@@ -43,7 +43,7 @@ func TestAnswer(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for step := 1; step <= len(tc.answer); step++ {
-				a := newAnswer(true)
+				a := newAnswer(&URL{Digest: Digest{1}})
 				for rest := []byte(tc.answer); len(rest) > 0; {
 					n := min(step, len(rest))
 					a.add(rest[:n])
@@ -87,7 +87,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("\r\n\r\n\r\n"), uint(1))
 	f.Add([]byte("HTTP/1.1 200 \r\n\r\n"), uint(15))
 	f.Fuzz(func(t *testing.T, data []byte, cut uint) {
-		whole, parts := newAnswer(true), newAnswer(true)
+		whole, parts := newAnswer(&URL{Digest: Digest{1}}), newAnswer(&URL{Digest: Digest{1}})
 		whole.add(data)
 		at := int(cut % uint(len(data)+1))
 		parts.add(data[:at])

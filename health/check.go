@@ -1,8 +1,10 @@
 package health
 
 import (
+	"bytes"
 	"crypto/md5"
 	"net/netip"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -30,15 +32,30 @@ type Kind uint8
 // The kinds of checker.
 const (
 	TCP  Kind = iota // TCP_CHECK: a completed handshake
-	HTTP             // HTTP_GET: status code and digest of the answers to GET requests
+	HTTP             // HTTP_GET and SSL_GET: what is answered to GET requests
+	SMTP             // SMTP_CHECK: a greeting, HELO and QUIT
+	DNS              // DNS_CHECK: an answer without an error
+	UDP              // UDP_CHECK: no ICMP error, or a fitting reply
+	Ping             // PING_CHECK: an echo reply
+	Misc             // MISC_CHECK: a program's exit status
+	BFD              // BFD_CHECK: the state of a session, which is observed, not asked for
+	File             // FILE_CHECK: the number in a file, which is observed, not asked for
 )
 
-// String returns the word of keepalived.conf: TCP_CHECK or HTTP_GET.
-func (k Kind) String() string {
-	if k == HTTP {
-		return "HTTP_GET"
+var kindWords = [...]string{"TCP_CHECK", "HTTP_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "MISC_CHECK", "BFD_CHECK", "FILE_CHECK"}
+
+// String returns the word of keepalived.conf, such as TCP_CHECK.
+func (k Kind) String() string { return kindWords[k] }
+
+// observed reports whether checkers of a kind are told by [Set.Observe] and do not probe.
+func (k Kind) observed() bool { return k == BFD || k == File }
+
+// Word returns the word of keepalived.conf: that of the kind, or SSL_GET.
+func (c *Check) Word() string {
+	if c.Kind == HTTP && c.TLS != nil {
+		return "SSL_GET"
 	}
-	return "TCP_CHECK"
+	return c.Kind.String()
 }
 
 // A Protocol is what an HTTP checker speaks. The zero Protocol is HTTP10.
@@ -96,15 +113,113 @@ type Check struct {
 	Protocol     Protocol
 	FastRecovery bool  // while coming up, go through the urls without waiting DelayLoop
 	URLs         []URL // probed in turn; an empty list is one URL with the path "/"
+	TLS          *TLS  // nil: without
+
+	// For SMTP only.
+	HeloName string // what HELO says
+
+	// For DNS only.
+	QueryType uint16 // of the question (RFC 1035, Section 3.2.2)
+	QueryName string // what is asked for; "." is the root
+
+	// For UDP only.
+	Payload []byte
+	Reply   *Reply // what has to come; nil: nothing has to
+
+	// For Misc only.
+	Program Program
+	Dynamic bool // exit statuses from 2 are success and set the weight to two less
+
+	// For BFD and File only.
+	Name   string // of the session or file
+	Weight int    // of File: what its number is multiplied by
 }
 
-// A URL is one request of an HTTP checker and what its answer must be. URLs are
-// comparable.
+// A TLS is how a checker encrypts. Servers' certificates are not verified.
+type TLS struct {
+	SNI      bool     // send a server name
+	Name     string   // that name; "" is the url's virtual host
+	Identity Identity // who we are
+}
+
+// An Identity names the files of a client's certificate: those of the SSL block. The zero
+// Identity shows none.
+type Identity struct {
+	Password, CA, Certificate, Key string
+}
+
+func (t *TLS) equal(o *TLS) bool {
+	if t == nil || o == nil {
+		return t == o
+	}
+	return *t == *o
+}
+
+// A Reply is what a UDP checker waits for: Min to Max bytes that begin with Data, of which the bits count that are
+// set in Mask. Mask is empty, so that all count, or as long as Data.
+type Reply struct {
+	Min, Max   int
+	Data, Mask []byte
+}
+
+func (r *Reply) equal(o *Reply) bool {
+	if r == nil || o == nil {
+		return r == o
+	}
+	return r.Min == o.Min && r.Max == o.Max && bytes.Equal(r.Data, o.Data) && bytes.Equal(r.Mask, o.Mask)
+}
+
+// A Program is what a Misc checker runs. Checks with other names of users are others.
+type Program struct {
+	Args        []string
+	User, Group string // "" is the configuration's default
+	Timeout     time.Duration
+}
+
+func (p *Program) equal(o *Program) bool {
+	return slices.Equal(p.Args, o.Args) && p.User == o.User && p.Group == o.Group && p.Timeout == o.Timeout
+}
+
+// A URL is one request of an HTTP checker and what its answer must be.
 type URL struct {
 	Path        string
 	VirtualHost string    // the Host header as it stands; "" is the target's address and port
 	Digest      Digest    // of the body; the zero Digest accepts any
 	Status      StatusSet // the zero set accepts 200 to 299
+	Regex       *Regex    // nil: any body
+	Strict      bool      // TLS: an end of the connection without close_notify is an error
+}
+
+func (u URL) equal(o URL) bool {
+	same := u.Regex == o.Regex
+	if u.Regex != nil && o.Regex != nil {
+		same = u.Regex.equal(o.Regex)
+	}
+	u.Regex, o.Regex = nil, nil
+	return same && u == o
+}
+
+// A Regex is what is looked for in the body of an answer, of which the first MaxSearched bytes
+// count.
+type Regex struct {
+	Expr     *regexp.Regexp
+	NoMatch  bool // a match is the failure
+	Min, Max int  // a match begins at Min or later, and before Max unless that is 0
+}
+
+// MaxSearched is how many bytes of a body are searched for a Regex. keepalived has no bound.
+const MaxSearched = 4 << 20
+
+func (r *Regex) equal(o *Regex) bool {
+	return r.Expr.String() == o.Expr.String() && r.NoMatch == o.NoMatch && r.Min == o.Min && r.Max == o.Max
+}
+
+// Fits reports whether a body is as asked for.
+func (r *Regex) Fits(body []byte) bool {
+	from := min(r.Min, len(body))
+	at := r.Expr.FindIndex(body[from:])
+	found := at != nil && (r.Max == 0 || from+at[0] < r.Max)
+	return found != r.NoMatch
 }
 
 // A Digest is the MD5 sum of a body, as genhash prints it in hexadecimal.
@@ -150,7 +265,10 @@ func (c *Check) equal(d *Check) bool {
 		c.DelayBeforeRetry == d.DelayBeforeRetry && c.DelayLoop == d.DelayLoop &&
 		c.Warmup == d.Warmup && c.Prompt == d.Prompt && c.Alpha == d.Alpha && c.LogAllFailures == d.LogAllFailures &&
 		c.Protocol == d.Protocol && c.FastRecovery == d.FastRecovery &&
-		slices.Equal(c.URLs, d.URLs)
+		slices.EqualFunc(c.URLs, d.URLs, URL.equal) && c.TLS.equal(d.TLS) && c.HeloName == d.HeloName &&
+		c.QueryType == d.QueryType && c.QueryName == d.QueryName &&
+		bytes.Equal(c.Payload, d.Payload) && c.Reply.equal(d.Reply) &&
+		c.Program.equal(&d.Program) && c.Dynamic == d.Dynamic && c.Name == d.Name && c.Weight == d.Weight
 }
 
 // delayLoop is the period that holds: the default for none, never under MinGap.

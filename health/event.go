@@ -21,6 +21,8 @@ const (
 	ServerUp
 	// ServerDown: a checker of the server is down.
 	ServerDown
+	// ServerWeight: checkers make another Weight of the server's.
+	ServerWeight
 )
 
 // String returns the kind as a lower-case phrase.
@@ -40,6 +42,8 @@ func (k EventKind) String() string {
 		return "server up"
 	case ServerDown:
 		return "server down"
+	case ServerWeight:
+		return "server weight"
 	}
 	return "unknown"
 }
@@ -63,7 +67,10 @@ type Event struct {
 	// Empty for good news.
 	Reason string
 
-	// Message is the log line in keepalived's words. It is empty for ServerUp and
-	// ServerDown, where the line belongs to whoever changes the service table.
+	// Weight is that of ServerWeight.
+	Weight Weight
+
+	// Message is the log line in keepalived's words. It is empty for ServerUp, ServerDown and
+	// ServerWeight, where the line belongs to whoever changes the service table.
 	Message string
 }

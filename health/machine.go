@@ -11,7 +11,7 @@ import (
 // itself: its owner does the probe that [Machine.Pending] names, and passes the outcome
 // to [Machine.Step], which says when the next one is due.
 //
-// The rules are those of keepalived 2.2.7, check/check_tcp.c and check/check_http.c.
+// The rules are those of keepalived 2.2.7: check/check_tcp.c, check_http.c and their like.
 type Machine struct {
 	key   Key
 	check *Check
@@ -19,6 +19,8 @@ type Machine struct {
 	up      bool  // as the table counts it: before the first probe too
 	ran     bool  // has a verdict of its own
 	backoff uint8 // doublings of the gap while down and failing
+
+	weight weight // what it makes of the server's
 
 	url    int // the url to probe next
 	failed int // the url that took the checker down and has not answered since, or -1
@@ -65,6 +67,8 @@ func (m *Machine) Step(now mono.Time, o Outcome) (next mono.Time, ev []Event) {
 		delay, ev = m.check.delayLoop(), []Event{m.trouble(Note, now, o, m.rescheduled(o))}
 	case m.check.Kind == HTTP:
 		delay, ev = m.stepHTTP(now, o)
+	case m.check.Kind == Misc:
+		delay, ev = m.stepMisc(now, o)
 	default:
 		delay, ev = m.stepTCP(now, o)
 	}
@@ -78,10 +82,12 @@ func (m *Machine) rescheduled(o Outcome) string {
 		return "WEB connection fail to create socket. Rescheduling."
 	case m.check.Kind == HTTP:
 		return "WEB socket bind failed. Rescheduling"
+	case m.check.Kind == Misc:
+		return fmt.Sprintf("Misc check by [%s] could not be run. Rescheduling.", m.check.Program.name())
 	case socket:
-		return "TCP connect fail to create socket. Rescheduling."
+		return m.transport() + " connect fail to create socket. Rescheduling."
 	}
-	return "TCP socket bind failed. Rescheduling."
+	return m.transport() + " socket bind failed. Rescheduling."
 }
 
 // retryDelay is the wait after a failure where keepalived waits delay_before_retry.
@@ -112,11 +118,27 @@ func (m *Machine) markSuccess() {
 	m.fails, m.backoff, m.since = 0, 0, 0
 }
 
+// transport is the protocol of a checker's socket, as messages call it.
+func (m *Machine) transport() string {
+	switch m.check.Kind {
+	case UDP, DNS:
+		return "UDP"
+	case Ping:
+		return "ICMP"
+	case SMTP:
+		return "SMTP_CHECK"
+	}
+	return "TCP"
+}
+
 // failedMessage is the line of a checker that goes down.
 func (m *Machine) failedMessage(retried bool) string {
-	word := "TCP_CHECK"
-	if m.check.Kind == HTTP {
+	word := m.check.Kind.String()
+	switch m.check.Kind {
+	case HTTP:
 		word = "HTTP_CHECK"
+	case Ping:
+		word = "ICMP CHECK"
 	}
 	if retried && m.check.Retry > 0 {
 		return fmt.Sprintf("%s on service %s failed after %d retries.",

@@ -2,11 +2,14 @@ package health
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"syscall"
+
+	"uvs/internal/mono"
 )
 
 // A Step is one probe to do: a check, and for HTTP the index of the url to ask for. It
@@ -50,9 +53,14 @@ const (
 	NoData // the answer ended, or grew too long, before its header did
 	StatusMismatch
 	DigestMismatch
-	BindFailed // a source address, device or mark that cannot be had
-	NoSocket   // out of descriptors or memory
-	Canceled   // the caller lost interest
+	RegexMismatch
+	HandshakeFailed // TLS
+	BadAnswer       // a code, a name server's error, a datagram that does not fit
+	ExitStatus      // a program's
+	Killed          // a program that took too long, or was ended
+	BindFailed      // a source address, device or mark that cannot be had
+	NoSocket        // out of descriptors or memory
+	Canceled        // the caller lost interest
 )
 
 // String returns the words with which keepalived 2.2.7 begins the line
@@ -81,6 +89,16 @@ func (r Reason) String() string {
 		return "HTTP status code error to"
 	case DigestMismatch:
 		return "MD5 digest error to"
+	case RegexMismatch:
+		return "Regex match failure to"
+	case HandshakeFailed:
+		return "SSL handshake/communication error connecting to"
+	case BadAnswer:
+		return "bad answer of"
+	case ExitStatus:
+		return "exited with status"
+	case Killed:
+		return "timed out"
 	case BindFailed:
 		return "socket bind failed"
 	case NoSocket:
@@ -101,6 +119,11 @@ type Outcome struct {
 	// Received the number of body bytes that came. Both are 0 otherwise, and when
 	// no length was announced.
 	Announced, Received int64
+
+	// Code is a program's exit status, the signal that ended it, or a name server's error.
+	Code int
+	// Began is when a program was started, whose period counts from then; 0 for others.
+	Began mono.Time
 }
 
 // Detail returns what the probe met in a few words, "" for Success.
@@ -117,14 +140,39 @@ func (o Outcome) Detail() string {
 func failure(r Reason, err error) Outcome { return Outcome{Reason: r, Err: err} }
 
 // NetProber probes over the network, from the namespace of the calling process. The
-// zero NetProber is ready; it is safe for use by many goroutines.
-type NetProber struct{}
+// zero NetProber is ready, but for Misc; it is safe for use by many goroutines.
+type NetProber struct {
+	// Run runs the program of a Misc checker and waits for its end, after p.Timeout by force:
+	// SIGTERM, and SIGKILL two seconds later. It returns soon after ctx is done.
+	Run func(ctx context.Context, p *Program) (Exit, error)
+	// Client returns the settings of a client with an Identity, which nobody changes; nil shows
+	// no certificate.
+	Client func(Identity) (*tls.Config, error)
+}
+
+// An Exit is how a program ended. The error of Run is that it could not be started.
+type Exit struct {
+	Status   int  // exit status
+	Signal   int  // that ended it, 0 if it exited
+	TimedOut bool // it was ended
+}
 
 // Probe implements [Prober]. Each stage is bounded by the check's ConnectTimeout, and
 // an answer as a whole by the greater of twelve of those and DelayLoop.
-func (NetProber) Probe(ctx context.Context, step Step) Outcome {
-	if step.Check.Kind == HTTP {
-		return probeHTTP(ctx, step)
+func (n NetProber) Probe(ctx context.Context, step Step) Outcome {
+	switch step.Check.Kind {
+	case HTTP:
+		return n.probeHTTP(ctx, step)
+	case SMTP:
+		return probeSMTP(ctx, step.Check)
+	case DNS:
+		return probeDNS(ctx, step.Check)
+	case UDP:
+		return probeUDP(ctx, step.Check)
+	case Ping:
+		return probePing(ctx, step.Check)
+	case Misc:
+		return n.probeMisc(ctx, step.Check)
 	}
 	return probeTCP(ctx, step.Check)
 }
@@ -136,7 +184,10 @@ func (e errLocal) Unwrap() error { return e.error }
 
 // dial connects to the target within one stage. Without a connection the outcome says
 // why; with one it is Success.
-func dial(ctx context.Context, c *Check) (net.Conn, Outcome) {
+func dial(ctx context.Context, c *Check) (net.Conn, Outcome) { return dialNetwork(ctx, c, "tcp") }
+
+// dialNetwork is dial for "tcp" or "udp".
+func dialNetwork(ctx context.Context, c *Check, network string) (net.Conn, Outcome) {
 	d := net.Dialer{
 		Timeout:   c.stageTimeout(),
 		KeepAlive: -1,
@@ -151,8 +202,11 @@ func dial(ctx context.Context, c *Check) (net.Conn, Outcome) {
 			}
 		}
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, c.BindPort))
+		if network == "udp" {
+			d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, c.BindPort))
+		}
 	}
-	conn, err := d.DialContext(ctx, "tcp", c.Target.String())
+	conn, err := d.DialContext(ctx, network, c.Target.String())
 	if err == nil {
 		return conn, Outcome{Verdict: Success}
 	}

@@ -70,27 +70,49 @@ func (s *Set) finish(r result) []Event {
 	s.hear(c)
 	c.lastEnd, c.lastTook, c.lastText = r.end, r.end.Sub(r.begun), r.outcome.Detail()
 
-	srv, was := c.server, c.machine.up
+	was := c.machine.up
 	next, events := c.machine.Step(r.end, r.outcome)
 	s.queue.push(c, next)
+	return append(events, c.server.follow(c, was, r.outcome.Detail(), r.end)...)
+}
+
+// follow brings a server in line with a checker that was up or not, and returns what changed
+// of the server. Set.mu is held.
+func (s *server) follow(c *checker, was bool, why string, now mono.Time) (events []Event) {
+	if w := s.weigh(); w != s.weight {
+		s.weight = w
+		events = append(events, Event{Kind: ServerWeight, Key: s.Key, Time: now, Weight: w})
+	}
 	if c.machine.up == was {
 		return events
 	}
-	wasUp := srv.up()
+	wasUp := s.up()
 	if c.machine.up {
-		srv.down--
+		s.down--
 	} else {
-		srv.down++
+		s.down++
 	}
-	if srv.up() == wasUp {
+	if s.up() == wasUp {
 		return events
 	}
-	srv.changed = r.end
-	e := srv.event(r.end)
+	s.changed = now
+	e := s.event(now)
 	if wasUp {
-		e.Since, e.Reason = c.machine.since, r.outcome.Detail()
+		e.Since, e.Reason = c.machine.since, why
 	}
 	return append(events, e)
+}
+
+// weigh puts together what the checkers make of the server's weight.
+func (s *server) weigh() (w Weight) {
+	for _, c := range s.checkers {
+		if x := c.machine.weight; x.set {
+			w.Set, w.Value = true, x.value
+		} else {
+			w.Add += x.value
+		}
+	}
+	return w
 }
 
 // noIndex is the index of a checker that is not in the queue.

@@ -50,6 +50,9 @@ type Set struct {
 	fresh   []*checker // of the list being taken up, not queued yet
 	began   bool       // the first list has been taken up
 	unheard int        // checkers of that list without an outcome
+
+	news     []news // given to Observe and not taken up yet, oldest first
+	observed map[observedKey]Observation
 }
 
 // A server is a real server as the Set knows it.
@@ -57,6 +60,7 @@ type server struct {
 	Server
 	checkers []*checker // by index in Checks
 	down     int        // how many of them are down
+	weight   Weight     // that was told last
 	changed  mono.Time
 }
 
@@ -92,7 +96,7 @@ func NewSet(opts Options) *Set {
 	if opts.Jitter == nil {
 		opts.Jitter = rand.N[time.Duration]
 	}
-	return &Set{opts: opts, wake: make(chan struct{}, 1), judged: make(chan struct{})}
+	return &Set{opts: opts, wake: make(chan struct{}, 1), judged: make(chan struct{}), observed: make(map[observedKey]Observation)}
 }
 
 // Apply replaces the list of servers that are wanted. It never blocks: Run takes lists
@@ -187,33 +191,41 @@ func (s *Set) takeUp(now mono.Time) (events []Event) {
 	defer s.mu.Unlock()
 	for _, list := range s.lists {
 		events = append(events, s.replace(list, now)...)
-		s.begin(now)
+		events = append(events, s.begin(now)...)
 	}
 	s.lists = nil
-	return events
+	return append(events, s.hearNews(now)...)
 }
 
-// begin queues the checkers that a list has brought. mu is held.
-func (s *Set) begin(now mono.Time) {
+// begin queues the checkers that a list has brought, and tells those that observe what is
+// known. mu is held.
+func (s *Set) begin(now mono.Time) (events []Event) {
 	prompt, n := 0, 0
 	for _, c := range s.fresh {
-		if c.prompt {
+		if c.prompt && !c.machine.check.Kind.observed() {
 			prompt++
 		}
 	}
 	for _, c := range s.fresh {
+		if !s.began {
+			c.unheard = true
+			s.unheard++
+		}
+		if k := c.machine.check.Kind; k.observed() {
+			if o, known := s.observed[observedKey{k, c.machine.check.Name}]; known {
+				events = append(events, s.observe(c, o, now)...)
+			}
+			continue
+		}
 		wait := StartDelay + s.warmup(c.machine.check)
 		if c.prompt {
 			wait = PromptSpread * time.Duration(n) / time.Duration(prompt)
 			n++
 		}
 		s.queue.push(c, now.Add(wait))
-		if !s.began {
-			c.unheard = true
-			s.unheard++
-		}
 	}
 	s.fresh, s.began = nil, true
+	return events
 }
 
 // hear counts the first outcome of a checker, or that there will be none. mu is held.
@@ -283,6 +295,9 @@ func (s *Set) replaceServer(old, srv *server, now mono.Time) (events []Event) {
 		if !c.machine.up {
 			srv.down++
 		}
+	}
+	if old != nil {
+		srv.weight = old.weight
 	}
 	for _, c := range spare {
 		if c != nil {

@@ -513,7 +513,7 @@ func TestSnapshot(t *testing.T) {
 			n.at(500 * ms)
 			origin := mono.Now().Add(-500 * ms)
 			before := n.set.Snapshot()
-			want := health.CheckStatus{Kind: health.HTTP, Target: web1, Path: "/1", Up: true,
+			want := health.CheckStatus{Kind: health.HTTP, Word: "HTTP_GET", Target: web1, Path: "/1", Up: true,
 				Retry: 3, Next: origin.Add(s)}
 			if got := before[0].Checks[0]; got != want {
 				t.Errorf("before the first probe: %+v, want %+v", got, want)

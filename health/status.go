@@ -18,6 +18,7 @@ type Status struct {
 // A CheckStatus is one checker of a Status.
 type CheckStatus struct {
 	Kind   Kind
+	Word   string // in keepalived.conf: SSL_GET, say
 	Target netip.AddrPort
 	Path   string // HTTP: the url that is asked for next
 
@@ -54,7 +55,7 @@ func (s *Set) Snapshot() []Status {
 func (c *checker) status() CheckStatus {
 	m := &c.machine
 	st := CheckStatus{
-		Kind: m.check.Kind, Target: m.check.Target,
+		Kind: m.check.Kind, Word: m.check.Word(), Target: m.check.Target,
 		Up: m.up, Ran: m.ran, Probing: c.cancel != nil,
 		Retry:     m.check.Retry,
 		LastError: c.lastText, Last: c.lastEnd, RoundTrip: c.lastTook,

@@ -11,6 +11,7 @@ programs=(
 	bfdd:frr
 	bpftool:bpftool
 	curl:curl
+	dnsmasq:dnsmasq-base
 	ethtool:ethtool
 	gcc:gcc
 	haproxy:haproxy

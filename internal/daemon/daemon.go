@@ -23,6 +23,7 @@ package daemon
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -246,7 +247,7 @@ func (d *director) open(undo *undoList) error {
 	if d.floating, err = newRedundancy(d, d.plan.vrrp); err != nil {
 		return err
 	}
-	d.fitness = newFitness(d.log, d.programs, d.floating.router.Tell)
+	d.fitness = newFitness(d.log, d.programs, d.floating.router.Tell, d.observe)
 	d.fitness.apply(d.plan.fitness)
 	d.steer, err = steer.Open(steer.Backend(d.opts.Steer))
 	if err != nil {
@@ -289,7 +290,7 @@ func (d *director) open(undo *undoList) error {
 	if err := d.setTimeouts(d.plan.timeouts.since(timeouts{})); err != nil {
 		return err
 	}
-	d.health = health.NewSet(health.Options{OnEvent: d.onHealth})
+	d.health = health.NewSet(health.Options{OnEvent: d.onHealth, Prober: (&probers{programs: d.programs, identities: make(map[health.Identity]*tls.Config)}).prober()})
 	return nil
 }
 

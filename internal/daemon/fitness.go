@@ -4,12 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"uvs/bfd"
 	"uvs/bfd/session"
 	"uvs/config"
+	"uvs/health"
 	"uvs/internal/track"
 	"uvs/vrrp"
 )
@@ -20,7 +21,8 @@ type fitnessPlan struct {
 	scripts   []config.VRRPScript // those that an instance or a group follows
 	files     []config.TrackFile
 	processes []config.TrackProcess
-	bfds      []config.BFD          // that tell VRRP
+	bfds      []config.BFD
+	told      map[vrrp.Object]bool  // what instances and groups follow; the rest is for checks
 	rules     config.Scripts        // for scripts
 	where     map[string]config.Pos // scripts
 }
@@ -44,7 +46,24 @@ func planFitness(c *config.Config, spec *vrrp.Spec) (p fitnessPlan) {
 	for _, g := range spec.Groups {
 		follow(g.Track)
 	}
-	is := func(kind vrrp.Kind, name string) bool { return followed[vrrp.Object{Kind: kind, Name: name}] }
+	p.told = followed
+	checked := make(map[vrrp.Object]bool)
+	for _, v := range c.VirtualServers {
+		for _, r := range v.RealServers {
+			for _, k := range r.Checkers {
+				switch k := k.(type) {
+				case config.FileCheck:
+					checked[vrrp.Object{Kind: vrrp.KindFile, Name: k.Name}] = true
+				case config.BFDCheck:
+					checked[vrrp.Object{Kind: vrrp.KindBFD, Name: k.Name}] = true
+				}
+			}
+		}
+	}
+	is := func(kind vrrp.Kind, name string) bool {
+		o := vrrp.Object{Kind: kind, Name: name}
+		return followed[o] || checked[o]
+	}
 	p.rules, p.where = c.Global.Scripts, make(map[string]config.Pos)
 	for _, x := range c.Scripts {
 		if is(vrrp.KindScript, x.Name) {
@@ -66,7 +85,7 @@ func planFitness(c *config.Config, spec *vrrp.Spec) (p fitnessPlan) {
 		}
 	}
 	for _, x := range c.BFDs {
-		if x.VRRP && is(vrrp.KindBFD, x.Name) {
+		if (x.VRRP || x.Checker) && is(vrrp.KindBFD, x.Name) {
 			p.bfds = append(p.bfds, x)
 		}
 	}
@@ -78,6 +97,7 @@ type fitness struct {
 	log      *slog.Logger
 	programs *programs
 	tell     func(vrrp.Event)
+	observe  func(health.Kind, string, health.Observation) // for checks
 	sessions *session.Set
 
 	mu      sync.Mutex // guards what follows
@@ -87,13 +107,16 @@ type fitness struct {
 	ctx     context.Context    // of run; nil before
 	written map[string]bool    // paths of files that were given their first number, which is once in a run
 
+	told atomic.Pointer[map[vrrp.Object]bool] // fitnessPlan.told in force
+
 	statesMu sync.Mutex             // guards states; taken after mu
 	states   map[string]track.State // of scripts
 }
 
-func newFitness(log *slog.Logger, p *programs, tell func(vrrp.Event)) *fitness {
-	f := &fitness{log: log, programs: p, tell: tell, written: make(map[string]bool), states: make(map[string]track.State)}
+func newFitness(log *slog.Logger, p *programs, tell func(vrrp.Event), observe func(health.Kind, string, health.Observation)) *fitness {
+	f := &fitness{log: log, programs: p, tell: tell, observe: observe, written: make(map[string]bool), states: make(map[string]track.State)}
 	f.sessions = session.NewSet(f.onSession)
+	f.told.Store(new(map[vrrp.Object]bool))
 	return f
 }
 
@@ -120,6 +143,7 @@ func (f *fitness) apply(p fitnessPlan) {
 	f.sessions.Apply(list)
 	same := f.plan.sameTracks(&p)
 	f.plan = p
+	f.told.Store(&p.told)
 	if f.ctx != nil && !same {
 		f.begin()
 	}
@@ -213,8 +237,16 @@ func (f *fitness) onTrack(e track.Event) {
 		}
 		f.statesMu.Unlock()
 	}
-	f.tell(vrrp.ObjectChanged{Object: vrrp.Object{Kind: kinds[e.Kind], Name: e.Name}, Up: e.Up, Value: e.Value, Reason: e.Reason})
+	if e.Kind == track.KindFile {
+		f.observe(health.File, e.Name, health.Observation{Up: true, Value: e.Value})
+	}
+	if o := (vrrp.Object{Kind: kinds[e.Kind], Name: e.Name}); f.tells(o) {
+		f.tell(vrrp.ObjectChanged{Object: o, Up: e.Up, Value: e.Value, Reason: e.Reason})
+	}
 }
+
+// tells reports whether an instance or a group follows an object.
+func (f *fitness) tells(o vrrp.Object) bool { return (*f.told.Load())[o] }
 
 // onSession does so for BFD.
 func (f *fitness) onSession(e session.Event) {
@@ -224,10 +256,8 @@ func (f *fitness) onSession(e session.Event) {
 	if e.Kind != session.Turned {
 		return
 	}
-	f.mu.Lock()
-	ours := slices.ContainsFunc(f.plan.bfds, func(b config.BFD) bool { return b.Name == e.Name })
-	f.mu.Unlock()
-	if ours {
-		f.tell(vrrp.ObjectChanged{Object: vrrp.Object{Kind: vrrp.KindBFD, Name: e.Name}, Up: e.Up, Reason: e.Reason})
+	f.observe(health.BFD, e.Name, health.Observation{Up: e.Up})
+	if o := (vrrp.Object{Kind: vrrp.KindBFD, Name: e.Name}); f.tells(o) {
+		f.tell(vrrp.ObjectChanged{Object: o, Up: e.Up, Reason: e.Reason})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"uvs/config"
+	"uvs/health"
 	"uvs/vrrp"
 )
 
@@ -47,7 +48,7 @@ track_file {
 		if o, ok := e.(vrrp.ObjectChanged); ok && o.Object.Kind == vrrp.KindFile {
 			values <- o
 		}
-	})
+	}, func(health.Kind, string, health.Observation) {})
 	h := newHerald(log, programs)
 	planOf := func(c *config.Config) fitnessPlan {
 		spec, _, _ := translateVRRP(c)

@@ -284,7 +284,7 @@ func countersOf(t forwarding.Totals) control.Counters {
 func checkStatus(s health.Status, now mono.Time) []control.Check {
 	list := make([]control.Check, 0, len(s.Checks))
 	for _, c := range s.Checks {
-		check := control.Check{Kind: kindWord(c.Kind), State: control.CheckUp, LastError: c.LastError}
+		check := control.Check{Kind: c.Word, State: control.CheckUp, LastError: c.LastError}
 		switch {
 		case !c.Up:
 			check.State = control.CheckDown

@@ -29,16 +29,12 @@ func translate(c *config.Config) plan {
 		f := translateService(v)
 		p.services = append(p.services, f)
 		for _, r := range v.RealServers {
-			x, unserved := translateHealth(f, r)
+			x := translateHealth(f, r, c.ClientTLS)
 			if seen[x.health.Key] { // the services of a group are checked once
 				continue
 			}
 			seen[x.health.Key] = true
 			p.checked = append(p.checked, x)
-			for _, c := range unserved {
-				p.notes = append(p.notes, fmt.Sprintf("%s: note: this checker of %s is not served yet and counts as passed",
-					c.Common().Pos, x.health.Server))
-			}
 		}
 	}
 	p.notes = append(p.notes, unservedNotes(c, p.services)...)
@@ -109,22 +105,17 @@ func onePacketNotes(c *config.Config, services []table.FileService) (notes []str
 	return notes
 }
 
-// translateHealth returns the checks of a server, and the checkers that health does not
-// have yet.
-func translateHealth(f table.FileService, r config.RealServer) (x checked, unserved []config.Checker) {
+// translateHealth returns the checks of a server.
+func translateHealth(f table.FileService, r config.RealServer, client config.ClientTLS) (x checked) {
 	x = checked{group: f.Group, server: endOf(r.Addr)}
 	x.health.Key = health.Key{
 		Service: f.Group,
 		Server:  table.Key{Addr: x.server.Addr(), Port: x.server.Port(), Protocol: cmp.Or(f.Key.Protocol, table.TCP)}.String(),
 	}
 	for _, c := range r.Checkers {
-		if check, ok := translateCheck(c); ok {
-			x.health.Checks = append(x.health.Checks, check)
-		} else {
-			unserved = append(unserved, c)
-		}
+		x.health.Checks = append(x.health.Checks, translateCheck(c, client))
 	}
-	return x, unserved
+	return x
 }
 
 func translateService(v config.VirtualServer) table.FileService {
@@ -164,10 +155,7 @@ func translateService(v config.VirtualServer) table.FileService {
 				Method: translateMethod(r.Method), Tunnel: translateTunnel(r.Tunnel), Weight: r.Weight,
 				Upper: r.UpperThreshold, Lower: r.LowerThreshold,
 			},
-			StartsDown: slices.ContainsFunc(r.Checkers, func(c config.Checker) bool {
-				_, served := translateCheck(c)
-				return served && c.Common().Alpha
-			}),
+			StartsDown: slices.ContainsFunc(r.Checkers, func(c config.Checker) bool { return c.Common().Alpha }),
 		})
 	}
 	if y := v.SorryServer; y != nil {
@@ -214,54 +202,6 @@ func translateMethod(m config.Method) table.Method {
 	return table.NAT
 }
 
-// translateCheck returns false for a check that is not served yet.
-func translateCheck(c config.Checker) (check health.Check, ok bool) {
-	h, http := c.(config.HTTPGet)
-	if _, tcp := c.(config.TCPCheck); !tcp && (!http || h.TLS) {
-		return health.Check{}, false
-	}
-	o := c.Common()
-	check = health.Check{
-		Target:           o.Connect,
-		BindAddr:         o.BindAddr,
-		BindPort:         o.BindPort,
-		BindInterface:    o.BindInterface,
-		ConnectTimeout:   o.ConnectTimeout,
-		Retry:            int(o.Retry),
-		DelayBeforeRetry: o.DelayBeforeRetry,
-		DelayLoop:        o.DelayLoop,
-		Warmup:           o.Warmup,
-		Prompt:           !o.WarmupGiven,
-		Alpha:            o.Alpha,
-	}
-	if !http {
-		return check, true
-	}
-	check.Kind = health.HTTP
-	check.FastRecovery = h.FastRecovery
-	switch h.Version {
-	case "1.0C":
-		check.Protocol = health.HTTP10C
-	case "1.1":
-		check.Protocol = health.HTTP11
-	}
-	for _, u := range h.URLs {
-		check.URLs = append(check.URLs, translateURL(u))
-	}
-	return check, true
-}
-
-func translateURL(u config.URL) health.URL {
-	out := health.URL{Path: u.Path, VirtualHost: u.Host}
-	if u.HasDigest {
-		out.Digest = u.Digest
-	}
-	for _, r := range u.Statuses {
-		out.Status.Add(int(r.First), int(r.Last))
-	}
-	return out
-}
-
 // describe tells what would run, in the control API's terms.
 func (p *plan) describe() (addresses []control.Address, services []control.Service) {
 	for _, a := range p.holdings.addresses {
@@ -277,7 +217,7 @@ func (p *plan) describe() (addresses []control.Address, services []control.Servi
 			for _, c := range p.checked {
 				if c.group == s.Group && c.server == r.Addr && !r.Sorry {
 					for _, check := range c.health.Checks {
-						server.Checks = append(server.Checks, control.Check{Kind: kindWord(check.Kind), State: control.CheckPending})
+						server.Checks = append(server.Checks, control.Check{Kind: check.Word(), State: control.CheckPending})
 					}
 				}
 			}
@@ -286,12 +226,4 @@ func (p *plan) describe() (addresses []control.Address, services []control.Servi
 		services = append(services, x)
 	}
 	return addresses, services
-}
-
-// kindWord returns a checker's word in keepalived.conf.
-func kindWord(k health.Kind) string {
-	if k == health.HTTP {
-		return "HTTP_GET"
-	}
-	return "TCP_CHECK"
 }

@@ -88,6 +88,31 @@ func (d *director) onHealth(e health.Event) {
 		d.judge(e, true)
 	case health.ServerDown:
 		d.judge(e, false)
+	case health.ServerWeight:
+		d.weigh(e)
+	}
+}
+
+// observe tells the checks of a session or file.
+func (d *director) observe(kind health.Kind, name string, o health.Observation) {
+	d.health.Observe(kind, name, o)
+}
+
+// weigh enters what checks make of a server's weight into the table.
+func (d *director) weigh(e health.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, known := d.plan.find(e.Key)
+	if !known {
+		return // of a configuration that is not in force any more
+	}
+	next := d.table.Clone()
+	lines := next.Weigh(c.group, c.server, table.Weight(e.Weight))
+	for _, line := range lines {
+		d.log.Info(line)
+	}
+	if err := d.commit(next); err != nil {
+		d.log.Error("service table not changed", "service", e.Service, "server", e.Server, "error", err)
 	}
 }
 

@@ -58,6 +58,61 @@ func (t *Table) Judge(v Verdict) (lines []string) {
 	return lines
 }
 
+// A Weight is what checks make of a server's weight: Value instead of the configured one if
+// Set, and Add on top. The zero Weight leaves it as it is.
+type Weight struct {
+	Set        bool
+	Value, Add int
+}
+
+// maxWeight is IPVS's greatest weight.
+const maxWeight = 65535
+
+// of returns what it makes of a configured weight.
+func (w Weight) of(configured int) int {
+	if w.Set {
+		configured = w.Value
+	}
+	if w == (Weight{}) {
+		return configured
+	}
+	return max(0, min(configured+w.Add, maxWeight))
+}
+
+// Weigh takes in what checks make of a server's weight and returns log lines in keepalived's
+// words, none if it is no news (update_svr_wgt).
+func (t *Table) Weigh(group string, server netip.AddrPort, w Weight) (lines []string) {
+	for _, s := range t.services {
+		if s.file == nil || s.file.Group != group {
+			continue
+		}
+		r := s.find(server)
+		if r == nil || r.file == nil || r.checks == w {
+			continue
+		}
+		was := r.balances()
+		r.checks = w
+		if is := r.balances(); is != was && !r.deleted && !s.deleted {
+			state := "active"
+			if r.down {
+				state = "inactive"
+			}
+			lines = append(lines, fmt.Sprintf("Changing weight from %d to %d for %s service %s of VS %s", was, is, state, EndName(r.addr, s.key.Protocol), s.key))
+			lines = append(lines, s.countQuorum()...)
+		}
+		t.settle(s)
+	}
+	return lines
+}
+
+// balances returns the weight that a living server has.
+func (r *server) balances() int {
+	if r.file == nil || r.edited {
+		return r.set.Weight // an operator's word stands
+	}
+	return r.checks.of(r.set.Weight)
+}
+
 // Reckon has every service look at its quorum, as when the configuration was read, and
 // returns log lines in keepalived's words.
 func (t *Table) Reckon() (lines []string) {
@@ -90,7 +145,7 @@ func (s *service) countQuorum() []string {
 	alive := 0
 	for _, r := range s.servers {
 		if r.file != nil && !r.sorry && !r.down && !r.deleted {
-			alive += r.set.Weight
+			alive += r.balances()
 		}
 	}
 	q := &s.quorum

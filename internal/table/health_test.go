@@ -1,6 +1,7 @@
 package table_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -169,4 +170,31 @@ func TestReloadChangesTheQuorum(t *testing.T) {
 			t.Errorf("%s: got  %s, log %s\nwant %s, log %s", tt.name, got, log, tt.want, tt.log)
 		}
 	}
+}
+
+// TestWeigh: what checks make of weights counts for the schedulers and the quorum, leaves what is
+// configured alone, and gives way to an operator's word.
+func TestWeigh(t *testing.T) {
+	tab := table.New()
+	tab.Load(withQuorum(file(10, 1), 8, 0))
+	step := func(w table.Weight, want string, lines ...string) {
+		t.Helper()
+		if got := tab.Weigh("web", addr(1), w); !slices.Equal(got, lines) {
+			t.Errorf("%+v tells %q, want %q", w, got, lines)
+		}
+		if got := listing(tab); got != want {
+			t.Errorf("%+v gives %q, want %q", w, got, want)
+		}
+	}
+	step(table.Weight{Add: 5}, "web rr: .2 w1, .1 w15", "Changing weight from 10 to 15 for active service [198.51.100.1]:tcp:80 of VS [192.0.2.10]:tcp:80")
+	step(table.Weight{Add: 5}, "web rr: .2 w1, .1 w15")
+	step(table.Weight{Set: true, Value: 4, Add: -2}, "web rr: .2 w1, .1 w2", "Changing weight from 15 to 2 for active service [198.51.100.1]:tcp:80 of VS [192.0.2.10]:tcp:80",
+		"Lost quorum 8-0=8 > 3 for VS [192.0.2.10]:tcp:80")
+	step(table.Weight{Add: -99}, "web rr: .2 w1, .1 w0", "Changing weight from 2 to 0 for active service [198.51.100.1]:tcp:80 of VS [192.0.2.10]:tcp:80")
+	step(table.Weight{}, "web rr: .2 w1, .1 w10", "Changing weight from 0 to 10 for active service [198.51.100.1]:tcp:80 of VS [192.0.2.10]:tcp:80",
+		"Gained quorum 8+0=8 <= 11 for VS [192.0.2.10]:tcp:80")
+	if err := tab.EditServer(web, addr(1), weight(7)); err != nil {
+		t.Fatal(err)
+	}
+	step(table.Weight{Add: 5}, "web rr: .2 w1, .1 w7*")
 }

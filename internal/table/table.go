@@ -120,6 +120,7 @@ type server struct {
 	edited  bool
 	deleted bool   // by an operator; the file still has it
 	down    bool   // its checks fail
+	checks  Weight // what its checks make of its weight
 	forced  bool   // an operator added it while its checks fail
 	stamp   uint64 // when it came into the list
 	listed  bool   // it is in the list
@@ -226,7 +227,7 @@ func (s *service) weight(r *server) int {
 	case r.sorry && !s.quorum.lost, r.down:
 		return 0
 	}
-	return r.set.Weight
+	return r.balances()
 }
 
 // byStamp sorts the newest first.

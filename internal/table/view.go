@@ -33,6 +33,7 @@ type Server struct {
 	// Listed: it is in IPVS's list, with the effective Weight.
 	Listed bool
 	Weight int
+	living int // what it weighs while its checks succeed
 	// Down: its checks fail. Inhibit: that sets its weight to 0.
 	Down, Inhibit bool
 }
@@ -76,6 +77,7 @@ func (s *service) view(r *server) Server {
 		Addr: r.addr, Settings: r.set, FromFile: r.file != nil, Edited: r.edited, Sorry: r.sorry,
 		Listed: r.listed, Down: r.down, Inhibit: r.file != nil && r.file.Inhibit,
 	}
+	x.living = r.balances()
 	if r.listed {
 		x.Weight = s.weight(r)
 	}
@@ -107,7 +109,7 @@ func (s *Service) Alive() uint64 {
 	sum := uint64(0)
 	for _, r := range s.Servers {
 		if r.FromFile && !r.Sorry && !r.Down {
-			sum += uint64(r.Settings.Weight)
+			sum += uint64(r.living)
 		}
 	}
 	return sum
