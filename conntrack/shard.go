@@ -28,7 +28,8 @@ type shard struct {
 	v6           []entry6
 	pool4, pool6 pool
 	wheel        wheel
-	prepared     uint8 // bits of the index that Prepare made ready; Prepare's alone
+	names        map[uint32][]byte // of templates: data of a persistence engine, by ref
+	prepared     uint8             // bits of the index that Prepare made ready; Prepare's alone
 	_            [64]byte
 }
 

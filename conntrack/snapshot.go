@@ -28,6 +28,8 @@ type Entry struct {
 
 	// Controlled says that a template or another flow chose the flow's server.
 	Controlled bool
+	// Data is what a persistence engine made the template from, "" if none did.
+	Data string
 	// Controls is how many flows a template controls.
 	Controls uint32
 }
@@ -78,7 +80,7 @@ func (t *Table) entry(s *shard, ref uint32, now mono.Time) Entry {
 		MAC: h.mac, Link: h.link,
 	}
 	if h.flags&FlagTemplate != 0 {
-		e.Template, e.Controls, e.State = true, h.holders(), None
+		e.Template, e.Controls, e.State, e.Data = true, h.holders(), None, string(s.names[ref])
 		if h.proto == AnyProtocol {
 			e.Proto = 0
 		}

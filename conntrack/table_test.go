@@ -346,12 +346,12 @@ func TestNoAllocs(t *testing.T) {
 		run  func()
 	}{
 		{"template", func() {
-			got, ok := table.Template(&key, time.Minute, now, anyServer)
+			got, ok := table.Template(&key, nil, time.Minute, now, anyServer)
 			if !ok {
-				got, _ = table.InsertTemplate(&key, &spec, time.Minute, now)
+				got, _ = table.InsertTemplate(&key, nil, &spec, time.Minute, now)
 			}
 			table.LetGo(got.Ref)
-			table.Template(&key, time.Minute, now, noServer)
+			table.Template(&key, nil, time.Minute, now, noServer)
 		}},
 		{"hit", func() {
 			for _, tp := range []*conntrack.Tuple{&request, &reply} {

@@ -70,7 +70,8 @@ type Template struct {
 }
 
 // Template looks for a template: tp has the client's address after its mask and port 0 as
-// source, the virtual address and the service's port as destination. It restarts the
+// source, the virtual address and the service's port as destination; data is what else the
+// service's persistence engine tells its clients apart by, nil for none. It restarts the
 // template's time, timeout from now, as each new connection does. It returns false, and
 // holds nothing, if there is none or usable refuses it: then the template is superseded,
 // that is not found any more, and goes when its time is over and its flows have ended
@@ -78,14 +79,14 @@ type Template struct {
 //
 // The kernel keeps the timeout in the template, and makes it a minute for good once the end
 // was put off for the sake of a flow; here each connection brings its service's.
-func (t *Table) Template(tp *Tuple, timeout time.Duration, now mono.Time, usable func(ServerID) bool) (Template, bool) {
-	s, tag := t.templatePlace(tp)
+func (t *Table) Template(tp *Tuple, data []byte, timeout time.Duration, now mono.Time, usable func(ServerID) bool) (Template, bool) {
+	s, tag := t.templatePlace(tp, data)
 	if s.absent(tag) {
 		return Template{}, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ref := s.lookup(tag, tp, Original)
+	ref := s.lookupTemplate(tag, tp, data)
 	if ref == 0 {
 		return Template{}, false
 	}
@@ -96,15 +97,15 @@ func (t *Table) Template(tp *Tuple, timeout time.Duration, now mono.Time, usable
 	return s.hold(ref, timeout, now), true
 }
 
-// InsertTemplate adds a template with the server of spec; tp and timeout are as for
-// [Table.Template]. On Inserted, the caller counts it for the server; ReleasedTemplate counts
+// InsertTemplate adds a template with the server of spec; tp, data and timeout are as for
+// [Table.Template], and data is copied. On Inserted, the caller counts it for the server; ReleasedTemplate counts
 // it off. On Existed another worker was faster, and its template is returned. On Full
 // nothing has changed.
-func (t *Table) InsertTemplate(tp *Tuple, spec *Spec, timeout time.Duration, now mono.Time) (Template, InsertResult) {
-	s, tag := t.templatePlace(tp)
+func (t *Table) InsertTemplate(tp *Tuple, data []byte, spec *Spec, timeout time.Duration, now mono.Time) (Template, InsertResult) {
+	s, tag := t.templatePlace(tp, data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ref := s.lookup(tag, tp, Original); ref != 0 {
+	if ref := s.lookupTemplate(tag, tp, data); ref != 0 {
 		return s.hold(ref, timeout, now), Existed
 	}
 	ref, res := t.add(s, tag, tp.V6)
@@ -119,6 +120,9 @@ func (t *Table) InsertTemplate(tp *Tuple, spec *Spec, timeout time.Duration, now
 		proto:    tp.Proto,
 	}
 	s.fill(ref, h, tp, &spec.Dest)
+	if len(data) > 0 {
+		s.named(ref, data)
+	}
 	s.file(ref, h)
 	return s.hold(ref, timeout, now), Inserted
 }
@@ -138,6 +142,30 @@ func (s *shard) hold(ref uint32, timeout time.Duration, now mono.Time) Template 
 	return Template{Ref: TemplateRef(ref), Server: h.server, Dest: dest, Flags: h.flags}
 }
 
+// maxTemplateData is how much of a persistence engine's data counts in the hash
+// (IP_VS_PEDATA_MAXLEN).
+const maxTemplateData = 255
+
+// lookupTemplate returns the ref of the template of a key, or 0.
+func (s *shard) lookupTemplate(tag uint32, tp *Tuple, data []byte) uint32 {
+	x := s.index.Load()
+	for i := x.seek(tag); x.slots[i].tag() == tag && x.slots[i] != 0; i++ {
+		if ref := x.slots[i].ref(); s.matches(ref, tp, Original) && string(s.names[ref]) == string(data) {
+			return ref
+		}
+	}
+	return 0
+}
+
+// named keeps a copy of a template's data, which entries have no room for: few templates have
+// some.
+func (s *shard) named(ref uint32, data []byte) {
+	if s.names == nil {
+		s.names = make(map[uint32][]byte)
+	}
+	s.names[ref] = append([]byte(nil), data...)
+}
+
 // supersede takes a template out of the index. It stays in the wheel.
 func (s *shard) supersede(tag, ref uint32, h *head) {
 	s.leave(tag, ref)
@@ -153,8 +181,9 @@ func (t *Table) removeTemplate(s *shard, ref uint32, h *head) {
 	} else {
 		client, virtual, _ := s.endpoints(ref)
 		tp := Tuple{Src: client.Addr, Dst: virtual.Addr, DstPort: virtual.Port, Proto: h.proto, V6: ref&refV6 != 0}
-		s.leave(uint32(t.templateHash(&tp)), ref)
+		s.leave(uint32(t.templateHash(&tp, s.names[ref])), ref)
 	}
+	delete(s.names, ref)
 	s.unfile(h)
 	if h.server.Gen != 0 {
 		t.left(h.server)
@@ -164,8 +193,8 @@ func (t *Table) removeTemplate(s *shard, ref uint32, h *head) {
 }
 
 // templatePlace returns the shard and the tag of a template.
-func (t *Table) templatePlace(tp *Tuple) (*shard, uint32) {
-	h := t.templateHash(tp)
+func (t *Table) templatePlace(tp *Tuple, data []byte) (*shard, uint32) {
+	h := t.templateHash(tp, data)
 	return &t.shards[len(t.shards)/2+int(h>>t.shardShift)], uint32(h)
 }
 
@@ -174,19 +203,20 @@ func (t *Table) templateShard(number int) bool { return number >= len(t.shards)/
 
 // templateHash digests all that a template is found by. Unlike a flow it is looked for
 // from one side only, and a client may have one for each of many services.
-func (t *Table) templateHash(tp *Tuple) uint64 {
-	var key [52]byte
+func (t *Table) templateHash(tp *Tuple, data []byte) uint64 {
+	const fixed = 52
+	var key [fixed + maxTemplateData]byte
 	copy(key[:16], t.secret[:])
 	key[16] = tp.Proto
 	binary.LittleEndian.PutUint16(key[18:], tp.DstPort)
 	if tp.V6 {
 		copy(key[20:36], tp.Src[:])
 		copy(key[36:52], tp.Dst[:])
-		return xxhash.Sum64(key[:52])
+		return xxhash.Sum64(key[:fixed+copy(key[fixed:], data)])
 	}
 	copy(key[20:24], tp.Src[:4])
 	copy(key[24:28], tp.Dst[:4])
-	return xxhash.Sum64(key[:28])
+	return xxhash.Sum64(key[:28+copy(key[28:], data)])
 }
 
 // Templates returns the number of templates, superseded ones included.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,7 @@ func template(t testing.TB, table *conntrack.Table, key *conntrack.Tuple, id con
 	if key.V6 {
 		spec.Dest = endpoint("[fd00::2]:8080")
 	}
-	got, res := table.InsertTemplate(key, spec, timeout, now)
+	got, res := table.InsertTemplate(key, nil, spec, timeout, now)
 	if res != conntrack.Inserted || got.Server != id || got.Dest != spec.Dest || got.Flags != conntrack.Route|conntrack.FlagTemplate {
 		t.Fatalf("InsertTemplate = %+v, %v", got, res)
 	}
@@ -39,7 +40,7 @@ func template(t testing.TB, table *conntrack.Table, key *conntrack.Tuple, id con
 
 // lookUp looks for a template without holding it.
 func lookUp(table *conntrack.Table, key *conntrack.Tuple, timeout time.Duration, now mono.Time) (conntrack.ServerID, bool) {
-	got, ok := table.Template(key, timeout, now, anyServer)
+	got, ok := table.Template(key, nil, timeout, now, anyServer)
 	table.LetGo(got.Ref)
 	return got.Server, ok
 }
@@ -92,7 +93,7 @@ func TestTemplateTime(t *testing.T) {
 	now = expectEnd(t, table, now, 10*time.Second)
 
 	template(t, table, key, server1, 10*time.Second, now)
-	held, _ := table.Template(key, 10*time.Second, now, anyServer)
+	held, _ := table.Template(key, nil, 10*time.Second, now, anyServer)
 	for _, after := range []time.Duration{11, 72, 133} { // each time it is put off
 		if table.Expire(now.Add(after*time.Second), noBound); table.Len() != 1 {
 			t.Fatal("a template that is held has ended")
@@ -108,7 +109,7 @@ func TestTemplateKeepsItsFlows(t *testing.T) {
 		table := newTable(t, conntrack.Config{})
 		key, request := tuple(udp, "203.0.113.0:0", "192.0.2.1:53"), tuple(udp, "203.0.113.5:4000", "192.0.2.1:53")
 		template(t, table, key, server1, 10*time.Second, start)
-		held, _ := table.Template(key, 10*time.Second, start, anyServer)
+		held, _ := table.Template(key, nil, 10*time.Second, start, anyServer)
 		var f conntrack.Flow
 		if res := table.Insert(request, &conntrack.Spec{Server: server1, Control: held.Ref}, start, &f); res != conntrack.Inserted {
 			t.Fatal(res)
@@ -154,7 +155,7 @@ func TestSupersededTemplate(t *testing.T) {
 		})
 		key := tuple(tcp, "203.0.113.0:0", address)
 		template(t, table, key, server1, time.Minute, start)
-		if _, ok := table.Template(key, time.Minute, start, noServer); ok {
+		if _, ok := table.Template(key, nil, time.Minute, start, noServer); ok {
 			t.Fatal("a template whose server is refused is found")
 		}
 		if _, ok := lookUp(table, key, time.Minute, start); ok {
@@ -199,7 +200,7 @@ func TestManyTemplatesOfOneClient(t *testing.T) {
 	}
 	key := tuple(tcp, "203.0.113.5:0", "192.0.2.1:1")
 	for range 500 {
-		if _, ok := table.Template(key, time.Hour, start, noServer); ok {
+		if _, ok := table.Template(key, nil, time.Hour, start, noServer); ok {
 			t.Fatal("found")
 		}
 		template(t, table, key, server1, time.Hour, start)
@@ -231,7 +232,7 @@ func TestTemplateIsAssured(t *testing.T) {
 		table := newTable(t, conntrack.Config{})
 		key, request, reply := tuple(tt.proto, "203.0.113.0:0", "192.0.2.1:80"), tuple(tt.proto, "203.0.113.5:4000", "192.0.2.1:80"), tuple(tt.proto, "10.0.0.2:8080", "203.0.113.5:4000")
 		template(t, table, key, server1, time.Hour, start)
-		held, _ := table.Template(key, time.Hour, start, anyServer)
+		held, _ := table.Template(key, nil, time.Hour, start, anyServer)
 		var f conntrack.Flow
 		table.Insert(request, &conntrack.Spec{Server: server1, Dest: endpoint("10.0.0.2:8080"), Control: held.Ref}, start, &f)
 		f.Unlock()
@@ -267,7 +268,7 @@ func TestTemplatesAndFlowsShareOneBound(t *testing.T) {
 		return res
 	}
 	remember := func(i int) conntrack.InsertResult {
-		got, res := table.InsertTemplate(tuple(tcp, fmt.Sprintf("203.0.113.%d:0", i), "192.0.2.1:80"), &conntrack.Spec{}, 2*time.Second, start)
+		got, res := table.InsertTemplate(tuple(tcp, fmt.Sprintf("203.0.113.%d:0", i), "192.0.2.1:80"), nil, &conntrack.Spec{}, 2*time.Second, start)
 		table.LetGo(got.Ref)
 		return res
 	}
@@ -306,13 +307,13 @@ func TestEvict(t *testing.T) {
 		if i%2 == 1 {
 			key, request = tuple(tcp, fmt.Sprintf("[fd00::%x]:0", i), "[fd01::1]:80"), tuple(tcp, fmt.Sprintf("[fd00::%x]:4000", i), "[fd01::1]:80")
 		}
-		held, _ := table.InsertTemplate(key, &conntrack.Spec{Server: id}, time.Hour, start)
+		held, _ := table.InsertTemplate(key, nil, &conntrack.Spec{Server: id}, time.Hour, start)
 		table.Insert(request, &conntrack.Spec{Server: id, Control: held.Ref}, start, &f)
 		f.Unlock()
 	}
 	// One template is held by another server's flow and stays.
 	key := tuple(tcp, "10.1.0.0:0", "192.0.2.1:80")
-	held, _ := table.Template(key, time.Hour, start, anyServer)
+	held, _ := table.Template(key, nil, time.Hour, start, anyServer)
 	table.Insert(tuple(tcp, "10.1.0.0:4001", "192.0.2.1:80"), &conntrack.Spec{Server: server2, Control: held.Ref}, start, &f)
 	f.Unlock()
 	if n := table.Evict(func(id conntrack.ServerID) bool { return id == server1 }); n != 199 {
@@ -395,7 +396,7 @@ func TestTemplatesAgainstAnOracle(t *testing.T) {
 				clear(left)
 			case 1, 2:
 				server := conntrack.ServerID{Slot: uint32(rapid.IntRange(1, 3).Draw(t, "server")), Gen: 1}
-				got, res := table.InsertTemplate(&key, &conntrack.Spec{Server: server}, timeout, now)
+				got, res := table.InsertTemplate(&key, nil, &conntrack.Spec{Server: server}, timeout, now)
 				want := conntrack.Inserted
 				switch {
 				case found != nil:
@@ -415,7 +416,7 @@ func TestTemplatesAgainstAnOracle(t *testing.T) {
 					holds = append(holds, hold{got.Ref, found})
 				}
 			case 3:
-				got, ok := table.Template(&key, timeout, now, anyServer)
+				got, ok := table.Template(&key, nil, timeout, now, anyServer)
 				if ok != (found != nil) || ok && got.Server != found.server {
 					t.Fatalf("Template = %v, %t, want %v", got.Server, ok, found)
 				}
@@ -425,7 +426,7 @@ func TestTemplatesAgainstAnOracle(t *testing.T) {
 					holds = append(holds, hold{got.Ref, found})
 				}
 			case 4:
-				if _, ok := table.Template(&key, timeout, now, noServer); ok {
+				if _, ok := table.Template(&key, nil, timeout, now, noServer); ok {
 					t.Fatal("found though no server is usable")
 				}
 				if found != nil {
@@ -465,10 +466,10 @@ func TestTemplatesConcurrently(t *testing.T) {
 				if rng.IntN(10) == 0 {
 					usable = noServer
 				}
-				held, ok := table.Template(&key, 2*time.Second, now(), usable)
+				held, ok := table.Template(&key, nil, 2*time.Second, now(), usable)
 				if !ok {
 					var res conntrack.InsertResult
-					if held, res = table.InsertTemplate(&key, &conntrack.Spec{Server: server1}, 2*time.Second, now()); res == conntrack.Full {
+					if held, res = table.InsertTemplate(&key, nil, &conntrack.Spec{Server: server1}, 2*time.Second, now()); res == conntrack.Full {
 						continue
 					} else if res == conntrack.Inserted {
 						made.Add(1)
@@ -504,5 +505,38 @@ func TestTemplatesConcurrently(t *testing.T) {
 	}
 	if table.Len() != 0 || table.Templates() != 0 || made.Load() != left.Load() || made.Load() == 0 {
 		t.Errorf("%d entries and %d templates are left; %d were made, %d counted off", table.Len(), table.Templates(), made.Load(), left.Load())
+	}
+}
+
+// TestTemplateData: templates of one client are told apart by what a persistence engine says,
+// each goes by itself, and none is taken for one without.
+func TestTemplateData(t *testing.T) {
+	table := newTable(t, conntrack.Config{MaxFlows: 100, Shards: 1})
+	for _, key := range []*conntrack.Tuple{tuple(17, "203.0.113.5:0", "192.0.2.1:5060"), tuple(17, "[2001:db8::5]:0", "[2001:db8::1]:5060")} {
+		words := []string{"", "a", "b", "ab", strings.Repeat("x", 255)}
+		for i, word := range words {
+			got, res := table.InsertTemplate(key, []byte(word), &conntrack.Spec{Server: conntrack.ServerID{Slot: uint32(i), Gen: 1}}, time.Duration(i+1)*time.Second, start)
+			if res != conntrack.Inserted {
+				t.Fatalf("%q: %s", word, res)
+			}
+			table.LetGo(got.Ref)
+		}
+		for i, word := range words {
+			got, ok := table.Template(key, []byte(word), time.Duration(i+1)*time.Second, start, anyServer)
+			if !ok || got.Server.Slot != uint32(i) {
+				t.Errorf("%q finds server %d (%t), want %d", word, got.Server.Slot, ok, i)
+				continue
+			}
+			table.LetGo(got.Ref)
+		}
+	}
+	if _, ok := table.Template(tuple(17, "203.0.113.5:0", "192.0.2.1:5060"), []byte("c"), time.Second, start, anyServer); ok {
+		t.Error("a word that nobody said is found")
+	}
+	for i := range 5 {
+		table.Expire(start.Add(time.Duration(i+1)*time.Second+250*time.Millisecond), 1000)
+		if got, want := table.Templates(), 2*(4-i); got != want {
+			t.Errorf("after %d s there are %d templates, want %d", i+1, got, want)
+		}
 	}
 }

@@ -86,7 +86,7 @@ func TestThinTakesTemplatesOfNoWorth(t *testing.T) {
 	for _, proved := range []bool{false, true} {
 		table := newTable(t, conntrack.Config{MaxFlows: 100, Shards: 1})
 		key := tuple(6, "203.0.113.5:0", "192.0.2.10:80")
-		template, _ := table.InsertTemplate(key, &conntrack.Spec{}, time.Hour, start)
+		template, _ := table.InsertTemplate(key, nil, &conntrack.Spec{}, time.Hour, start)
 		var f conntrack.Flow
 		table.Insert(tuple(6, "203.0.113.5:40000", "192.0.2.10:80"), &conntrack.Spec{Control: template.Ref}, start, &f)
 		f.Advance(conntrack.SYN, start)

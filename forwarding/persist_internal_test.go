@@ -339,7 +339,7 @@ func TestBeginsAnew(t *testing.T) {
 				if persistence != 0 {
 					key := request
 					key.SrcPort = 0
-					tm, _ := s.engine.flows.Template(&key, time.Hour, s.now, s.worker.usable)
+					tm, _ := s.engine.flows.Template(&key, nil, time.Hour, s.now, s.worker.usable)
 					spec.Control = tm.Ref
 				}
 				if s.engine.flows.Insert(&request, &spec, s.now, flow) != conntrack.Inserted {

@@ -3,6 +3,7 @@ package forwarding
 import (
 	"uvs/conntrack"
 	"uvs/forwarding/sched"
+	"uvs/forwarding/sip"
 	"uvs/internal/mono"
 	"uvs/internal/wire"
 )
@@ -94,7 +95,7 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 	if reason := w.circles(p, svc, &from); reason != Forwarded {
 		return reason
 	}
-	d, control, reason := w.choose(p, svc, now)
+	d, control, reason := w.choose(f, p, svc, now)
 	if reason != Forwarded {
 		return reason
 	}
@@ -158,9 +159,9 @@ func (s *service) keepsPort() bool {
 
 // choose returns the server for a packet: where the service's persistence sends its client,
 // else what the scheduler says. control is the template, which the caller holds.
-func (w *Worker) choose(p *Packet, svc *service, now mono.Time) (d *dest, control conntrack.TemplateRef, reason Reason) {
+func (w *Worker) choose(f *Frame, p *Packet, svc *service, now mono.Time) (d *dest, control conntrack.TemplateRef, reason Reason) {
 	if persistence := svc.persistence.Load(); persistence != nil {
-		return w.persist(p, svc, persistence, now)
+		return w.persist(f, p, svc, persistence, now)
 	}
 	// A batch may outlive the service that it looked up.
 	if d = svc.pick(requestOf(p, now)); d == nil || d.removed.Load() {
@@ -195,7 +196,7 @@ func (s *service) takesData(p *Packet) bool {
 
 // persist returns the server of the client's template, or chooses one and remembers it
 // (ip_vs_sched_persist).
-func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now mono.Time) (*dest, conntrack.TemplateRef, Reason) {
+func (w *Worker) persist(f *Frame, p *Packet, svc *service, persistence *persistence, now mono.Time) (*dest, conntrack.TemplateRef, Reason) {
 	// The template's key: the client's network and the service. Control and data connections
 	// of FTP have one together.
 	key := conntrack.Tuple{Src: p.Tuple.Src, Dst: p.Tuple.Dst, DstPort: svc.port, Proto: p.Tuple.Proto, V6: p.Tuple.V6}
@@ -208,8 +209,14 @@ func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now 
 	if svc.port == ftpPort {
 		key.DstPort = 0
 	}
+	var callID []byte
+	if persistence.callID {
+		if callID = p.callID(f); callID == nil {
+			return nil, 0, DropNoCallID
+		}
+	}
 	flows := w.engine.flows
-	if t, ok := flows.Template(&key, persistence.timeout, now, w.usable); ok {
+	if t, ok := flows.Template(&key, callID, persistence.timeout, now, w.usable); ok {
 		return w.engine.dests.get(t.Server), t.Ref, Forwarded
 	}
 	d := svc.pick(requestOf(p, now))
@@ -224,7 +231,7 @@ func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now 
 	if key.DstPort == 0 {
 		spec.Dest.Port = 0
 	}
-	t, result := flows.InsertTemplate(&key, &spec, persistence.timeout, now)
+	t, result := flows.InsertTemplate(&key, callID, &spec, persistence.timeout, now)
 	switch {
 	case result == conntrack.Inserted:
 		d.persistent.Add(1)
@@ -237,6 +244,14 @@ func (w *Worker) persist(p *Packet, svc *service, persistence *persistence, now 
 	}
 	flows.LetGo(t.Ref) // and its server was removed since
 	return nil, 0, DropNoServer
+}
+
+// callID returns the Call-ID of a SIP message, nil if the packet has none (ip_vs_sip_fill_param).
+func (p *Packet) callID(f *Frame) []byte {
+	if p.Tuple.Proto != wire.ProtoUDP || p.kind != kindSegment {
+		return nil
+	}
+	return sip.CallID(f.Data[p.l4+wire.UDPLen:])
 }
 
 // templateUsable reports whether a template's server may get a connection

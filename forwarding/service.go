@@ -83,6 +83,11 @@ type ServiceSpec struct {
 	// for IPv4 its first four bytes (gaps are allowed), for IPv6 a prefix. The zero value is
 	// each client for itself.
 	Netmask [16]byte
+	// Together has all clients persist together, whatever Netmask is: the mask 0.0.0.0.
+	Together bool
+	// CallID has only clients with the same Call-ID of SIP persist together (the persistence engine
+	// sip). It is for UDP; what has none opens no flow.
+	CallID bool
 	// ReplyByUplink sends what comes back through the director to the station that the
 	// client's packets come from, instead of where the routes say.
 	ReplyByUplink bool
@@ -96,6 +101,9 @@ const maxPersistence = 31 * 24 * time.Hour
 
 // mask returns the netmask of clients.
 func (s *ServiceSpec) mask() [16]byte {
+	if s.Together {
+		return [16]byte{}
+	}
 	if s.Netmask == ([16]byte{}) {
 		return [16]byte(bytes.Repeat([]byte{0xff}, 16))
 	}
@@ -176,6 +184,7 @@ type service struct {
 type persistence struct {
 	timeout time.Duration
 	mask    [16]byte
+	callID  bool
 }
 
 // pick asks the scheduler for a server for a packet, nil if none is available.
@@ -194,7 +203,7 @@ func (s *service) configure(spec ServiceSpec) {
 	s.spec = spec
 	var p *persistence
 	if spec.Persistence != 0 {
-		p = &persistence{spec.Persistence, spec.mask()}
+		p = &persistence{spec.Persistence, spec.mask(), spec.CallID}
 	}
 	s.persistence.Store(p)
 	s.onePacket.Store(spec.OnePacket)

@@ -46,6 +46,7 @@ const (
 	DropICMPChecksum    // an ICMP error about a NAT flow has a wrong checksum
 	DropStranger        // a server's packet of no flow, with nat_icmp_send
 	DropOrphan          // a server's segment of a connection that was lost in a crash
+	DropNoCallID        // a packet to a service with the persistence engine sip has no Call-ID
 	DropFlood           // drop_packet: one in so many that would open a flow
 	DropUnsteered       // a data connection's ports could not be kept from the host's stack in time
 	DropRefused         // the kernel did not take the frame for sending: Port.Send
@@ -88,6 +89,7 @@ var reasonNames = [reasonCount]string{
 	DropTooBig:          "drop_too_big",
 	DropNoScratch:       "drop_no_scratch",
 	DropICMPChecksum:    "drop_icmp_checksum",
+	DropNoCallID:        "drop_no_call_id",
 	DropFlood:           "drop_flood",
 	DropUnsteered:       "drop_unsteered",
 	DropRefused:         "drop_refused",

@@ -20,7 +20,10 @@ func newSysctl() *cobra.Command {
 		Short: "Show or change IPVS's settings (net.ipv4.vs.*) of the running director",
 		Long: `Show or change IPVS's settings of the running director. Names are the kernel's,
 with or without net.ipv4.vs. in front. Without arguments all are shown; those that
-have no effect here say why. "uvs run --vs" sets them at the start.`,
+have no effect here say why. "uvs run --vs" sets them at the start.
+
+drop_entry, drop_packet and secure_tcp defend against floods: 0 is never, 3 always,
+and 1 as long as fewer than amemthresh pages of memory are free; then they read 2.`,
 		Example: `  uvs sysctl
   uvs sysctl expire_nodest_conn
   uvs sysctl net.ipv4.vs.expire_nodest_conn=1 sloppy_tcp=1`,

@@ -68,7 +68,8 @@ func effectiveOf(services []table.Service, marks *markSet) *effective {
 			key: engineKey(s.Key),
 			spec: forwarding.ServiceSpec{
 				Scheduler: s.Settings.Scheduler, Flags: sched.Flags(s.Settings.Flags),
-				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask, OnePacket: s.Settings.OnePacket,
+				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask, Together: s.Settings.Together,
+				CallID: s.Settings.Engine == "sip", OnePacket: s.Settings.OnePacket,
 				ReplyByUplink: s.Extra.ReplyByUplink, Pool: forwarding.Pool(s.Extra.Pool),
 			},
 		}

@@ -26,7 +26,8 @@ func TestUnservedIsNotCaptured(t *testing.T) {
 	rows := []row{
 		{"SCTP", table.Key{Protocol: table.SCTP, Addr: vip, Port: 80}, table.ServiceSettings{Scheduler: "rr"}, masq, true, true},
 		{"one-packet scheduling", table.Key{Protocol: table.UDP, Addr: vip, Port: 53}, table.ServiceSettings{Scheduler: "rr", OnePacket: true}, masq, true, true},
-		{"a persistence engine", table.Key{Protocol: table.UDP, Addr: vip, Port: 5060}, table.ServiceSettings{Scheduler: "rr", Engine: "sip", Persistence: time.Minute}, masq, false, false},
+		{"a persistence engine", table.Key{Protocol: table.UDP, Addr: vip, Port: 5060}, table.ServiceSettings{Scheduler: "rr", Engine: "sip", Persistence: time.Minute}, masq, true, true},
+		{"a persistence engine for TCP", tcp(5060), table.ServiceSettings{Scheduler: "rr", Engine: "sip", Persistence: time.Minute}, masq, false, false},
 		{"a tunnel", tcp(80), table.ServiceSettings{Scheduler: "rr"}, table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "ipip", Checksum: "nocsum"}}, true, false},
 		{"NAT", tcp(80), table.ServiceSettings{Scheduler: "rr"}, masq, true, true},
 		{"direct routing", tcp(80), table.ServiceSettings{Scheduler: "rr"}, table.ServerSettings{Method: table.DR, Weight: 1}, true, false},

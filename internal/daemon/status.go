@@ -305,7 +305,12 @@ func (d *director) Connections(ctx context.Context, yield func(control.Connectio
 	d.engine.Flows().Each(mono.Now(), func(e *conntrack.Entry) bool {
 		failed = ctx.Err()
 		if failed == nil {
+			engine := ""
+			if e.Data != "" {
+				engine = "sip"
+			}
 			failed = yield(control.Connection{
+				PersistenceEngine: engine, PersistenceData: e.Data,
 				Protocol: protocolOf(e),
 				Template: e.Flags&conntrack.FlagTemplate != 0,
 				State:    e.State.String(),

@@ -273,6 +273,7 @@ func TestUnserved(t *testing.T) {
 	add(tls, table.ServiceSettings{Scheduler: "sh"})
 	add(table.Key{Protocol: table.SCTP, Addr: web.Addr, Port: 80}, table.ServiceSettings{Scheduler: "rr"})
 	add(table.Key{Protocol: table.UDP, Addr: web.Addr, Port: 80}, table.ServiceSettings{Scheduler: "rr", OnePacket: true, Engine: "sip", Persistence: time.Minute})
+	add(table.Key{Protocol: table.TCP, Addr: web.Addr, Port: 5060}, table.ServiceSettings{Scheduler: "rr", Engine: "sip", Persistence: time.Minute})
 	if err := x.AddServer(tls, addr(1), table.ServerSettings{Method: table.TUN, Weight: 1, Tunnel: table.Tunnel{Type: "ipip", Checksum: "nocsum"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +290,8 @@ func TestUnserved(t *testing.T) {
 		"[192.0.2.10]:tcp:443 []",
 		"198.51.100.1:80",
 		"[192.0.2.10]:sctp:80 []",
-		"[192.0.2.10]:udp:80 [persistence engine sip is not served yet]",
+		"[192.0.2.10]:udp:80 []",
+		"[192.0.2.10]:tcp:5060 [persistence engine sip reads UDP alone, and IPVS drops all else]",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

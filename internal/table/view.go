@@ -95,11 +95,8 @@ func (s *service) unserved() []string {
 			list = append(list, a.String()+" is a loopback address, for which no packets come from outside")
 		}
 	}
-	if s.set.Together {
-		list = append(list, "persistence of all clients together (netmask 0.0.0.0) is not served yet")
-	}
-	if s.set.Engine != "" {
-		list = append(list, "persistence engine "+s.set.Engine+" is not served yet")
+	if s.set.Engine != "" && s.key.Protocol != UDP && s.key.Fwmark == 0 {
+		list = append(list, "persistence engine "+s.set.Engine+" reads UDP alone, and IPVS drops all else")
 	}
 	return list
 }
