@@ -43,6 +43,57 @@ func TestUDP(t *testing.T) {
 	}
 }
 
+// TestOnePacketScheduling: each datagram from one port of a client meets the next server, is
+// counted as a connection, and leaves none.
+func TestOnePacketScheduling(t *testing.T) {
+	m := modes()[1] // by NAT nothing would translate the answers, as in IPVS
+	top := m.site(t, netlab.Plan{Servers: 2, NoVIP: true})
+	for _, h := range top.Servers {
+		for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+			echoUDP(t, h, m, vip)
+		}
+	}
+	config := strings.ReplaceAll(m.config(top), "protocol TCP", "protocol UDP\n ops")
+	d := startDirector(t, top.Directors[0], uncheck(config), "--workers", "2")
+	for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+		c, err := top.Clients[0].ListenPacket(t.Context(), "udp", ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		buf := make([]byte, 100)
+		for range 6 {
+			if _, err := c.WriteTo([]byte("?"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(vip, 80))); err != nil {
+				t.Fatal(err)
+			}
+			n, _, err := c.ReadFrom(buf)
+			if err != nil {
+				t.Fatalf("%s after %v: %v", family(vip), got, err)
+			}
+			got = append(got, strings.Fields(string(buf[:n]))[0])
+		}
+		if want := "[server2 server1 server2 server1 server2 server1]"; fmt.Sprint(got) != want {
+			t.Errorf("%s: datagrams went to %v, want %s", family(vip), got, want)
+		}
+	}
+	if list := d.uvs("ipvsadm", "-L", "-n", "-c"); strings.Contains(list, "UDP") {
+		t.Errorf("connections are listed:\n%s", list)
+	}
+	for _, s := range d.status().Services {
+		if s.Counters.Conns != 6 || !s.OnePacket {
+			t.Errorf("%s: %d connections are counted, want 6; one-packet scheduling: %t", s.Address, s.Counters.Conns, s.OnePacket)
+		}
+	}
+	if list := d.uvs("ipvsadm", "-L", "-n"); !strings.Contains(list, ":80 rr ops\n") {
+		t.Errorf("ipvsadm -Ln does not say ops:\n%s", list)
+	}
+	d.stop()
+}
+
 // uncheck takes the checkers out of a configuration.
 func uncheck(config string) string {
 	return strings.ReplaceAll(config, "  TCP_CHECK {\n   connect_timeout 2\n  }\n", "")

@@ -28,6 +28,7 @@ programs=(
 	nginx:nginx-light
 	ping:iputils-ping
 	ps:procps
+	socat:socat
 	squid:squid
 	systemd-analyze:systemd
 	tcpdump:tcpdump
