@@ -91,9 +91,9 @@ func TestSchedulersHearOfChanges(t *testing.T) {
 	} {
 		t.Run(tt.scheduler+" "+protocolName(tt.protocol), func(t *testing.T) {
 			chosen := make(map[*dest]bool)
-			for seed := range uint64(5) {
+			for seed := range uint64(2) {
 				w := newWatched(t, tt.scheduler, tt.protocol, 70, seed)
-				for step := range 1000 {
+				for step := range 800 {
 					w.change()
 					got, want := w.svc.pick(sched.Request{}), w.fresh()
 					if got != want {
