@@ -7,6 +7,8 @@
 #	test        Debian packages, check, and the tests in network namespaces (root); CI runs it
 #	sites       whole sites as people run them, from files as they have them; part of test (root)
 #	bench       Debian packages, and UVS beside its alternatives on one topology (root); bench/README.md
+#	report      tables and plots of bench/REPORT.md from the result files that it names
+#	bench-guest UVS beside IPVS in a virtual machine (root; half an hour where there is no KVM)
 #	microbench  the benchmarks of single functions
 #	fuzz        every fuzz target, for FUZZTIME each
 #	guest       the tests that need devices this kernel may lack, in a virtual machine (root)
@@ -37,7 +39,7 @@ CROSS := arm64 arm mips64
 LINT := .cache/golangci-lint
 GATE := .cache/skipgate
 
-.PHONY: build install demo check format vet lint unit cross test packages root netns sites bench microbench fuzz guest soak clean
+.PHONY: build install demo check format vet lint unit cross test packages root netns sites bench report bench-guest microbench fuzz guest soak clean
 
 build:
 	$(GOBUILD) -o bin/uvs ./cmd/uvs
@@ -101,6 +103,12 @@ sites: root packages build $(GATE)
 bench: root packages build
 	$(GO) build -buildvcs=false -o .cache/bench ./bench
 	.cache/bench -rounds $(ROUNDS) $(BENCHFLAGS)
+
+report:
+	$(GO) run ./bench report bench/REPORT.md
+
+bench-guest: root packages build
+	scripts/bench-guest.sh $(BENCHFLAGS)
 
 microbench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

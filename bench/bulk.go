@@ -30,7 +30,7 @@ func (b bulk) about() outcome.Load {
 	return outcome.Load{
 		Name: "bulk", Unit: "Gbit/s",
 		About: "TCP streams of iperf3, whose two ends run on the ends' core with their softirq: what the receiver got.",
-		Cases: b.profile.only(2, oneToServer, oneToClient, "8 streams to server", "8 streams to client"),
+		Cases: b.profile.pick([]string{oneToServer, oneToClient}, oneToServer, oneToClient, "8 streams to server", "8 streams to client"),
 	}
 }
 
@@ -38,8 +38,8 @@ func (bulk) demand(string) demand { return demand{protocol: "TCP", port: iperfPo
 func (bulk) rounds() int          { return everyRound }
 func (bulk) needs() []program     { return []program{{"iperf3", "iperf3"}, {"taskset", "util-linux"}} }
 
-func (b bulk) takes(c contender, _ string) bool {
-	return c.kind != dr && b.profile != guest && (c.role == asItComes || c.name == "uvs-nat-v3" || b.profile == full)
+func (b bulk) takes(c contender, variation string) bool {
+	return c.kind != dr && b.profile != guest && (c.role == asItComes || c.name == "uvs-nat-v3" && strings.HasPrefix(variation, "1 ") || b.profile == full)
 }
 
 func (b bulk) prepare(_ context.Context, s *site) (func() error, error) {
@@ -66,7 +66,7 @@ func (b bulk) measure(ctx context.Context, t *turn) (m measurement, err error) {
 		return m, fmt.Errorf("warm-up: %w", err)
 	}
 	err = t.window(ctx, func() error {
-		m, err = b.stream(ctx, t, 2*t.length)
+		m, err = b.stream(ctx, t, t.length)
 		return err
 	})
 	return m, err

@@ -25,7 +25,8 @@ type role int
 
 const (
 	asItComes role = iota
-	mode           // another setting that an operator may choose; runs where it makes a difference
+	mode           // another way in or out that an operator may choose; runs where it makes a difference
+	waiting        // another way to wait for frames; runs where single ones count
 	fallback       // what is used where better is missing; its order of magnitude is enough
 )
 

@@ -14,7 +14,7 @@ type cost struct{ profile profile }
 
 func (c cost) rate() float64 {
 	if c.profile == guest {
-		return 10_000
+		return 2_000
 	}
 	return 200_000
 }
@@ -24,8 +24,8 @@ func (c cost) about() outcome.Load {
 		Name: "cpu", Unit: "ns/packet", LessIsBetter: true,
 		About: fmt.Sprintf("CPU time of the whole machine per packet (/proc/stat) at %.0f packets/s in bursts of 32, generator and sink included. "+
 			"What is more than with the contender direct is the director's part.", c.rate()),
-		Cases:   c.profile.only(1, "64 B, 1000 flows", "64 B, 100000 flows"),
-		Metrics: []outcome.Metric{{Name: "director", Unit: "ns"}},
+		Cases:   c.profile.pick([]string{usual}, usual, "64 B, 100000 flows"),
+		Metrics: []outcome.Metric{{Name: "director", Unit: "ns"}, {Name: "lost", Unit: "%"}},
 	}
 }
 
@@ -34,7 +34,7 @@ func (cost) rounds() int                    { return everyRound }
 func (cost) needs() []program               { return pps{}.needs() }
 
 func (cost) takes(c contender, _ string) bool {
-	return c.kind != proxy && c.role != fallback && (c.kind != dr || c.role == asItComes)
+	return c.kind != proxy && (c.role == asItComes || c.role == mode) && (c.kind != dr || c.role == asItComes)
 }
 
 func (cost) prepare(context.Context, *site) (func() error, error) { return nothing, nil }
@@ -53,10 +53,13 @@ func (c cost) measure(ctx context.Context, t *turn) (m measurement, err error) {
 	if err := f.verify(ctx); err != nil {
 		return m, err
 	}
-	if err := f.introduce(ctx, c.rate()); err != nil {
+	if err := f.introduce(ctx, min(c.profile.introduction(), 2*c.rate())); err != nil {
 		return m, err
 	}
-	length := 2 * t.length
+	length := 3 * t.length / 2
+	if c.profile == guest {
+		length *= 2 // few packets need more time
+	}
 	var got trial
 	var used cpuTimes
 	err = t.window(ctx, func() error {
@@ -74,11 +77,11 @@ func (c cost) measure(ctx context.Context, t *turn) (m measurement, err error) {
 	if err != nil {
 		return m, err
 	}
-	if got.loss() > 0.01 {
-		m.limit = "loss" // what was dropped early cost less
-	}
 	packets := float64(max(1, got.arrived))
 	m.value = float64(used.used()) / packets
-	m.metrics = map[string]float64{"director": float64(used.usedBy(t.site.cores.director)) / packets}
+	m.metrics = map[string]float64{
+		"director": float64(used.usedBy(t.site.cores.director)) / packets,
+		"lost":     100 * got.loss(), // of a rate that is too high the cost says little
+	}
 	return m, nil
 }

@@ -76,6 +76,13 @@ func (f *flood) command(rate string) string {
 // introduce sends one frame of each flow at a rate that everyone can take, so that tables are
 // filled when it counts.
 func (f *flood) introduce(ctx context.Context, rate float64) error {
+	switch {
+	case f.turn.contender.kind == nobody || f.turn.contender.kind == routing: // keep no flows
+		return nil
+	case f.stream.Flows <= *f.turn.introduced: // an earlier case had the same ones
+		return nil
+	}
+	*f.turn.introduced = f.stream.Flows
 	_, err := f.generator.Run(ctx, load.Plan{Frames: f.stream.Flows, Rate: rate})
 	return err
 }

@@ -32,26 +32,35 @@ func ipvs(method string) contender {
 }
 
 func startIPVS(ctx context.Context, s *site, d demand, method string) (_ session, err error) {
-	arrival, flag := single(s.serverAddr()), "-m"
+	// Connections outlive their service and go on as they began, so each method has a VIP of its own.
+	vip, flag := s.vip, "-m"
+	arrival := single(s.serverAddr())
 	if method == "DR" {
-		arrival, flag = single(s.vip), "-g"
+		vip, flag = vip.Next(), "-g"
+		arrival = single(vip)
 	}
-	way, err := s.through(netip.AddrPortFrom(s.vip, d.port), arrival)
+	way, err := s.through(netip.AddrPortFrom(vip, d.port), arrival)
 	if err != nil {
 		return nil, err
 	}
-	i := &ipvsSession{kernel{s, way}}
+	i := &ipvsSession{kernel: kernel{s, way}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, i.stop())
 		}
 	}()
+	if vip != s.vip {
+		if err := s.director.AddAddr("eth0", single(vip)); err != nil {
+			return nil, err
+		}
+		i.vip = vip
+	}
 	protocol := "-t"
 	if d.protocol == "UDP" {
 		protocol = "-u"
 	}
 	for port := int(d.port); port <= d.lastPort(); port++ {
-		service := netip.AddrPortFrom(s.vip, uint16(port)).String()
+		service := netip.AddrPortFrom(vip, uint16(port)).String()
 		server := netip.AddrPortFrom(s.serverAddr(), uint16(port)).String()
 		for _, args := range [][]string{
 			{"-A", protocol, service, "-s", "rr"},
@@ -66,7 +75,10 @@ func startIPVS(ctx context.Context, s *site, d demand, method string) (_ session
 	return i, s.director.Sysctl("net.ipv4.ip_forward", "1")
 }
 
-type ipvsSession struct{ kernel }
+type ipvsSession struct {
+	kernel
+	vip netip.Addr // that it added, if any
+}
 
 func (i *ipvsSession) counters(context.Context) (counters, error) {
 	text, err := textIn(i.site.director, "net/ip_vs_stats")
@@ -100,5 +112,8 @@ func (*ipvsSession) pauses() []float64 { return nil }
 
 func (i *ipvsSession) stop() error {
 	_, err := i.site.director.Run(context.Background(), "ipvsadm", "-C")
+	if i.vip.IsValid() {
+		err = errors.Join(err, i.site.director.DelAddr("eth0", single(i.vip)))
+	}
 	return errors.Join(err, i.kernel.stop())
 }

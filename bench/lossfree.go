@@ -22,7 +22,7 @@ func (l lossFree) about() outcome.Load {
 		Name: "loss-free", Unit: "Mpackets/s",
 		About: "The highest rate of UDP packets at which no more than 1 in 100 000 is lost over " + l.hold().String() +
 			", three times of three; found by binary search.",
-		Cases: []string{"64 B, 1000 flows"},
+		Cases: []string{usual},
 	}
 	if l.profile == full {
 		a.Cases = append(a.Cases, "64 B, 1000000 flows")
@@ -43,7 +43,7 @@ func (l lossFree) rounds() int                  { return l.profile.few(2) }
 func (lossFree) needs() []program               { return pps{}.needs() }
 
 func (l lossFree) takes(c contender, _ string) bool {
-	return c.kind != proxy && l.profile != guest && (c.role == asItComes || c.role == mode && c.kind == nat || l.profile == full)
+	return c.kind != proxy && c.kind != nobody && l.profile != guest && (c.role == asItComes || c.role == mode && c.kind == nat || l.profile == full)
 }
 
 func (lossFree) prepare(context.Context, *site) (func() error, error) { return nothing, nil }
@@ -62,7 +62,7 @@ func (l lossFree) measure(ctx context.Context, t *turn) (m measurement, err erro
 	if err := f.verify(ctx); err != nil {
 		return m, err
 	}
-	if err := f.introduce(ctx, introduction); err != nil {
+	if err := f.introduce(ctx, l.profile.introduction()); err != nil {
 		return m, err
 	}
 	err = t.window(ctx, func() error {
@@ -106,7 +106,7 @@ func (l lossFree) search(ctx context.Context, f *flood) (rate float64, limit str
 		}
 		return reached, limit, nil
 	}
-	return 0, "", errors.New("no rate above 1000 packets/s is free of loss")
+	return 0, "", nil // on this machine, or at this moment, none is
 }
 
 // holds tells whether a rate is free of loss a number of times, and the least rate that was

@@ -33,8 +33,10 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			args = args[1:]
 		case "compare":
 			return compare(args[1:], stdout, stderr)
+		case "report":
+			return report(args[1:], stderr)
 		default:
-			return fmt.Errorf("%q is not a command (have: run, compare)", args[0])
+			return fmt.Errorf("%q is not a command (have: run, compare, report)", args[0])
 		}
 	}
 	return run(ctx, args, stdout, stderr)
@@ -57,7 +59,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	for _, reason := range skipped {
 		fmt.Fprintln(stderr, reason)
 	}
-	if err := checkPrograms(field, loads); err != nil {
+	var further []program
+	if o.perf != "" {
+		further = append(further, program{"perf", "linux-perf"})
+	}
+	if err := checkPrograms(field, loads, further...); err != nil {
 		return err
 	}
 	raw, err := outcome.NewRawFile(o.dir, o.name)
@@ -77,7 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		results.Loads = append(results.Loads, l.about())
 	}
 	var runs []outcome.Run
-	c := contest{parameters: o.parameters, loads: loads, field: field, record: func(r outcome.Run) error {
+	c := contest{parameters: o.parameters, loads: loads, field: field, profiler: profiler{o.perf, newCores().director}, record: func(r outcome.Run) error {
 		runs = append(runs, r)
 		progress(stderr, o.parameters.Rounds, r)
 		return raw.Write(r)
@@ -85,7 +91,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := c.run(ctx); err != nil {
 		return err
 	}
-	summary := outcome.Summarise(results, targets(), runs)
+	summary := outcome.Summarise(results, targetsOf(profile(o.parameters.Profile)), runs)
 	if err := summary.Save(o.dir); err != nil {
 		return err
 	}
@@ -142,8 +148,8 @@ func compare(args []string, stdout, stderr io.Writer) error {
 type program struct{ name, pkg string }
 
 // checkPrograms tells, before anything is measured, what is not installed.
-func checkPrograms(field []contender, loads []scenario) error {
-	needs := []program{{"ethtool", "ethtool"}}
+func checkPrograms(field []contender, loads []scenario, further ...program) error {
+	needs := append([]program{{"ethtool", "ethtool"}}, further...)
 	for _, c := range field {
 		needs = append(needs, c.needs...)
 	}

@@ -16,6 +16,7 @@ type options struct {
 	dir        string
 	parameters outcome.Parameters
 	directors  []build
+	perf       string // directory for profiles, empty for none
 	contenders string // names with commas between them; empty for all
 	scenarios  string // likewise
 }
@@ -33,18 +34,20 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.SetOutput(stderr)
 	f.Usage = func() {
 		fmt.Fprint(stderr, "bench [run] [FLAGS]             measure\n"+
-			"bench compare BEFORE AFTER      find what got worse from one result file to another\n\n")
+			"bench compare BEFORE AFTER      find what got worse from one result file to another\n"+
+			"bench report [REPORT.md]        write tables and plots of result files into a report\n\n")
 		f.PrintDefaults()
 	}
 	f.StringVar(&o.name, "name", "latest", "`name` of the results' files")
 	f.StringVar(&o.dir, "o", "bench/results", "`directory` for the results")
 	f.IntVar(&p.Rounds, "rounds", 5, "`number` of rounds")
-	f.Float64Var(&p.Seconds, "seconds", 1, "length of each measurement; TCP takes twice that")
-	f.Float64Var(&p.WarmUp, "warm-up", 0.3, "`seconds` of the same load before each measurement, discarded")
+	f.Float64Var(&p.Seconds, "seconds", 0.8, "length of each measurement; those by iperf3 and wrk take whole seconds")
+	f.Float64Var(&p.WarmUp, "warm-up", 0.2, "`seconds` of the same load before each measurement, discarded")
 	f.Uint64Var(&p.Seed, "seed", 1, "`number` that the contenders' order in each round is drawn from")
 	f.StringVar(&p.Profile, "profile", string(standing), "which cases, and how often what takes long: quick, default, full, guest")
 	short := f.Bool("quick", false, "short for -profile quick -rounds 1 -seconds 0.2 -warm-up 0.05: does it work?")
 	f.StringVar(&p.Softirq, "softirq", softirqDirector, "whose `core` receives for the director's interfaces: director (by RPS) or sender")
+	f.StringVar(&o.perf, "perf", "", "`directory` for perf's profiles of the director's core, of each measurement; they cost a little themselves")
 	f.StringVar(&o.contenders, "contenders", "", "`names` of contenders to run, with commas (default all)")
 	f.StringVar(&o.scenarios, "scenarios", "", "`names` of scenarios to run, with commas (default all)")
 	f.Func("uvs", "a build of uvs to measure: `[NAME=]PATH [ARGS]`, repeatable (default bin/uvs as it is and with other\nsettings); args are those of uvs run, and NAME makes the contenders uvs-nat-NAME and uvs-dr-NAME", func(text string) error {

@@ -318,3 +318,15 @@ func TestLimited(t *testing.T) {
 		t.Errorf("90 of 100: %q", got)
 	}
 }
+
+// TestGuestTargets: what is measured in an emulated machine says nothing about the other targets.
+func TestGuestTargets(t *testing.T) {
+	for _, target := range targetsOf(guest) {
+		if target.Number != besideIPVS {
+			t.Errorf("target %d is judged in the guest", target.Number)
+		}
+	}
+	if len(targetsOf(standing)) != len(targets()) {
+		t.Error("not all targets are judged here")
+	}
+}

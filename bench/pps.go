@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"uvs/bench/load"
 	"uvs/bench/outcome"
@@ -12,9 +13,17 @@ import (
 // udpService is what packet loads go to.
 func udpService(string) demand { return demand{protocol: "UDP", port: 9000} }
 
-// introduction is at which rate flows are new, in packets per second: what the slowest
-// contender makes of it.
-const introduction = 300_000
+// usual is the case that most figures are about.
+const usual = "64 B, 1000 flows"
+
+// introduction is at which rate flows are new, in packets per second: one that the slowest
+// contender takes.
+func (p profile) introduction() float64 {
+	if p == guest {
+		return 4_000
+	}
+	return 400_000
+}
 
 // parseShape reads a case such as "64 B, 1000 flows".
 func parseShape(variation string) (sh shape, err error) {
@@ -32,10 +41,10 @@ func (p pps) about() outcome.Load {
 			"receive softirq and sink included; *machine ns* that of all cores.",
 		Metrics: []outcome.Metric{{Name: "offered", Unit: "Mpackets/s"}, {Name: "director", Unit: "ns"}, {Name: "machine", Unit: "ns"}},
 	}
-	l.Cases = p.profile.only(1, "64 B, 1000 flows", "64 B, 1 flow", "64 B, 100000 flows", "64 B, 1000000 flows",
-		"1400 B, 1000 flows", "1400 B, 1 flow", "1400 B, 100000 flows", "1400 B, 1000000 flows")
+	l.Cases = p.profile.pick([]string{usual}, "64 B, 1 flow", usual, "64 B, 100000 flows", "64 B, 1000000 flows",
+		"1400 B, 1 flow", "1400 B, 1000 flows", "1400 B, 100000 flows", "1400 B, 1000000 flows")
 	if p.profile == guest {
-		l.Cases = []string{"64 B, 1000 flows", "64 B, 100000 flows"}
+		l.Cases = []string{usual, "64 B, 100000 flows"}
 	}
 	return l
 }
@@ -44,8 +53,19 @@ func (pps) demand(variation string) demand { return udpService(variation) }
 func (pps) rounds() int                    { return everyRound }
 func (pps) needs() []program               { return []program{{"nft", "nftables"}, {"taskset", "util-linux"}} }
 
-func (p pps) takes(c contender, variation string) bool {
-	return c.kind != proxy && (c.role != fallback || c.kind == nat && variation == p.about().Cases[0])
+func (pps) takes(c contender, variation string) bool {
+	switch c.role {
+	case waiting:
+		return false
+	case fallback:
+		return c.kind == nat && variation == usual
+	case mode:
+		return strings.HasPrefix(variation, "64 B")
+	}
+	if c.kind == nobody { // flows make no difference without a director
+		return strings.HasSuffix(variation, " 1000 flows")
+	}
+	return c.kind != proxy
 }
 
 func (pps) prepare(context.Context, *site) (func() error, error) { return nothing, nil }
@@ -69,11 +89,7 @@ func measureSaturated(ctx context.Context, t *turn, d demand, sh shape, p profil
 	if err := f.verify(ctx); err != nil {
 		return m, err
 	}
-	rate := float64(introduction)
-	if p == guest {
-		rate = 20_000
-	}
-	if err := f.introduce(ctx, rate); err != nil {
+	if err := f.introduce(ctx, p.introduction()); err != nil {
 		return m, err
 	}
 	if _, err := f.generator.Run(ctx, load.Plan{For: t.warmUp}); err != nil {

@@ -16,8 +16,8 @@ func (s scale) about() outcome.Load {
 		Name: "scale", Unit: "Mconnections/s",
 		About: "The flood of SYNs of syn, with one to 10 000 services of one server each, to whose ports connections go in turn, " +
 			"and with one service of one to 1 000 servers.",
-		Cases: s.profile.only(2, "1 service", "10000 services", "100 services", "1 server, rr", "1000 servers, rr", "30 servers, rr",
-			"1 server, wlc", "1000 servers, wlc", "30 servers, wlc"),
+		Cases: s.profile.pick([]string{"1 service", "10000 services"}, "1 service", "100 services", "10000 services",
+			"1 server, rr", "30 servers, rr", "1000 servers, rr", "1 server, wlc", "30 servers, wlc", "1000 servers, wlc"),
 		Metrics: []outcome.Metric{{Name: "offered", Unit: "M/s"}, {Name: "director", Unit: "ns"}},
 	}
 }
@@ -36,7 +36,7 @@ func (scale) demand(variation string) demand {
 	return d
 }
 
-func (s scale) rounds() int    { return s.profile.few(3) }
+func (s scale) rounds() int    { return s.profile.few(2) }
 func (scale) needs() []program { return pps{}.needs() }
 func (s scale) takes(c contender, _ string) bool {
 	return strings.HasPrefix(c.name, "uvs-nat") && c.role == asItComes

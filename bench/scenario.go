@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"uvs/bench/outcome"
@@ -33,10 +34,14 @@ type turn struct {
 	contender contender
 	session   session
 	variation string
-	warmUp    time.Duration
-	length    time.Duration
-	gauges    gauges // of the window
-	open      func(context.Context) (gauges, error)
+	// introduced is the number of flows that the contender has seen since it started.
+	introduced *int
+	warmUp     time.Duration
+	length     time.Duration
+	gauges     gauges // of the window
+	open       func(context.Context) (gauges, error)
+	// profile begins a profile of the director's core.
+	profile func(context.Context) (stop func() error, err error)
 }
 
 // window runs f and reads the machine's and the contender's gauges before and after it.
@@ -48,7 +53,11 @@ func (t *turn) window(ctx context.Context, f func() error) error {
 	if before.cpu, err = readCPU(); err != nil {
 		return err
 	}
-	if err := f(); err != nil {
+	stop, err := t.profile(ctx)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f(), stop()); err != nil {
 		return err
 	}
 	cpu, err := readCPU()
@@ -104,12 +113,12 @@ func (p profile) few(n int) int {
 	return n
 }
 
-// only returns the first n cases in the quick profile, and all in others.
-func (p profile) only(n int, cases ...string) []string {
+// pick returns the few cases in the quick profile, and all in others.
+func (p profile) pick(few []string, all ...string) []string {
 	if p == quick {
-		return cases[:n]
+		return few
 	}
-	return cases
+	return all
 }
 
 // nothing is what prepare returns if there is nothing to undo.

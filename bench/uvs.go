@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -31,6 +32,7 @@ func standard() []build {
 	return []build{
 		{path: "bin/uvs"},
 		{name: "v3", path: "bin/uvs", args: []string{"--io", "v3"}, role: mode},
+		{name: "busy", path: "bin/uvs", args: []string{"--busy-poll", "50us"}, role: waiting},
 		{name: "sendmmsg", path: "bin/uvs", args: []string{"--transmit", "sendmmsg"}, role: fallback},
 		{name: "recvmmsg", path: "bin/uvs", args: []string{"--io", "recvmmsg", "--transmit", "sendmmsg"}, role: fallback},
 	}
@@ -66,15 +68,34 @@ func (b build) contender(method string, k kind) contender {
 	}
 	b.path = path
 	return contender{
-		name:  name,
-		about: strings.TrimSpace("uvs run --workers 1 "+strings.Join(b.args, " ")) + ": " + method + ", steering and all else by default",
-		kind:  k,
-		role:  b.role,
-		needs: []program{{name: b.path}},
+		name:    name,
+		about:   strings.TrimSpace("uvs run --workers 1 "+strings.Join(b.args, " ")) + ": " + method + ", steering and all else by default",
+		kind:    k,
+		role:    b.role,
+		missing: func() error { return b.unknownFlag(name) },
+		needs:   []program{{name: b.path}},
 		start: func(ctx context.Context, s *site, d demand) (session, error) {
 			return b.start(ctx, s, d, method)
 		},
 	}
+}
+
+// unknownFlag is an error if this build does not know a flag that it would run with: an
+// older one is measured without the newer ways.
+func (b build) unknownFlag(contender string) error {
+	if b.role == asItComes {
+		return nil // somebody asked for it
+	}
+	help, err := exec.Command(b.path, "run", "--help").Output()
+	if err != nil {
+		return nil //nolint:nilerr // that it does not run is told when it starts
+	}
+	for _, arg := range b.args {
+		if flag, _, _ := strings.Cut(arg, "="); strings.HasPrefix(flag, "--") && !strings.Contains(string(help), flag+" ") {
+			return fmt.Errorf("%s left out: this uvs has no flag %s", contender, flag)
+		}
+	}
+	return nil
 }
 
 // startTimeout is how long a director may take until it is ready.

@@ -123,7 +123,7 @@ func measureWeb(ctx context.Context, t *turn, args ...string) (m measurement, er
 		return m, fmt.Errorf("warm-up: %w", err)
 	}
 	err = t.window(ctx, func() error {
-		m, err = wrk(ctx, t, 2*t.length, args)
+		m, err = wrk(ctx, t, t.length, args)
 		return err
 	})
 	return m, err

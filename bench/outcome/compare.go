@@ -36,7 +36,7 @@ func Compare(a, b *Results, tolerance float64) Comparison {
 		if !ok {
 			continue
 		}
-		load, _ := b.load(after.Scenario)
+		load := b.load(after.Scenario)
 		change := Change{Scenario: after.Scenario, Case: after.Case, Contender: after.Contender, What: "ratio"}
 		switch {
 		case after.Contender == Reference:

@@ -44,7 +44,7 @@ func (r *Results) TargetList() string {
 
 // Table returns a scenario's rows in full, empty if it was not measured.
 func (r *Results) Table(scenario string) string {
-	load, _ := r.load(scenario)
+	load := r.load(scenario)
 	var b strings.Builder
 	for _, row := range r.Rows {
 		if row.Scenario != scenario {
@@ -92,7 +92,7 @@ func (r Row) bound() string {
 // Pivot returns a scenario as one line for each contender and a column for each case: the
 // median, its spread, and the ratio to the reference. Empty if it was not measured.
 func (r *Results) Pivot(scenario string) string {
-	load, _ := r.load(scenario)
+	load := r.load(scenario)
 	var cases []string
 	for _, c := range load.Cases {
 		for _, row := range r.Rows {

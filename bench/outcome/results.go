@@ -126,14 +126,14 @@ func newRow(load Load, variation, contender string, runs []Run) (Row, bool) {
 // limited tells that the value is what somebody else allowed, in most rounds.
 func (r Row) limited() bool { return 2*r.Limited > r.Rounds }
 
-// load returns a scenario by name.
-func (r *Results) load(name string) (Load, bool) {
+// load returns a scenario by name, without anything for one that is not known.
+func (r *Results) load(name string) Load {
 	for _, l := range r.Loads {
 		if l.Name == name {
-			return l, true
+			return l
 		}
 	}
-	return Load{}, false
+	return Load{}
 }
 
 // Row returns one row; ok is false if it was not measured.

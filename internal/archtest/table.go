@@ -22,9 +22,10 @@ type Package struct {
 // may import more.
 func Packages() []Package {
 	return []Package{
-		{"bench", "measures uvs and the alternatives in one run", []string{"bench/load", "bench/outcome", "control", "internal/netlab", "internal/wire"}},
+		{"bench", "measures uvs and the alternatives in one run", []string{"bench/load", "bench/outcome", "bench/plot", "control", "internal/netlab", "internal/wire"}},
 		{"bench/load", "makes packets at a rate and times round trips", []string{"internal/wire"}},
 		{"bench/outcome", "results of benchmarks: summary, verdicts, tables, comparison", nil},
+		{"bench/plot", "small charts as SVG", nil},
 		{"bfd", "bidirectional forwarding detection: packets and a session as a pure machine", []string{"internal/mono"}},
 		{"bfd/session", "BFD sessions on the host's sockets, by one thread", []string{"bfd", "internal/mono"}},
 		{"cmd/uvs", "command line: words, flags, signals; no logic", []string{
