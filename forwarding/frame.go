@@ -36,16 +36,14 @@ type Frame struct {
 	own  bool // it comes from the host's own stack
 }
 
-// widen puts n bytes between the Ethernet header and the network header, in Front. It reports
-// false if there is not that much room. Vnet is lost.
+// widen puts n bytes in front of the network header, in Front. It reports false if there is not
+// that much room. Vnet is lost, and the Ethernet header is to be written anew.
 func (f *Frame) widen(n int) bool {
 	room := len(f.Front) - n
 	if room < 0 {
 		return false
 	}
-	all := f.Front[room : len(f.Front)+len(f.Data)]
-	copy(all[:wire.EthernetLen], f.Data)
-	f.Front, f.Data, f.Vnet = f.Front[:room], all, nil
+	f.Front, f.Data, f.Vnet = f.Front[:room], f.Front[room:len(f.Front)+len(f.Data)], nil
 	return true
 }
 

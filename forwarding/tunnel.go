@@ -168,9 +168,9 @@ type inner struct {
 	start, field int
 }
 
-// wrap writes a tunnel's headers. b is a frame in which the packet inside stands behind
-// headerLen free bytes (ip_vs_tunnel_xmit, ip_vs_tunnel_xmit_v6, ipvs_gue_encap,
-// ipvs_gre_encap).
+// wrap writes a tunnel's headers, and of the Ethernet header the type. b is a frame in which the
+// packet inside stands behind headerLen free bytes (ip_vs_tunnel_xmit, ip_vs_tunnel_xmit_v6,
+// ipvs_gue_encap, ipvs_gre_encap).
 func (w *Worker) wrap(b []byte, t *tunnel, in *inner) {
 	etherType, protocol := uint16(wire.EtherTypeIPv4), uint8(wire.ProtoIPIP)
 	if in.v6 {

@@ -84,6 +84,23 @@ func TestTunnelErrors(t *testing.T) {
 	}
 }
 
+// TestTunnelErrorForANeighbour: a client whose MAC the kernel does not know is told by way of
+// where its packets come from.
+func TestTunnelErrorForANeighbour(t *testing.T) {
+	pair := familyPairs()[0]
+	pair.client = netip.MustParseAddr("192.0.2.77")
+	s := newSite(t)
+	s.tunnelTo(pair, wire.ProtoUDP, TunnelSpec{})
+	g := segment{src: endpoint(pair.client, 40000), dst: endpoint(pair.vip, 80), protocol: wire.ProtoUDP, from: clientMAC}
+	e := icmpMessage{src: pair.server, dst: pair.source, kind: 3, code: 1, quoted: s.tunnelled(g, true)}
+	if _, _, reason := s.process(inside, e.frame(t), nil); reason != PassTunnelError || len(s.own) != 1 {
+		t.Fatalf("%s, %d frames", reason, len(s.own))
+	}
+	if to := wire.Ethernet(s.own[0].frame.Data).Destination(); to != clientMAC || s.own[0].via != outside {
+		t.Errorf("the client is told at %v by port %d", to, s.own[0].via)
+	}
+}
+
 // TestTunnelPathMTU: an error about the path MTU is remembered for ten minutes, told to the
 // client less the tunnel's headers, and never makes the path longer, or shorter than any is.
 func TestTunnelPathMTU(t *testing.T) {
@@ -169,6 +186,7 @@ func TestTunnelErrorsOfOthers(t *testing.T) {
 		{"another connection", TunnelSpec{}, change(func(b []byte) { b[41]++ }), pair.source, PassNotServed},
 		{"without ports", TunnelSpec{}, func(b []byte) []byte { return b[:43] }, pair.source, PassNotServed},
 		{"a later fragment", TunnelSpec{}, change(func(b []byte) { b[7] = 9 }), pair.source, PassProtocol},
+		{"a later fragment inside", TunnelSpec{}, change(func(b []byte) { b[27] = 9 }), pair.source, PassNotServed},
 		{"another port", TunnelSpec{Type: GUE, Port: 6080}, change(func(b []byte) { b[23]++ }), pair.source, PassNotServed},
 		{"a control message", TunnelSpec{Type: GUE, Port: 6080}, change(func(b []byte) { b[28] = 0x20 }), pair.source, PassNotServed},
 		{"no GUE", TunnelSpec{Type: GUE, Port: 6080}, func(b []byte) []byte { return b[:28] }, pair.source, PassNotServed},

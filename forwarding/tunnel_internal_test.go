@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"uvs/conntrack"
 	"uvs/internal/wire"
 )
 
@@ -250,6 +251,15 @@ func testTunnelPacket(t *testing.T, tc tunnelCase, pair familyPair, protocol uin
 	if tc.spec.Type == GUE && (o.port < 32768 || o.port > 60999) {
 		t.Errorf("source port %d", o.port)
 	}
+	s.engine.flows.Each(s.now, func(e *conntrack.Entry) bool {
+		if want := netip.AddrPortFrom(pair.server, 80); pair.inner == pair.outer && e.Dest != want || pair.inner != pair.outer && !e.Dest.Addr().IsUnspecified() {
+			t.Errorf("the flow's server is %s", e.Dest) // there is no room for the other family's
+		}
+		if server, _, _ := s.engine.Server(e.Server); server.Addr() != pair.server {
+			t.Errorf("the flow's server has the address %s", server)
+		}
+		return true
+	})
 	want := complete[14:]
 	age(want)
 	if !bytes.Equal(o.packet, want) {

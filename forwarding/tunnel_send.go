@@ -39,7 +39,6 @@ func (w *Worker) toTunnel(f *Frame, p *Packet, d *dest, now mono.Time, out *Batc
 		if b == nil {
 			return DropNoScratch
 		}
-		copy(b, f.Data[:wire.EthernetLen])
 		copy(b[front+wire.EthernetLen:], f.Data[wire.EthernetLen:])
 		outer.Data, outer.Front, outer.Vnet = b, nil, nil
 	}
@@ -117,7 +116,6 @@ func (w *Worker) tunnelSegments(f *Frame, p *Packet, t *tunnel, in *inner, mtu i
 	for i := range n {
 		one := Frame{Data: w.scratch.take(front + cut.frameLen(i)), VLAN: f.VLAN, Port: f.Port, made: true}
 		cut.write(one.Data[front:], i)
-		copy(one.Data, f.Data[:wire.EthernetLen])
 		reason := w.sendOuter(&one, t, in, mtu, way)
 		if reason != Forwarded && reason != held { // one that is held is settled: the frame counts once
 			return reason
