@@ -154,7 +154,7 @@ type Interface struct {
 	// Reason is why this mode and not the one that was asked for or is best, empty if
 	// there is nothing to tell.
 	Reason string `json:"reason,omitempty"`
-	// RingSlots is the number of frames of any length that the receive rings hold at
+	// RingSlots is the number of frames of one segment that the receive rings hold at
 	// the least, all workers together, and RingBytes the memory that this takes.
 	RingSlots int    `json:"ring_slots"`
 	RingBytes uint64 `json:"ring_bytes"`

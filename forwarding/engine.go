@@ -25,6 +25,9 @@ type Config struct {
 	Workers int
 	// CPUs pins worker i to CPUs[i]; empty: workers are not pinned.
 	CPUs []int
+	// BusyPoll is for how long after a frame a worker goes on looking for the next one before
+	// it sleeps: a wakeup less on its way, for a core that is busy all that time.
+	BusyPoll time.Duration
 	// Flows configures the flow table. Released must be nil; the Engine sets it.
 	Flows conntrack.Config
 	// Orphans is for how long after a crash servers may go on sending on connections whose
@@ -52,15 +55,16 @@ func (e *Engine) EndSilence() { e.silent.Store(0) }
 // An Engine holds the services, the flows and the workers. Its methods are safe for use by
 // many goroutines.
 type Engine struct {
-	flows   *conntrack.Table
-	dests   destSlab
-	workers int
-	started mono.Time
-	worker  []*Worker
-	wants   chan Want
-	orphans chan struct{} // flows of removed servers are to be ended
-	direct  directClients
-	silent  atomic.Int64 // mono.Time until which no resets are sent
+	flows    *conntrack.Table
+	dests    destSlab
+	workers  int
+	busyPoll time.Duration
+	started  mono.Time
+	worker   []*Worker
+	wants    chan Want
+	orphans  chan struct{} // flows of removed servers are to be ended
+	direct   directClients
+	silent   atomic.Int64 // mono.Time until which no resets are sent
 
 	fragments reassembler
 	ftpPorts  []uint16
@@ -103,6 +107,7 @@ const wantsCapacity = 256
 func New(c Config) (*Engine, error) {
 	e := &Engine{
 		workers:  max(c.Workers, 1),
+		busyPoll: c.BusyPoll,
 		started:  mono.Now(),
 		wants:    make(chan Want, wantsCapacity),
 		orphans:  make(chan struct{}, 1),

@@ -1,10 +1,12 @@
 package forwarding
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"uvs/conntrack"
 	"uvs/internal/wire"
@@ -134,3 +136,69 @@ func TestPortsThatGoAreDrained(t *testing.T) {
 		t.Errorf("%d frames were sent, %d counted; want the one that waited", out.sent, s.reasons()[Forwarded])
 	}
 }
+
+// TestBusyPoll: after a frame a worker goes on looking for the time that it is told to, and
+// then sleeps between its looks.
+func TestBusyPoll(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		spin   time.Duration
+		looks  int           // so many
+		within time.Duration // at the most; 0: no bound
+		beyond time.Duration // at the least
+	}{
+		{"not at all", 0, 5, 0, 2 * idleWait},
+		{"long", time.Hour, 1000, 1000 * idleWait / 10, 0},
+		{"short", time.Millisecond, 1 << 15, 0, idleWait},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e, err := New(Config{Workers: 1, BusyPoll: tt.spin, Flows: conntrack.Config{MaxFlows: 10}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			port := &lookedAt{nullPort: nullPort{link: outside, mac: outsideMAC}, looks: make(chan time.Time, 1<<16)}
+			e.Workers()[0].SetPorts([]Port{port})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- e.Run(ctx) }()
+			first := <-port.looks
+			took, looks := time.Duration(0), 0
+			for ; looks < tt.looks && (looks < 5 || tt.beyond == 0 || took < tt.beyond); looks++ {
+				took = (<-port.looks).Sub(first)
+			}
+			if took < tt.beyond || tt.within > 0 && took > tt.within {
+				t.Errorf("%d looks in %v, want %v or more, and %v or less if not 0", looks, took, tt.beyond, tt.within)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// lookedAt hands out one frame, and tells when it is asked for more, as long as anybody
+// listens.
+type lookedAt struct {
+	nullPort
+	gave  bool
+	looks chan time.Time
+}
+
+func (p *lookedAt) Recv(fs []Frame) (int, error) {
+	select {
+	case p.looks <- time.Now():
+	default:
+	}
+	if p.gave {
+		return 0, nil
+	}
+	p.gave = true
+	fs[0] = Frame{Data: make([]byte, wire.EthernetLen)}
+	return 1, nil
+}
+
+func (p *lookedAt) Release([]Frame) {}
+func (p *lookedAt) FD() int         { return -1 }
+func (p *lookedAt) Close() error    { return nil }

@@ -42,8 +42,8 @@ func (w *Worker) run(ctx context.Context) error {
 		}
 	}
 	var fds []unix.PollFd
-	var expired mono.Time
-	expiring := false // more flows may be due
+	var expired, busy mono.Time // when flows ran out, and a frame came, last
+	expiring := false           // more flows may be due
 	for ctx.Err() == nil {
 		if w.changed.Load() {
 			w.usePorts()
@@ -58,6 +58,10 @@ func (w *Worker) run(ctx context.Context) error {
 			w.expireFragments(now)
 		}
 		if received > 0 {
+			busy = now
+			continue
+		}
+		if now.Sub(busy) < w.engine.busyPoll {
 			continue
 		}
 		limit := idleWait

@@ -32,6 +32,7 @@ type runOptions struct {
 	maxConnections int    // 0: from memory
 	io             string // "auto" or how frames come in
 	transmit       string // "auto" or how frames go out
+	busyPoll       time.Duration
 	ringMemory     uint64 // bytes, 0: from memory
 	strict         bool
 	sysctls        []string // NAME=VALUE
@@ -47,6 +48,7 @@ func newRun(p process, run func(context.Context, runOptions) error) *cobra.Comma
 	workers, maxConnections := number{max: 1024}, number{max: 1 << 28}
 	input := choice{"auto", []string{"auto", "v2", "v3", "recvmmsg", "plain"}}
 	output := choice{"auto", []string{"auto", "afxdp", "sendmmsg"}}
+	busyPoll := span{most: time.Second}
 	ringMemory := size{least: 4 << 20}
 	realtime := number{value: defaultRealtime, max: 99}
 	ftpPorts := portList{21}
@@ -89,18 +91,22 @@ thread of its timers, and no other, has a real-time priority (--vrrp-realtime), 
 that a busy machine does not make adverts late.
 
 Frames come in by rings of AF_PACKET: --io v2 (TPACKET_V2, the least latency) or
-v3 (the least memory and most for bulk; a frame waits for 1 ms and more), or
-without a ring by recvmmsg. plain does without the kernel's word on unfinished
-frames: it switches the offloads of captured interfaces off and back on at exit (on
-a virtual link, such as veth, switch off segmentation at the other end as well).
-What cannot be opened is replaced by the next best; "uvs status" says so.
+v3 (a little less CPU time for each of many short frames, and the least memory; a
+frame waits for 1 ms and more), or without a ring by recvmmsg. plain does without
+the kernel's word on unfinished frames: it switches the offloads of captured
+interfaces off and back on at exit (on a virtual link, such as veth, switch off
+segmentation at the other end as well). What cannot be opened is replaced by the
+next best; "uvs status" says so.
 
-Frames go out by transmit queues of AF_XDP (--transmit afxdp), which takes a third of
-sendmmsg's time; those of several segments, and all where there is no such queue, by
-sendmmsg. What goes out by AF_XDP passes no queueing discipline, no egress filter of
-tc and no packet tap: tcpdump on the director shows only what comes in. auto keeps to
+Frames go out by transmit queues of AF_XDP (--transmit afxdp), for less CPU time than
+by sendmmsg, which takes those of several segments, and all where there is no such
+queue. What goes out by AF_XDP passes no queueing discipline, no egress filter of tc
+and no packet tap: tcpdump on the director shows only what comes in. auto keeps to
 sendmmsg on devices on top of others (VLAN, bond) and where a queueing discipline
 shapes traffic.
+
+With --busy-poll 50us a worker goes on looking for frames for that long before it
+sleeps: what comes meanwhile waits for no wakeup, and the core has no rest.
 
 The kernel's stack is kept off what is forwarded by --steer tcx (Linux 6.6), clsact
 (a tc filter), nft, iptables (the table raw; needs its programs) or bare; auto is
@@ -132,6 +138,7 @@ their other ports are silent. auto takes it only where nothing else works.`,
 				maxConnections: maxConnections.value,
 				io:             input.value,
 				transmit:       output.value,
+				busyPoll:       busyPoll.value,
 				ringMemory:     ringMemory.value,
 				strict:         strict,
 				healthWait:     healthWait.value,
@@ -155,6 +162,7 @@ their other ports are silent. auto takes it only where nothing else works.`,
 	f.Var(&maxConnections, "max-connections", "size of the flow table, 0 for an eighth of the memory")
 	f.Var(&input, "io", "how frames come in")
 	f.Var(&output, "transmit", "how frames go out")
+	f.Var(&busyPoll, "busy-poll", "how long a worker goes on looking for frames before it sleeps, 0 not to")
 	f.Var(&ringMemory, "ring-memory", "memory for all receive rings, 0 for 1/16 of the memory and 256M at the most")
 	f.StringSlice("vs", nil, "`NAME=VALUE` of IPVS's settings (net.ipv4.vs.*), may be repeated; \"uvs sysctl\" lists them")
 	f.Var(&ftpPorts, "ftp-ports", "ports of services by NAT that speak FTP, up to 8 with commas between, or none")
@@ -162,6 +170,6 @@ their other ports are silent. auto takes it only where nothing else works.`,
 	f.Var(&healthWait, "vrrp-health-wait", "how long a living master of lower priority is left alone after the start until the servers have been judged, 0 not to wait")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "extra", "config-id", "steer", "workers", "max-connections", "io", "transmit", "ring-memory", "vs", "ftp-ports", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
+	twin(f, "file", "extra", "config-id", "steer", "workers", "max-connections", "io", "transmit", "busy-poll", "ring-memory", "vs", "ftp-ports", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
 	return cmd
 }

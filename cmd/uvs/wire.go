@@ -60,6 +60,7 @@ func wired() actions {
 				MaxConnections: o.maxConnections,
 				IO:             o.io,
 				Transmit:       o.transmit,
+				BusyPoll:       o.busyPoll,
 				RingMemory:     o.ringMemory,
 				Strict:         o.strict,
 				Sysctls:        o.sysctls,

@@ -67,6 +67,7 @@ func TestConformance(t *testing.T) {
 				{"order", keepsOrder},
 				{"order of short and long frames", keepsMixedOrder},
 				{"several segments in one frame", takesGSO},
+				{"many long frames", takesManyLong},
 				{"unfinished checksum", takesPartialChecksum},
 				{"vlan tags", keepsVLANTags},
 				{"full", countsDrops},
@@ -331,6 +332,66 @@ func takesGSO(t *testing.T, w *wireBetween) {
 		w.to.Release(fs)
 		w.want(w.send(3, 100))
 	}
+}
+
+// takesManyLong: long frames that come faster than they are taken, between short ones, keep
+// their order and bytes. What there is no room for is cut short or dropped, and then it goes on.
+func takesManyLong(t *testing.T, w *wireBetween) {
+	if w.shape.Plain {
+		return // knows none
+	}
+	const rounds, each = 40, 10
+	var sent [][]byte
+	for range rounds {
+		var fs []forwarding.Frame
+		for i := range each {
+			f := forwarding.Frame{Data: w.frame(100)}
+			if i%3 == 0 {
+				long := tcpFrame(w.src, w.dst, 20000)
+				copy(long[42:46], f.Data[42:46]) // the number
+				f = forwarding.Frame{Data: long, Vnet: gsoHeader()}
+			}
+			sent = append(sent, bytes.Clone(f.Data))
+			fs = append(fs, f)
+		}
+		if n, err := w.from.Send(fs); n != each || err != nil {
+			t.Fatalf("sent %d of %d frames: %v", n, each, err)
+		}
+	}
+	first, whole, cut := number(sent[0]), 0, 0
+	last := first - 1
+	fs := make([]forwarding.Frame, 64)
+	labtest.Eventually(t, 5*time.Second, func() error {
+		n, err := w.to.Recv(fs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range fs[:n] {
+			i := number(f.Data)
+			if i <= last {
+				t.Fatalf("number %d after %d", i, last)
+			}
+			last = i
+			want := sent[i-first]
+			switch {
+			case bytes.Equal(f.Data, want):
+				whole++
+			case len(f.Data) < len(want) && bytes.Equal(f.Data, want[:len(f.Data)]):
+				cut++
+			default:
+				t.Fatalf("number %d came with other bytes than were sent", i)
+			}
+		}
+		w.to.Release(fs[:n])
+		if got := uint64(whole+cut) + w.to.Stats().RingDrops; got != rounds*each {
+			return fmt.Errorf("%d frames came whole, %d cut, %d were dropped; %d were sent", whole, cut, w.to.Stats().RingDrops, rounds*each)
+		}
+		return nil
+	})
+	if whole < each {
+		t.Errorf("only %d frames came whole", whole)
+	}
+	w.want(w.send(3, 100))
 }
 
 func gsoHeader() forwarding.VnetHeader {

@@ -92,7 +92,7 @@ func (m *mailbox) recv(fs []forwarding.Frame) (n int, err error) {
 func (m *mailbox) release(fs []forwarding.Frame) { m.pending -= len(fs) }
 
 func (m *mailbox) size() (slots, bytes int) {
-	return m.vectors.len() + m.queue/v2Slot, len(m.mem) + m.queue
+	return m.vectors.len() + m.queue/longFrame, len(m.mem) + m.queue
 }
 
 func (m *mailbox) close() error { return os.NewSyscallError("munmap", unix.Munmap(m.mem)) }

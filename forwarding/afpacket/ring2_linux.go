@@ -1,6 +1,7 @@
 package afpacket
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -16,6 +17,7 @@ import (
 // begins.
 const (
 	slotStatus   = 0
+	slotLen      = 4
 	slotSnapLen  = 8
 	slotMAC      = 12
 	slotVLANTCI  = 24
@@ -26,6 +28,7 @@ const (
 const (
 	statusKernel        = 0
 	statusUser          = 0x01
+	statusCopy          = 0x02 // TP_STATUS_COPY: the whole frame waits in the socket's queue
 	statusChecksumUnset = 0x08 // TP_STATUS_CSUMNOTREADY
 	statusVLANValid     = 0x10
 	statusVLANTPID      = 0x40
@@ -37,8 +40,9 @@ type ringV2 struct {
 	shape   ringShape
 	slots   int
 	plain   bool
-	next    int // the slot that the kernel fills next
-	pending int // slots before next that are not released yet
+	next    int   // the slot that the kernel fills next
+	pending int   // slots before next that are not released yet
+	long    *long // nil if plain
 }
 
 func openRingV2(fd int, s Shape, memory int) (*ringV2, error) {
@@ -46,32 +50,42 @@ func openRingV2(fd int, s Shape, memory int) (*ringV2, error) {
 		return nil, err
 	}
 	shape := s.ring()
-	blocks := max(memory/shape.block, 1)
+	blocks, buffers, queue := s.v2Parts(memory)
+	r := &ringV2{shape: shape, slots: blocks * shape.slots, plain: s.Plain}
+	if !s.Plain {
+		var err error
+		if r.long, err = openLong(fd, buffers, queue); err != nil {
+			return nil, err
+		}
+	}
 	bytes := blocks * shape.block
 	err := unix.SetsockoptTpacketReq(fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &unix.TpacketReq{
 		Block_size: uint32(shape.block),
 		Block_nr:   uint32(blocks),
 		Frame_size: uint32(shape.slot),
-		Frame_nr:   uint32(blocks * shape.slots),
+		Frame_nr:   uint32(r.slots),
 	})
-	if err != nil {
-		return nil, fmt.Errorf("ring of %d KiB: %w", bytes>>10, os.NewSyscallError("setsockopt PACKET_RX_RING", err))
+	if err == nil {
+		r.mem, err = mapRing(fd, bytes)
+	} else {
+		err = os.NewSyscallError("setsockopt PACKET_RX_RING", err)
 	}
-	mem, err := mapRing(fd, bytes)
 	if err != nil {
-		return nil, err
+		r.long.close() //nolint:errcheck // the first error counts
+		return nil, fmt.Errorf("ring of %d KiB: %w", bytes>>10, err)
 	}
-	return &ringV2{mem: mem, shape: shape, slots: blocks * shape.slots, plain: s.Plain}, nil
+	return r, nil
 }
 
 func (r *ringV2) slot(i int) []byte { return r.mem[r.shape.offset(i):][:r.shape.slot] }
 
-// recv hands out the slots that are filled; they stay in place.
+// recv hands out the slots that are filled; they stay in place. Slots of long frames that no
+// buffer is free for wait for the next call.
 func (r *ringV2) recv(fs []forwarding.Frame) (n int, err error) { //nolint:unparam // an input may fail; a ring does not
 	for n < len(fs) && r.pending < r.slots {
 		slot := r.slot(r.next)
 		status := loadStatus(slot, slotStatus)
-		if status&statusUser == 0 {
+		if status&statusUser == 0 || status&statusCopy != 0 && !r.long.expect(&fs[n], int(slotUint32(slot, slotLen))) {
 			break
 		}
 		f := &fs[n]
@@ -84,19 +98,29 @@ func (r *ringV2) recv(fs []forwarding.Frame) (n int, err error) { //nolint:unpar
 			r.next = 0
 		}
 	}
+	if r.long != nil {
+		r.long.fetch()
+	}
 	return n, nil
 }
 
 func (r *ringV2) release(fs []forwarding.Frame) {
 	for i := range fs {
-		storeStatus(r.slot(int(fs[i].Slot)), slotStatus, statusKernel)
+		at := fs[i].Slot
+		if at >= longSlot {
+			r.long.release(at)
+			at %= longSlot
+		}
+		storeStatus(r.slot(int(at)), slotStatus, statusKernel)
 	}
 	r.pending -= len(fs)
 }
 
-func (r *ringV2) size() (slots, bytes int) { return r.slots, len(r.mem) }
+func (r *ringV2) size() (slots, bytes int) { return r.slots, len(r.mem) + r.long.size() }
 
-func (r *ringV2) close() error { return os.NewSyscallError("munmap", unix.Munmap(r.mem)) }
+func (r *ringV2) close() error {
+	return errors.Join(os.NewSyscallError("munmap", unix.Munmap(r.mem)), r.long.close())
+}
 
 // prepareRing sets what has to be known before a ring is made.
 func prepareRing(fd, version int) error {

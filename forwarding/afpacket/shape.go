@@ -9,8 +9,9 @@ type Receive uint8
 const (
 	// SendOnly receives nothing.
 	SendOnly Receive = iota
-	// TPacketV2 is a ring of slots that each hold the longest frame: a frame is there as
-	// soon as the kernel has written it, and takes 66 KiB however short it is.
+	// TPacketV2 is a ring of slots for frames of one segment: a frame is there as soon as the
+	// kernel has written it. Longer ones wait in the socket's queue for recvmmsg(2), in their
+	// order: their slot only says so (PACKET_COPY_THRESH).
 	TPacketV2
 	// TPacketV3 is a ring of blocks, in which frames take what they need. A block is handed
 	// over when the next frame does not fit or blockTimeout is over: 1 ms and more of
@@ -44,8 +45,9 @@ type Shape struct {
 	// offloads are to be switched off (GRO and LRO at the least). Partial checksums are
 	// completed in software all the same; frames longer than MaxFrame come cut short.
 	Plain bool
-	// MaxFrame is the length of the longest frame of a Plain interface, Ethernet header
-	// included; 0 stands for an MTU of 1500.
+	// MaxFrame is the length of the interface's longest frame, as its wire has them, Ethernet
+	// header included; 0 stands for an MTU of 1500. Other than a Plain one, a TPacketV3 and a
+	// RecvMMsg take frames of any length all the same.
 	MaxFrame int
 }
 
@@ -61,7 +63,10 @@ func (s Shape) String() string {
 func (s Shape) Least() int {
 	switch s.Receive {
 	case TPacketV2:
-		return s.ring().block
+		if s.Plain {
+			return s.ring().block
+		}
+		return max(v2Least, 4*s.ring().block)
 	case TPacketV3:
 		return 2 * v3BlockLeast
 	case RecvMMsg:
@@ -76,7 +81,11 @@ func (s Shape) Good() int {
 	switch s.Receive {
 	case TPacketV2:
 		r := s.ring()
-		return (goodSlots + r.slots - 1) / r.slots * r.block
+		bytes := (goodSlots + r.slots - 1) / r.slots * r.block
+		if s.Plain {
+			return bytes
+		}
+		return max(v2Good, 4*bytes)
 	case TPacketV3:
 		// With two blocks, one that is being read and one that the timer took from the kernel
 		// leave none for the next frame.
@@ -99,6 +108,8 @@ func (s Shape) Most() int {
 		return s.buffer()*sendFrames + mostQueue
 	case s.Plain:
 		return 8 << 20
+	case s.Receive == TPacketV2:
+		return 24 << 20
 	}
 	return 64 << 20
 }
@@ -125,29 +136,49 @@ type ringShape struct {
 }
 
 const (
-	// v2Slot holds a GSO frame of 64 KiB behind the slot's header, the reserved headroom and
-	// the virtio_net_hdr; the kernel drops what does not fit.
-	v2Slot  = 66 << 10
-	v2Block = 1 << 20 // 15 slots
-
-	plainSlot  = 2 << 10  // of an MTU of 1500
-	plainBlock = 16 << 10 // 8 slots
+	slotLeast = 2 << 10  // of an MTU of 1500
+	ringBlock = 16 << 10 // 8 slots
 	// slotHeader bounds what stands before a frame in a slot: struct tpacket2_hdr and
-	// struct sockaddr_ll, aligned (TPACKET2_HDRLEN), and the alignment of the IP header.
-	slotHeader = 96
+	// struct sockaddr_ll, aligned (TPACKET2_HDRLEN), the virtio_net_hdr and the alignment of
+	// the IP header.
+	slotHeader = 106
 )
 
 // ring returns the geometry of a TPACKET_V2 ring of the shape.
 func (s Shape) ring() ringShape {
-	r := ringShape{slot: v2Slot, block: v2Block}
-	if s.Plain {
-		const align = 16 // TPACKET_ALIGNMENT
-		slot := max(s.MaxFrame+slotHeader+headroom, plainSlot)
-		r.slot = min((slot+align-1)/align*align, v2Slot)
-		r.block = wholePages(max(r.slot, plainBlock))
-	}
+	const align = 16 // TPACKET_ALIGNMENT
+	slot := max(s.MaxFrame+slotHeader+headroom, slotLeast)
+	r := ringShape{slot: min((slot+align-1)/align*align, longFrame)}
+	r.block = wholePages(max(r.slot, ringBlock))
 	r.slots = r.block / r.slot
 	return r
+}
+
+// longFrame holds a GSO frame of 64 KiB behind the reserved headroom and the virtio_net_hdr.
+const longFrame = 66 << 10
+
+// Memory for long frames beside a TPACKET_V2 ring.
+const (
+	v2Least = 512 << 10
+	v2Good  = 1 << 20
+	// longBuffers is how many a batch may have. Few are used again and again and stay in the
+	// CPU's cache: with a slot of 66 KiB for every frame, one stream of TCP was slower by a
+	// fifth.
+	longBuffers = 16
+	// mostLong bounds the socket's queue: some 160 frames of 64 KiB.
+	mostLong = 16 << 20
+)
+
+// v2Parts divides memory between a ring, buffers for long frames, two at the least, and the
+// socket's queue, where those wait for their turn. A Plain one is all ring.
+func (s Shape) v2Parts(memory int) (blocks, buffers, queue int) {
+	block := s.ring().block
+	if s.Plain {
+		return max(memory/block, 1), 0, 0
+	}
+	blocks = max(memory/4/block, 1)
+	buffers = min(max(memory/8/longFrame, 2), longBuffers)
+	return blocks, buffers, min(memory-blocks*block-buffers*longFrame, mostLong)
 }
 
 // offset returns where a slot begins.
@@ -156,9 +187,9 @@ func (r ringShape) offset(slot int) int { return slot/r.slots*r.block + slot%r.s
 // buffer returns the size of a buffer for recvmmsg.
 func (s Shape) buffer() int {
 	if s.Plain {
-		return max(s.MaxFrame+headroom, plainSlot)
+		return max(s.MaxFrame+headroom, slotLeast)
 	}
-	return v2Slot
+	return longFrame
 }
 
 // Blocks of a TPACKET_V3 ring. The least holds one GSO frame of 64 KiB and short ones beside
@@ -171,7 +202,7 @@ const (
 	v3BlocksLarge = 8
 	v3BlocksSmall = 4
 	// v3Frame bounds what a GSO frame of 64 KiB takes in a block.
-	v3Frame = v2Slot
+	v3Frame = longFrame
 )
 
 // blockTimeout is after how many milliseconds a block that is not full is handed over

@@ -6,6 +6,6 @@
 //
 // A frame is copied into memory that the kernel knows (the UMEM) and its place is written
 // into a ring; one system call has the kernel make and send as many frames as there are.
-// That is about a third of what sendmmsg costs for each. What is sent this way passes no
-// queueing discipline, no egress hook of tc or netfilter and no packet tap.
+// What is sent this way passes no queueing discipline, no egress hook of tc or netfilter and
+// no packet tap.
 package afxdp

@@ -47,19 +47,20 @@ import (
 
 // Options are the daemon-level settings of a run, from flags and environment.
 type Options struct {
-	ConfigFile     string   // path of keepalived.conf; empty: begin without services
-	ConfigID       string   // chooses lines with @; empty: the machine's name
-	Extra          string   // path of the file with what is ours alone; empty: there is none
-	RunDir         string   // where the control socket and the state for the next run live
-	Steer          string   // steering backend: "auto" or one of steer.Names
-	Workers        int      // forwarding threads; 0: one for each usable CPU
-	MaxConnections int      // bound of the flow table; 0: from the machine's memory
-	IO             string   // how frames come in: "auto", "v2", "v3", "recvmmsg" or "plain"
-	Transmit       string   // how frames go out: "auto", "sendmmsg" or "afxdp"
-	RingMemory     uint64   // bytes for all receive rings together; 0: from the machine's memory
-	Strict         bool     // refuse a configuration with any error
-	Sysctls        []string // NAME=VALUE of IPVS's settings
-	FTPPorts       []uint16 // of services by NAT whose control connections of FTP are read
+	ConfigFile     string        // path of keepalived.conf; empty: begin without services
+	ConfigID       string        // chooses lines with @; empty: the machine's name
+	Extra          string        // path of the file with what is ours alone; empty: there is none
+	RunDir         string        // where the control socket and the state for the next run live
+	Steer          string        // steering backend: "auto" or one of steer.Names
+	Workers        int           // forwarding threads; 0: one for each usable CPU
+	MaxConnections int           // bound of the flow table; 0: from the machine's memory
+	IO             string        // how frames come in: "auto", "v2", "v3", "recvmmsg" or "plain"
+	Transmit       string        // how frames go out: "auto", "sendmmsg" or "afxdp"
+	BusyPoll       time.Duration // how long a worker looks for frames before it sleeps
+	RingMemory     uint64        // bytes for all receive rings together; 0: from the machine's memory
+	Strict         bool          // refuse a configuration with any error
+	Sysctls        []string      // NAME=VALUE of IPVS's settings
+	FTPPorts       []uint16      // of services by NAT whose control connections of FTP are read
 	// HealthWait bounds how long a living master is left alone until the servers have been
 	// judged; 0 does not wait at all.
 	HealthWait time.Duration
@@ -271,7 +272,8 @@ func (d *director) open(undo *undoList) error {
 	if workers > len(cpus) {
 		cpus = nil // more threads than CPUs: leave it to the scheduler
 	}
-	forward := forwarding.Config{Workers: workers, CPUs: cpus, Flows: flows, Silence: orphanTime, FTPPorts: d.opts.FTPPorts, Steered: true,
+	forward := forwarding.Config{Workers: workers, CPUs: cpus, BusyPoll: d.opts.BusyPoll, Flows: flows, Silence: orphanTime,
+		FTPPorts: d.opts.FTPPorts, Steered: true,
 		FreePages: func() int { return freePages(os.DirFS("/"), uint64(os.Getpagesize())) }}
 	if d.crashed {
 		forward.Orphans = orphanTime

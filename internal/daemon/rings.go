@@ -59,13 +59,13 @@ type ringPlan struct {
 // --io; maxFrame is the length of the interface's longest frame. Without anything that
 // fits, there is no plan.
 //
-// Left alone, it is TPACKET_V2 if every worker gets a ring of 64 slots or more; then
+// Left alone, it is TPACKET_V2 if every worker gets 1 MiB or more; then
 // TPACKET_V3, whose frames take what they need, on as many workers as it fits; then short
 // slots without virtio_net_hdr, for which the offloads of the interface must be off.
 func planRings(asked string, share, workers, maxFrame int) []ringPlan {
 	workers = max(workers, 1)
 	order := []afpacket.Shape{
-		{Receive: afpacket.TPacketV2},
+		{Receive: afpacket.TPacketV2, MaxFrame: maxFrame},
 		{Receive: afpacket.TPacketV3},
 		{Receive: afpacket.RecvMMsg},
 		{Receive: afpacket.TPacketV2, Plain: true, MaxFrame: maxFrame},
