@@ -107,11 +107,11 @@ func (t *Table) endTemplate(ref TemplateRef) (ended int) {
 
 // owner returns the shard that an entry belongs to, as long as the table lives.
 func (t *Table) owner(ref uint32) *shard {
-	i, number := int(ref&refMask-1)/chunk, 0
+	i := int(ref&refMask-1) / chunk
 	if ref&refV6 != 0 {
-		number, _ = t.arena6.owner(i)
-	} else {
-		number, _ = t.arena4.owner(i)
+		number, _ := t.arena6.owner(i)
+		return &t.shards[number]
 	}
+	number, _ := t.arena4.owner(i)
 	return &t.shards[number]
 }

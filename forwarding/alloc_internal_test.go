@@ -191,6 +191,49 @@ func TestNoAllocsOfTunnels(t *testing.T) {
 	}
 }
 
+// passiveSite has answered a client's PASV, so that its numbers are shifted.
+func passiveSite(t *testing.T) *ftpSite {
+	t.Helper()
+	s := newFTPSite(t, false)
+	s.request(wire.TCPAck, 1000, 5000, "PASV\r\n")
+	s.answer(wire.TCPAck, 5000, 1006, longAnswer)
+	return s
+}
+
+// TestNoAllocsOfFTP: neither what passes on a control connection nor a command or an answer that
+// makes a data connection allocates.
+func TestNoAllocsOfFTP(t *testing.T) {
+	s := passiveSite(t)
+	seen := uint32(5000 + len(shortened))
+	for _, c := range []struct {
+		name string
+		port int
+		tcp  tcp
+	}{
+		{"a command", outside, tcp{src: s.client, dst: s.vip, flags: wire.TCPAck, seq: 1006, ack: seen, payload: "NOOP\r\n", sack: []uint32{seen, seen + 5}}},
+		{"an answer", inside, tcp{src: s.server, dst: s.client, flags: wire.TCPAck, seq: 5000 + uint32(len(longAnswer)), ack: 1012, payload: "200 OK\r\n"}},
+		{"PASV", outside, tcp{src: s.client, dst: s.vip, flags: wire.TCPAck, seq: 1000, ack: 5000, payload: "PASV\r\n"}},
+		{"its answer", inside, tcp{src: s.server, dst: s.client, flags: wire.TCPAck, seq: 5000, ack: 1006, payload: longAnswer}},
+		{"PORT", outside, tcp{src: s.client, dst: s.vip, flags: wire.TCPAck, seq: 1006, ack: seen, payload: "PORT 203,0,113,5,159,82\r\n"}},
+	} {
+		frame, vnet := c.tcp.frame(t)
+		work, header := make([]byte, len(frame)), make(VnetHeader, len(vnet))
+		before := s.reasons()
+		if allocs := testing.AllocsPerRun(100, func() {
+			copy(work, frame)
+			copy(header, vnet)
+			s.worker.in[0] = Frame{Data: work, Vnet: header, Port: c.port - 1}
+			s.worker.Process(s.worker.in[:1], s.now, &s.worker.out)
+			s.worker.out.Reset()
+		}); allocs != 0 {
+			t.Errorf("%s: %v allocations per frame, want 0", c.name, allocs)
+		}
+		if s.reasons()[Forwarded]-before[Forwarded] != 101 {
+			t.Errorf("%s: not all went on", c.name)
+		}
+	}
+}
+
 // allocSite has a server to forward to on port 80, one whose MAC is unknown on 81, none on 82.
 func allocSite(t testing.TB) *site {
 	s := newSite(t)

@@ -37,13 +37,18 @@ func extraKeys(s *config.ExtraService) []table.Key {
 	return keys
 }
 
-// extraNotes names the blocks of an extra file whose services the configuration does not have.
+// extraNotes names the blocks of an extra file whose services the configuration does not have,
+// and those that keep FTP's data connections from the helper.
 func extraNotes(x *config.Extra, services []table.FileService) (notes []string) {
 	for i := range x.Services {
 		s := &x.Services[i]
 		keys := extraKeys(s)
 		if !slices.ContainsFunc(services, func(f table.FileService) bool { return slices.Contains(keys, f.Key) }) {
 			notes = append(notes, fmt.Sprintf("%s: note: the configuration has no such service; this counts once an operator adds it", s.Pos))
+		}
+		ftp := func(k table.Key) bool { return k.Protocol == table.TCP && k.Port == ftpPort }
+		if s.Pool != (config.Pool{}) && slices.ContainsFunc(keys, ftp) {
+			notes = append(notes, fmt.Sprintf("%s: note: FTP's control connections are not read with fullnat, so that data connections fail", s.Pool.Pos))
 		}
 	}
 	return notes
