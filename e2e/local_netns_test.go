@@ -156,7 +156,7 @@ func serveSorry(t *testing.T, h *netlab.Host, at string) {
 }
 
 // TestLocalBulk: 100 MB down and up through the director's own stack arrive unchanged, by NAT and
-// DR, at full size and towards a client whose link is shorter than the director's.
+// DR.
 func TestLocalBulk(t *testing.T) {
 	content := make([]byte, bulkBytes)
 	rand.NewChaCha8([32]byte{9}).Read(content) //nolint:errcheck // never fails
@@ -185,6 +185,86 @@ func TestLocalBulk(t *testing.T) {
 				}
 			}
 			d.stop()
+		})
+	}
+}
+
+// TestLocalServerIsLookedAfter: without TAP devices one line says what is missing and the other
+// servers serve; what somebody does to the device is undone; downloads get through links
+// that are narrower than Ethernet, and than the device.
+func TestLocalServerIsLookedAfter(t *testing.T) {
+	nat := modes()[0]
+	top := nat.site(t, netlab.Plan{Servers: 1, NoVIP: true})
+	director, client := top.Directors[0], top.Clients[0]
+	web := startWeb(t, director)
+	startWeb(t, top.Servers[0])
+	config := nat.localConfig(top, "eth0", top.Servers...)
+	labtest.Run(t, director, "mount", "-t", "tmpfs", "none", "/dev/net")
+	d := startDirector(t, director, config)
+	for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+		wantAnswers(t, client, url(vip, 80, "/"), "without /dev/net/tun", "server1")
+	}
+	if err := logged(d, "load the kernel module tun, or give the container /dev/net/tun"); err != nil {
+		t.Error(err)
+	}
+	if out := d.uvs("status"); !strings.Contains(out, "nothing leads into its stack") || !strings.Contains(out, "open /dev/net/tun") {
+		t.Errorf("status does not say why the local server serves nobody:\n%s", out)
+	}
+	d.stop()
+	labtest.Run(t, director, "umount", "/dev/net")
+
+	d = startDirector(t, director, config)
+	both := []string{director.Name(), "server1"}
+	wantAnswers(t, client, url(top.VIP4, 80, "/"), "with it", both...)
+	for _, deed := range [][]string{
+		{"ip", "link", "set", "uvs0", "down"},
+		{"ip", "link", "delete", "uvs0"},
+		{"ip", "rule", "delete", "priority", "1"},
+	} {
+		labtest.Run(t, director, deed[0], deed[1:]...)
+		wantAnswers(t, client, url(top.VIP4, 80, "/"), strings.Join(deed, " "), both...)
+		wantAnswers(t, client, url(top.VIP6, 80, "/"), strings.Join(deed, " "), both...)
+	}
+	if err := os.WriteFile(filepath.Join(web.dir, "www", "big"), make([]byte, 1<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.uvs("ipvsadm", "-e", "-t", top.VIP4.String()+":80", "-r", top.Servers[0].Addr4("eth0").String()+":8080", "-m", "-w", "0")
+	for _, mtu := range []int{1400, 1000} {
+		narrow(t, director, netOf(client, "eth0", false), "eth0", mtu)
+		if n := len(curl(t, client, url(top.VIP4, 80, "/big"))); n != 1<<20 {
+			t.Errorf("%d bytes over a path of %d, want %d", n, mtu, 1<<20)
+		}
+	}
+	d.stop()
+}
+
+// TestLocalTakeover: each of two directors serves by itself while it is master.
+func TestLocalTakeover(t *testing.T) {
+	for _, m := range modes() {
+		t.Run(m.name, func(t *testing.T) {
+			top := m.site(t, netlab.Plan{Directors: 2, NoVIP: true})
+			start := func(i int) *director {
+				own := top.Directors[i]
+				config := m.ownConfig(top, own.Addr4("eth0"), own.Addr6("eth0"))
+				return startDirector(t, own, strings.ReplaceAll(config, "priority 255", fmt.Sprintf("priority %d", 150-50*i)))
+			}
+			for _, h := range top.Directors {
+				startWeb(t, h)
+			}
+			served := func(by int, when string) {
+				t.Helper()
+				for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
+					wantAnswers(t, top.Clients[0], url(vip, 80, "/"), when, top.Directors[by].Name())
+				}
+			}
+			first := start(0)
+			start(1)
+			served(0, "at first")
+			first.kill()
+			labtest.Run(t, top.Directors[0], first.bin, "cleanup")
+			served(1, "after the crash of the master")
+			start(0)
+			served(0, "when it is back")
 		})
 	}
 }

@@ -57,9 +57,10 @@ func (p *Packet) payload(f *Frame) int {
 }
 
 // mayBeCut reports whether routers may fragment a packet: an IPv4 packet without DF
-// (ip_exceeds_mtu in net/ipv4/ip_forward.c), or an ICMP error over IPv4, as for IPVS.
+// (ip_exceeds_mtu in net/ipv4/ip_forward.c), or an ICMP error over IPv4, as for IPVS. Its sender
+// may whatever DF says, and is this host for what its stack sends: that would not learn of the MTU.
 func (p *Packet) mayBeCut(f *Frame) bool {
-	return !p.Tuple.V6 && (p.kind == kindError || !wire.IPv4(f.Data[wire.EthernetLen:]).DontFragment())
+	return !p.Tuple.V6 && (p.kind == kindError || f.own || !wire.IPv4(f.Data[wire.EthernetLen:]).DontFragment())
 }
 
 // hopLimit returns the time to live or hop limit.

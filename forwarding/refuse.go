@@ -90,7 +90,7 @@ func (w *Worker) answerable(f *Frame, p *Packet) bool {
 	if t.V6 {
 		multicast = t.Dst[0] == 0xff
 	}
-	return !multicast && f.Data[0]&1 == 0 && (f.own || !w.routes.local(&t.Src, t.V6))
+	return !multicast && f.Data[0]&1 == 0 && !w.routes.local(&t.Src, t.V6)
 }
 
 // beginAnswer finds the way back to where a packet came from, takes memory for an answer of n
@@ -100,9 +100,6 @@ func (w *Worker) answerable(f *Frame, p *Packet) bool {
 func (w *Worker) beginAnswer(a *answer, f *Frame, p *Packet, n int, now mono.Time) bool {
 	t := &p.Tuple
 	a.origin = w.stationOf(f)
-	if f.own {
-		return w.beginAnswerToStack(a, f, p, n)
-	}
 	svc := w.serviceOf(f, p)
 	byUplink := svc != nil && svc.uplink.Load() && w.routes.back(&t.Src, t.V6, &a.origin, &a.hop)
 	if !byUplink && !w.findHop(&t.Src, t.V6, flowHash(t), &a.origin, now, &a.hop) {
@@ -116,20 +113,6 @@ func (w *Worker) beginAnswer(a *answer, f *Frame, p *Packet, n int, now mono.Tim
 		}
 		from = wireAddr(own)
 	}
-	return w.beginFrame(a, f, p, &from, n)
-}
-
-// beginAnswerToStack does so for a packet of the host's own stack. The answer comes from where
-// the packet was sent to, as the stack takes nothing from outside that has its own address.
-func (w *Worker) beginAnswerToStack(a *answer, f *Frame, p *Packet, n int) bool {
-	var ok bool
-	a.hop, ok = w.routes.intoStack(&p.Tuple.Src, p.Tuple.V6, Masq)
-	return ok && w.beginFrame(a, f, p, &p.Tuple.Dst, n)
-}
-
-// beginFrame takes memory for an answer and writes the addresses.
-func (w *Worker) beginFrame(a *answer, f *Frame, p *Packet, from *[16]byte, n int) bool {
-	t := &p.Tuple
 	a.head = wire.EthernetLen + wire.IPv4Len
 	if t.V6 {
 		a.head = wire.EthernetLen + wire.IPv6Len

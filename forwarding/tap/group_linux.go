@@ -105,8 +105,9 @@ func (g *Group) configure(mtu int) error {
 	if err := unix.IoctlSetInt(g.ports[0].fd, unix.TUNSETLINK, unix.ARPHRD_VOID); err != nil {
 		return os.NewSyscallError("ioctl TUNSETLINK", err)
 	}
-	if err := g.SetMTU(mtu); err != nil {
-		return err
+	request.SetUint32(uint32(mtu))
+	if err := unix.IoctlIfreq(s, unix.SIOCSIFMTU, request); err != nil {
+		return os.NewSyscallError("ioctl SIOCSIFMTU", err)
 	}
 	if err := unix.IoctlIfreq(s, unix.SIOCGIFFLAGS, request); err != nil {
 		return os.NewSyscallError("ioctl SIOCGIFFLAGS", err)
@@ -123,21 +124,6 @@ func (g *Group) Link() (index int, mac wire.MAC) { return g.link, g.mac }
 
 // Ports returns the ports in the order of the workers.
 func (g *Group) Ports() []*Port { return g.ports }
-
-// SetMTU says how long the packets may be that the stack sends by the device, in bytes.
-func (g *Group) SetMTU(mtu int) error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(s) //nolint:errcheck // nothing was written
-	request, err := unix.NewIfreq(g.name)
-	if err != nil {
-		return err
-	}
-	request.SetUint32(uint32(mtu))
-	return os.NewSyscallError("ioctl SIOCSIFMTU", unix.IoctlIfreq(s, unix.SIOCSIFMTU, request))
-}
 
 // Close closes all ports that have not been closed by their workers. The device goes with the
 // last one.

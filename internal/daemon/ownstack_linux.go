@@ -20,8 +20,10 @@ const (
 	// stackPriority is that of the rules: behind the table local, before what operators route by.
 	stackPriority = 1
 
-	// Bounds of the device's MTU. Packets of the stack are as long as the shortest link takes.
-	stackMTU, leastStackMTU = 1500, 1280
+	// stackMTU is what every path of IPv6 takes, and almost every one of IPv4. The stack would not
+	// learn of a narrower one: it looks for where to note that without ports, which the rules ask
+	// for (ipv4_sk_update_pmtu in net/ipv4/route.c).
+	stackMTU = 1280
 )
 
 // An ownStack leads packets for servers that are this machine itself into its stack, by a device
@@ -35,8 +37,7 @@ type ownStack struct {
 	workers int
 	open    func(pattern string, workers, mtu int) (*tap.Group, error) // tap.Open, but in tests
 
-	seen  bool // a snapshot had the device and its routes as they should be
-	mtu   int
+	seen  bool    // a snapshot had the device and its routes as they should be
 	ready [2]bool // the device has what IPv4, IPv6 need
 
 	mu       sync.Mutex // guards what follows against status
@@ -75,27 +76,27 @@ func (o *ownStack) bring(s *hostnet.Snapshot, ends []steer.Match) error {
 	return o.setRules(s, stackRules(ends))
 }
 
-// ensure makes the device, and makes it anew if somebody has removed it.
+// ensure makes the device, and makes good what somebody does to it.
 func (o *ownStack) ensure(s *hostnet.Snapshot, ends []steer.Match) error {
-	mtu := deviceMTU(s)
 	if o.group != nil {
+		link, _ := o.group.Link()
+		_, there := s.LinkByIndex(link)
 		complete := o.complete(s)
-		if o.seen && !complete {
-			o.log.Warn("the device into this machine's own stack was changed by somebody and is made anew", "device", o.group.Name())
+		switch {
+		case !o.seen || complete:
+		case there && o.host.Do(hostnet.SetUp{Link: link})[0] == nil:
+			o.log.Warn("the device into this machine's own stack was set down or lost its routes, which is undone", "device", o.group.Name())
+			o.ready = [2]bool{}
+		default:
+			o.log.Warn("somebody has removed the device into this machine's own stack; it is made anew", "device", o.group.Name())
 			o.setGroup(nil) // the workers close it
 		}
 		o.seen = complete
 	}
 	if o.group != nil {
-		if mtu != o.mtu {
-			o.mtu = mtu
-			if err := o.group.SetMTU(mtu); err != nil {
-				return err
-			}
-		}
 		return o.prepare(o.group, ends)
 	}
-	group, err := o.open(stackDevice, o.workers, mtu)
+	group, err := o.open(stackDevice, o.workers, stackMTU)
 	switch {
 	case errors.Is(err, tap.ErrMissing):
 		return fmt.Errorf("%w; load the kernel module tun, or give the container /dev/net/tun", err)
@@ -107,7 +108,6 @@ func (o *ownStack) ensure(s *hostnet.Snapshot, ends []steer.Match) error {
 		group.Close()
 		return err
 	}
-	o.mtu = mtu
 	o.setGroup(group)
 	o.log.Info("servers that are this machine itself are served by a device of their own", "device", group.Name())
 	return nil
@@ -262,15 +262,4 @@ func stackRules(ends []steer.Match) []hostnet.Rule {
 
 func hasFamily(ends []steer.Match, v6 bool) bool {
 	return slices.ContainsFunc(ends, func(m steer.Match) bool { return m.Addr.Is6() == v6 })
-}
-
-// deviceMTU is that of the shortest link by which packets of the stack may leave.
-func deviceMTU(s *hostnet.Snapshot) int {
-	mtu := stackMTU
-	for _, l := range s.Links {
-		if sendable(l) && len(s.AddressesOf(l.Index)) > 0 && l.MTU < mtu {
-			mtu = l.MTU
-		}
-	}
-	return max(mtu, leastStackMTU)
 }
