@@ -82,6 +82,9 @@ func TestLocalServer(t *testing.T) {
 						t.Errorf("%s: directly, %s answers", family(own), got)
 					}
 				}
+				if out := d.uvs("status"); !strings.Contains(out, "uvs0") {
+					t.Errorf("status does not show the way into the own stack:\n%s", out)
+				}
 				list := d.uvs("ipvsadm", "-Ln")
 				if n := strings.Count(list, map[string]string{"nat": " Masq ", "dr": " Route "}[m.name]); n != 6 {
 					t.Errorf("a server is listed by another method (kernel: no Local since 2.6.37):\n%s", list)

@@ -6,6 +6,7 @@ import (
 
 	"uvs/control"
 	"uvs/forwarding"
+	"uvs/forwarding/tap"
 	"uvs/internal/hostnet"
 )
 
@@ -37,8 +38,25 @@ func (c *capture) interfaces(network *hostnet.Snapshot) []control.Interface {
 		}
 		list = append(list, x)
 	}
+	if c.stack != nil {
+		list = append(list, stackInterface(c.stack))
+	}
 	slices.SortFunc(list, func(a, b control.Interface) int { return cmp.Compare(a.Index, b.Index) })
 	return list
+}
+
+// stackInterface tells of the device into the own stack.
+func stackInterface(g *tap.Group) control.Interface {
+	var total forwarding.PortStats
+	for _, p := range g.Ports() {
+		total = sum(total, p.Stats())
+	}
+	link, _ := g.Link()
+	x := control.Interface{Name: g.Name(), Index: link, Mode: "own stack", Up: true, RxFrames: total.Received, TxFrames: total.Sent, TxErrors: total.SendErrors}
+	if total.SendError != nil {
+		x.TxError = total.SendError.Error()
+	}
+	return x
 }
 
 // rings returns the memory of all rings, those that are being closed included.
