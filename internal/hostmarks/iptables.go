@@ -96,11 +96,12 @@ func parseWords(words []string, v6 bool) (r rule, target string, err error) {
 		case "--comment":
 		case "-s", "-d":
 			p, bad := netip.ParsePrefix(arg)
-			if bad != nil {
+			switch {
+			case bad != nil:
 				fault("%s %s is no prefix", w, arg)
-			} else if w == "-s" {
+			case w == "-s":
 				fits.Sources = append(fits.Sources, p)
-			} else {
+			default:
 				fits.Destinations = append(fits.Destinations, p)
 			}
 		case "-i":
