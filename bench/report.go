@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -112,16 +111,24 @@ func (w *reportWriter) block(file, what, scenario string) (string, error) {
 		return "", fmt.Errorf("%q is nothing to write (have: origin, targets, table, full, plot)", what)
 	}
 	if text == "" {
-		return "", fmt.Errorf("scenario %q was not measured", scenario)
+		return unmeasured(scenario)
 	}
 	return text, nil
 }
 
+// unmeasured tells a scenario that a run left out from one that does not exist.
+func unmeasured(name string) (string, error) {
+	if !slices.ContainsFunc(scenarios(full), func(s scenario) bool { return scenarioName(s) == name }) {
+		return "", fmt.Errorf("%q is not a scenario", name)
+	}
+	return "This run did not measure " + name + ".", nil
+}
+
 // plot writes NAME-SCENARIO.svg beside the results and returns the line that shows it.
 func (w *reportWriter) plot(r *outcome.Results, file, scenario string) (string, error) {
-	c, err := chart(r, scenario)
-	if err != nil {
-		return "", err
+	c, ok := chart(r, scenario)
+	if !ok {
+		return unmeasured(scenario)
 	}
 	picture := filepath.Join(filepath.Dir(file), r.Name+"-"+scenario+".svg")
 	if err := os.WriteFile(filepath.Join(w.dir, picture), []byte(c.SVG()), 0o644); err != nil {
@@ -131,13 +138,13 @@ func (w *reportWriter) plot(r *outcome.Results, file, scenario string) (string, 
 }
 
 // chart draws what was measured of a scenario.
-func chart(r *outcome.Results, scenario string) (plot.Chart, error) {
+func chart(r *outcome.Results, scenario string) (c plot.Chart, ok bool) {
 	i := slices.IndexFunc(r.Loads, func(l outcome.Load) bool { return l.Name == scenario })
 	if i < 0 {
-		return plot.Chart{}, errors.New("this scenario was not measured")
+		return c, false
 	}
 	load := r.Loads[i]
-	c := plot.Chart{Title: scenario + ", " + r.Machine.Kernel, Unit: load.Unit}
+	c = plot.Chart{Title: scenario + ", " + r.Machine.Kernel, Unit: load.Unit}
 	c.Points = slices.DeleteFunc(slices.Clone(load.Cases), func(variation string) bool {
 		return !slices.ContainsFunc(r.Rows, func(row outcome.Row) bool { return row.Scenario == scenario && row.Case == variation })
 	})
@@ -153,5 +160,5 @@ func chart(r *outcome.Results, scenario string) (plot.Chart, error) {
 			c.Series = append(c.Series, s)
 		}
 	}
-	return c, nil
+	return c, len(c.Series) > 0
 }

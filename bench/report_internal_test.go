@@ -46,10 +46,21 @@ func TestReport(t *testing.T) {
 		t.Errorf("picture: %v\n%s", err, picture)
 	}
 
+	const unmeasured = "<!-- bench: here.json table bulk -->\n<!-- bench: end -->\n<!-- bench: here.json plot bulk -->\n<!-- bench: end -->\n"
+	if err := os.WriteFile(file, []byte(unmeasured), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := report([]string{file}, &strings.Builder{}); err != nil {
+		t.Errorf("what was not measured: %v", err)
+	}
+	if got, _ := os.ReadFile(file); strings.Count(string(got), "This run did not measure bulk.") != 2 {
+		t.Errorf("what was not measured:\n%s", got)
+	}
+
 	for name, text := range map[string]string{
 		"no such file":     "<!-- bench: none.json table pps -->\n<!-- bench: end -->\n",
 		"no such word":     "<!-- bench: here.json poem pps -->\n<!-- bench: end -->\n",
-		"no such scenario": "<!-- bench: here.json table bulk -->\n<!-- bench: end -->\n",
+		"no such scenario": "<!-- bench: here.json table music -->\n<!-- bench: end -->\n",
 		"no end":           "<!-- bench: here.json table pps -->\n",
 		"end of another":   "<!-- bench: here.json table pps -->\n<!-- bench: here.json table pps -->\n<!-- bench: end -->\n",
 	} {
