@@ -88,15 +88,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		progress(stderr, o.parameters.Rounds, r)
 		return raw.Write(r)
 	}}
-	if err := c.run(ctx); err != nil {
-		return err
+	failure := c.run(ctx)
+	if failure != nil {
+		results.Incomplete = failure.Error() // what was measured before is not lost
 	}
 	summary := outcome.Summarise(results, targetsOf(profile(o.parameters.Profile)), runs)
 	if err := summary.Save(o.dir); err != nil {
-		return err
+		return errors.Join(failure, err)
 	}
 	_, err = io.WriteString(stdout, summary.Markdown())
-	return err
+	return errors.Join(failure, err)
 }
 
 func progress(w io.Writer, rounds int, r outcome.Run) {

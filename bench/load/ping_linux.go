@@ -20,8 +20,8 @@ const pingLen = 8
 // then the network between them.
 const endsPriority = 10
 
-// answerWait is how long a ping waits for its answer until it is lost.
-const answerWait = 200 * time.Millisecond
+// AnswerWait is how long a ping waits for its answer until it is lost.
+const AnswerWait = 200 * time.Millisecond
 
 // An Echo sends each UDP datagram back to whom it came from, until Close.
 type Echo struct {
@@ -85,7 +85,7 @@ type Pings struct {
 // between them, and times each until its answer. The socket is opened in the calling
 // thread's network namespace; the thread that sends runs on the given CPU.
 func PingPong(ctx context.Context, target netip.AddrPort, cpu int, length, between time.Duration) (Pings, error) {
-	fd, err := udpSocket(netip.AddrPortFrom(netip.IPv4Unspecified(), 0), answerWait)
+	fd, err := udpSocket(netip.AddrPortFrom(netip.IPv4Unspecified(), 0), AnswerWait)
 	if err != nil {
 		return Pings{}, err
 	}

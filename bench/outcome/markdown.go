@@ -24,13 +24,18 @@ func (r *Results) Markdown() string {
 	return b.String()
 }
 
-// Origin says where the figures come from: machine, kernel, date, commit, command.
+// Origin says where the figures come from: machine, kernel, date, commit, command; and whether
+// the run ended early.
 func (r *Results) Origin() string {
 	p, m := r.Parameters, r.Machine
-	return fmt.Sprintf("%s, %d cores, %s, Linux %s, %s, commit %s, load %s. Command: `%s`.\n"+
+	text := fmt.Sprintf("%s, %d cores, %s, Linux %s, %s, commit %s, load %s. Command: `%s`.\n"+
 		"%d rounds, %s s each after %s s of warm-up, profile %s, receive softirq on the %s's core, seed %d. Ratios are taken within a round.\n",
 		m.CPU, m.Cores, m.Memory, m.Kernel, m.Date.Format("2006-01-02 15:04 MST"), m.Commit, m.Load, m.Command,
 		p.Rounds, digits(p.Seconds), digits(p.WarmUp), p.Profile, p.Softirq, p.Seed)
+	if r.Incomplete != "" {
+		text += "\nINCOMPLETE: " + strings.ReplaceAll(r.Incomplete, "\n", " ") + "\n"
+	}
+	return text
 }
 
 // TargetList returns a line for each target that was measured.

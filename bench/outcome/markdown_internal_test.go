@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -95,6 +96,15 @@ func hold(t *testing.T, name, got string) {
 	}
 	if got != string(want) {
 		t.Errorf("%s is\n%s\nwant\n%s", name, got, want)
+	}
+}
+
+// TestIncomplete: a run that ended early says so before anything else.
+func TestIncomplete(t *testing.T) {
+	r := golden()
+	r.Incomplete = "round 2: pps: with uvs-nat:\nno packet arrived"
+	if want := "\n\nINCOMPLETE: round 2: pps: with uvs-nat: no packet arrived\n\n"; !strings.Contains(r.Markdown(), want) {
+		t.Errorf("report lacks %q:\n%s", want, r.Markdown())
 	}
 }
 

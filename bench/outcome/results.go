@@ -30,6 +30,8 @@ type Results struct {
 	Loads      []Load      `json:"loads"`
 	Rows       []Row       `json:"rows"`
 	Targets    []Judgement `json:"targets"`
+	// Incomplete is the error that ended the run early, if one did.
+	Incomplete string `json:"incomplete,omitempty"`
 }
 
 // A Row is one contender in one case of one scenario.
