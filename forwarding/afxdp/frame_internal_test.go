@@ -3,6 +3,7 @@ package afxdp
 import (
 	"bytes"
 	"encoding/binary"
+	"strconv"
 	"testing"
 
 	"uvs/forwarding"
@@ -95,5 +96,19 @@ func TestFinishable(t *testing.T) {
 		if got := finishable(&forwarding.Frame{Data: data, Vnet: tt.vnet}); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// BenchmarkWrite is what a UMEM over the receive ring would save of each frame.
+func BenchmarkWrite(b *testing.B) {
+	for _, n := range []int{60, 1514} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			f := forwarding.Frame{Data: make([]byte, n)}
+			chunk := make([]byte, 2048)
+			b.ReportAllocs()
+			for b.Loop() {
+				write(chunk, &f)
+			}
+		})
 	}
 }
