@@ -32,8 +32,6 @@ func withPools(c *config.Config, s *hostnet.Snapshot) (*config.Config, []string)
 		if err := placePool(&out, x, s); err != nil {
 			notes = append(notes, fmt.Sprintf("%s: note: the pool is not used: %v", x.Pool.Pos, err))
 			x.Pool = config.Pool{}
-		} else if x.Pool != (config.Pool{}) && x.Addr.Port() == ftpPort {
-			notes = append(notes, fmt.Sprintf("%s: note: data connections of FTP have no local end: servers need a route back for them", x.Pool.Pos))
 		}
 	}
 	return &out, notes

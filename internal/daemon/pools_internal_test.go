@@ -56,8 +56,6 @@ func TestWithPools(t *testing.T) {
 			[]string{"10.0.0.100/32 eth1 A"}, []string{"10.0.0.100 belongs to vrrp_instance A, and the service to vrrp_instance B"}, []bool{true, false}},
 		{"in no network of the host", []config.ExtraService{service("192.0.2.10:80", pool("", "172.16.0.1", "172.16.0.1"))},
 			nil, []string{"no interface of this machine is in the network of 172.16.0.1; name one with dev"}, []bool{false}},
-		{"of FTP", []config.ExtraService{service("192.0.2.10:21", pool("", "10.0.0.100", "10.0.0.100"))},
-			[]string{"10.0.0.100/32 eth1 A"}, []string{"servers need a route back"}, []bool{true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &config.Config{Instances: []config.Instance{
