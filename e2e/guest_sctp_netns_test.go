@@ -14,8 +14,7 @@ import (
 )
 
 // TestGuestSCTP: the kernel's own SCTP speaks through the director by NAT, with another port, and
-// by direct routing, over both families; the states are those of IPVS. What speaks of no
-// association is answered with ABORT.
+// by direct routing, over both families; the states are those of IPVS.
 func TestGuestSCTP(t *testing.T) {
 	modprobe(t, "sctp")
 	for _, m := range modes() {

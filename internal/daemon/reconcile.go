@@ -113,11 +113,11 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 		goal.servers, goal.patterns, goal.marks = nil, nil, nil
 	}
 	d.engine.SetRoutes(forwarding.NewRoutes(network))
-	d.engine.SetMarks(goal.marks.engineRules(s))
 	if d.inLine.with != nil && s.Changed(d.inLine.with)&^hostnet.PartNeighbours == 0 {
 		d.inLine.with = s
 		return nil
 	}
+	d.engine.SetMarks(goal.marks.engineRules(s))
 	vips := localOnes(planned, goal.vips())
 	if back {
 		vips = nil
