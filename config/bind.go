@@ -113,7 +113,7 @@ func (b *binder) each(context string, ss []*Statement, fn func(*keyword, *Statem
 		}
 		b.note(k, s)
 		switch k.use {
-		case served, partly, later, deprecated:
+		case served, partly, later, moot, deprecated:
 			if fn != nil {
 				fn(k, s, vs)
 			} else {
@@ -256,7 +256,7 @@ func (b *binder) flushNotes() {
 		n := b.noted[key]
 		var msg string
 		switch n.keyword.use {
-		case inert:
+		case inert, moot:
 			msg = fmt.Sprintf("%s is accepted and ignored: %s", key.word, n.keyword.why)
 		case partly:
 			msg = fmt.Sprintf("%s is served in part: %s", key.word, n.keyword.why)

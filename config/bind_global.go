@@ -35,6 +35,7 @@ func (b *binder) globalDefs(s *Statement) {
 		case "checker_log_all_failures":
 			g.LogAllFailures = *vs.flag()
 		case "script_user", "enable_script_security": // read ahead: scriptGlobals
+		case "reload_check_config": // a reload never takes a file with errors
 		case "umask":
 			b.umask(s)
 		case "include_check":

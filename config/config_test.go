@@ -31,7 +31,7 @@ func TestDiagnosticSaysWhereWhatAndInstead(t *testing.T) {
 		{"misspelt keyword", "\tlb_alg rr", `keepalived.conf:2:2: "lb_alg" is not a keyword in virtual_server; did you mean "lb_algo"?`},
 		{"words after the last", "lb_algo rr weight 3",
 			`keepalived.conf:2:12: lb_algo is followed by "weight 3", which is ignored: a line holds one statement, and here also weight`},
-		{"word that is not served", "  ha_suspend", `keepalived.conf:2:3: note: ha_suspend is not served yet: it is ignored`},
+		{"word without meaning here", "  snmp_name x", `keepalived.conf:2:3: note: snmp_name is accepted and ignored: there is no such agent here`},
 		{"value that is missing", "  retry", `keepalived.conf:2:3: retry needs a whole number from 1 to 4294967295 after it`},
 		{"column after a definition", "${_BANG}${_HASH} x", `keepalived.conf:2:1: "!#" is not a keyword in virtual_server`},
 	}

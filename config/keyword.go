@@ -16,6 +16,7 @@ const (
 	later                 // bound, and not acted on yet: a note says so
 	checked               // looked at for faults only; its block's note covers it
 	inert                 // tier N: accepted, noted once, ignored for good
+	moot                  // bound, so that faults are found, and ignored for good, as inert
 	deprecated            // served, with a note that names the word to use instead
 )
 

@@ -68,7 +68,7 @@ func TestTableIsConsistent(t *testing.T) {
 			if k.as != "" && keywords.lookup(context, k.as) == nil {
 				t.Errorf("%q of %q stands for the unknown %q", k.name, context, k.as)
 			}
-			if (k.use == inert || k.use == partly) && k.why == "" {
+			if (k.use == inert || k.use == moot || k.use == partly) && k.why == "" {
 				t.Errorf("%q of %q is ignored without a reason", k.name, context)
 			}
 			if strings.IndexByte("ABCN", byte(k.tier)) < 0 {

@@ -41,7 +41,7 @@ var virtualServerKeywords = []keyword{
 	{name: "alpha", tier: 'B', use: served},
 	{name: "omega", tier: 'B', use: served},
 	{name: "inhibit_on_failure", tier: 'B', use: served},
-	{name: "ha_suspend", tier: 'C', use: later},
+	{name: "ha_suspend", tier: 'C', use: served},
 	{name: "connect_timeout", tier: 'A', use: served, args: connectTimeout()},
 	{name: "retry", tier: 'A', use: served, args: one(num(1, maxUint32))},
 	{name: "delay_before_retry", tier: 'A', use: served, args: anyTimer()},

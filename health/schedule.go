@@ -40,6 +40,11 @@ func (s *Set) due(ctx context.Context, now mono.Time) (start []probing, wait tim
 			break
 		}
 		s.queue.remove(c)
+		if s.suspended[c.machine.key.Service] {
+			s.hear(c)
+			s.queue.push(c, now.Add(c.machine.check.delayLoop()))
+			continue
+		}
 		s.probing++
 		p := probing{checker: c, step: c.machine.Pending()}
 		p.ctx, c.cancel = context.WithCancel(ctx)

@@ -53,6 +53,8 @@ type Set struct {
 
 	news     []news // given to Observe and not taken up yet, oldest first
 	observed map[observedKey]Observation
+
+	suspended map[string]bool // services whose checkers wait; nobody changes it
 }
 
 // A server is a real server as the Set knows it.
@@ -120,6 +122,15 @@ func (s *Set) Apply(servers []Server) {
 	s.lists = append(s.lists, servers)
 	s.mu.Unlock()
 	s.Nudge()
+}
+
+// Suspend has the checkers of some services, by Key.Service, wait from now on, and those of all
+// others go on with the state they had (ha_suspend). A probe that is under way counts. The Set
+// keeps the map, which nobody may change any more. It does not block.
+func (s *Set) Suspend(services map[string]bool) {
+	s.mu.Lock()
+	s.suspended = services
+	s.mu.Unlock()
 }
 
 // Nudge makes the loop of Run begin another round soon, even if there is nothing to do. It

@@ -122,6 +122,27 @@ func farewells(services []table.Service, alerts map[string]serviceAlerts) (list 
 	return list
 }
 
+// greetings are what rs_init_notifies has told at the start: the servers and quorums that are
+// up. It is pure.
+func greetings(services []table.Service) (list []turn) {
+	told := make(map[string]bool)
+	for _, s := range services {
+		if !s.FromFile || told[s.Group] {
+			continue
+		}
+		told[s.Group] = true
+		for _, r := range s.Servers {
+			if r.FromFile && !r.Sorry && !r.Down {
+				list = append(list, turn{service: s, server: r.Addr, up: true})
+			}
+		}
+		if !s.NoQuorum {
+			list = append(list, turn{service: s, up: true})
+		}
+	}
+	return list
+}
+
 // tellTurns tells programs, pipes and people of servers and services.
 func (h *herald) tellTurns(list []turn) {
 	h.mu.Lock()

@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -111,6 +112,9 @@ type director struct {
 	effective atomic.Pointer[effective]
 	goal      atomic.Pointer[goal]
 
+	// suspends are plan.suspends in force.
+	suspends atomic.Pointer[map[string][]netip.Addr]
+
 	// mu serialises what changes the service table: operators, checks and reloads. It guards
 	// what follows, and is taken before inLineMu.
 	mu             sync.Mutex
@@ -141,6 +145,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.table = table.New()
 	d.effective.Store(effectiveOf(nil, nil))
 	d.goal.Store(&goal{})
+	d.suspends.Store(new(map[string][]netip.Addr))
 	var undo undoList
 	defer func() { err = errors.Join(err, undo.run()) }()
 
@@ -165,6 +170,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	d.warnOfAbsentVIPs()
 	d.state.Store(control.StateRunning)
+	if d.plan.whole.initial {
+		d.herald.tellTurns(greetings(d.effective.Load().services))
+	}
 	undo.add(func() error { d.state.Store(control.StateStopping); return nil })
 	d.serve(listener, &undo, fail)
 	d.watchParts(&undo, fail)
@@ -242,8 +250,14 @@ func (d *director) open(undo *undoList) error {
 	}
 	d.programs = newPrograms()
 	d.programs.configure(d.plan.scripts)
+	d.runWhole("startup_script", d.plan.whole.startup, d.plan.whole.startupTimeout)
+	undo.add(func() error {
+		d.runWhole("shutdown_script", d.plan.whole.shutdown, d.plan.whole.shutdownTimeout)
+		return nil
+	})
 	d.herald = newHerald(d.log, d.programs)
 	d.herald.apply(d.plan.herald)
+	d.plan.vrrp.spec.StartupDelay = bootDelay(d.plan.vrrp.spec.StartupDelay, d.plan.whole.afterBoot, sinceBoot())
 	d.plan.vrrp.spec.HoldPreempt = d.opts.HealthWait > 0 && len(d.plan.checked) > 0
 	if d.floating, err = newRedundancy(d, d.plan.vrrp); err != nil {
 		return err
@@ -314,6 +328,7 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	if _, err := d.holdings.setPlan(d.network.Snapshot(), d.plan.holdings); err != nil {
 		return err // an address that an earlier run left
 	}
+	d.suspends.Store(&d.plan.suspends)
 	next := d.table.Clone()
 	next.Load(d.plan.services)
 	next.Extend(d.plan.extras)

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"uvs/config"
+	"uvs/control"
 	"uvs/internal/command"
 	"uvs/internal/fifo"
 	"uvs/internal/mail"
@@ -252,6 +253,34 @@ func (h *herald) group(name string, e notify.Event) {
 	defer h.mu.Unlock()
 	if s := h.groups[name]; s != nil {
 		h.do(s.Acts(e, 0), func(st mail.State) mail.Message { return mail.Group(h.routerID(), name, st) })
+	}
+}
+
+// tellStates writes the states of all instances and groups into the pipes, as they are after a
+// reload (fifo_write_vrrp_states_on_reload).
+func (h *herald) tellStates(s *control.VRRP) {
+	if s == nil {
+		return // there is no VRRP
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	events := map[string]notify.Event{"MASTER": notify.Master, "BACKUP": notify.Backup, "FAULT": notify.Fault}
+	tell := func(x *notify.Subject, state string, priority uint8) {
+		e, ok := events[state]
+		if x == nil || !ok {
+			return
+		}
+		for _, p := range h.pipes {
+			if p.vrrp {
+				p.Write(x.Line(e, priority))
+			}
+		}
+	}
+	for _, i := range s.Instances {
+		tell(h.instances[i.Name], i.State, i.Effective)
+	}
+	for _, g := range s.Groups {
+		tell(h.groups[g.Name], g.State, 0)
 	}
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"net/netip"
 	"time"
+
 	"uvs/config"
 
 	"uvs/conntrack"
@@ -16,15 +17,26 @@ type plan struct {
 	services []table.FileService
 	extras   map[table.Key]table.Extra
 	checked  []checked
+	suspends map[string][]netip.Addr // virtual addresses that a service's checks are bound to (ha_suspend), by its group
 	holdings holdingPlan
 	vrrp     vrrpPlan
 	devices  []config.Instance // that may have devices and settings of their own
 	fitness  fitnessPlan
 	herald   heraldPlan
 	scripts  config.Scripts
+	whole    wholePlan
 	timeouts timeouts
 	marks    []config.MarkRule
 	notes    []string // what is in the configuration and is not run, a line each
+}
+
+// A wholePlan is what stands before and behind everything.
+type wholePlan struct {
+	startup, shutdown               *config.Command
+	startupTimeout, shutdownTimeout time.Duration
+	afterBoot                       time.Duration // VRRP begins when the machine is up for so long
+	initial                         bool          // tell of servers and quorums that are up at the start
+	states                          bool          // tell pipes of the states of instances at a reload
 }
 
 // A checked is a server whose health counts, and what the service table knows it by. The

@@ -95,6 +95,15 @@ func (d *director) troubles() []string {
 	return nil
 }
 
+// suspend has checks wait whose virtual address is not here (ha_suspend).
+func (d *director) suspend(s *hostnet.Snapshot) {
+	away := make(map[string]bool)
+	for group, vips := range *d.suspends.Load() {
+		away[group] = !slices.ContainsFunc(vips, s.IsLocal)
+	}
+	d.health.Suspend(away)
+}
+
 // reconcile brings routes, steering and ports in line with the network and the goal. What
 // fails keeps nothing else from being done. d.inLineMu is held.
 func (d *director) reconcile(s *hostnet.Snapshot) error {
@@ -112,6 +121,7 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 		network.Locals = withoutVIPs(network.Locals, goal.vips())
 		goal.servers, goal.patterns, goal.marks = nil, nil, nil
 	}
+	d.suspend(planned)
 	d.engine.SetRoutes(forwarding.NewRoutes(network))
 	if d.inLine.with != nil && s.Changed(d.inLine.with)&^hostnet.PartNeighbours == 0 {
 		d.inLine.with = s

@@ -24,12 +24,21 @@ func translate(c *config.Config) plan {
 	p.fitness = planFitness(c, &p.vrrp.spec)
 	p.herald = planHerald(c)
 	p.scripts = c.Global.Scripts
+	p.whole = wholePlan{
+		startup: c.Global.Startup, shutdown: c.Global.Shutdown,
+		startupTimeout: c.Global.StartupTimeout, shutdownTimeout: c.Global.ShutdownTimeout,
+		afterBoot: c.Global.VRRP.DelayAfterBoot, initial: c.Global.NotifyInitial, states: c.Global.VRRP.StatesOnReload,
+	}
+	p.suspends = make(map[string][]netip.Addr)
 	seen := make(map[health.Key]bool)
 	for _, v := range c.VirtualServers {
 		f := translateService(v)
 		p.services = append(p.services, f)
+		if v.HASuspend {
+			p.suspends[f.Group] = append(p.suspends[f.Group], f.Key.Addr)
+		}
 		for _, r := range v.RealServers {
-			x := translateHealth(f, r, c.ClientTLS)
+			x := translateHealth(f, r, c)
 			if seen[x.health.Key] { // the services of a group are checked once
 				continue
 			}
@@ -106,14 +115,16 @@ func onePacketNotes(c *config.Config, services []table.FileService) (notes []str
 }
 
 // translateHealth returns the checks of a server.
-func translateHealth(f table.FileService, r config.RealServer, client config.ClientTLS) (x checked) {
+func translateHealth(f table.FileService, r config.RealServer, c *config.Config) (x checked) {
 	x = checked{group: f.Group, server: endOf(r.Addr)}
 	x.health.Key = health.Key{
 		Service: f.Group,
 		Server:  table.Key{Addr: x.server.Addr(), Port: x.server.Port(), Protocol: cmp.Or(f.Key.Protocol, table.TCP)}.String(),
 	}
-	for _, c := range r.Checkers {
-		x.health.Checks = append(x.health.Checks, translateCheck(c, client))
+	for _, k := range r.Checkers {
+		check := translateCheck(k, c.ClientTLS)
+		check.LogAllFailures = check.LogAllFailures || c.Global.LogAllFailures
+		x.health.Checks = append(x.health.Checks, check)
 	}
 	return x
 }

@@ -11,9 +11,6 @@ import (
 	"uvs/vrrp/router"
 )
 
-// ownerPriority is that of an instance which owns its addresses.
-const ownerPriority = 255
-
 // translateVRRP puts the instances and groups of a configuration into the terms of the
 // Machine and of its sockets, an Endpoint for each Instance, in the order of the file. An
 // instance that would run otherwise than it is written is named in notes, a line each; one
@@ -23,16 +20,10 @@ func translateVRRP(c *config.Config) (spec vrrp.Spec, ends []router.Endpoint, no
 	left := make(map[string]bool)
 	for n := range c.Instances {
 		i := &c.Instances[n]
-		switch {
-		case i.HMAC != nil:
+		if i.HMAC != nil {
 			left[i.Name] = true
 			notes = append(notes, fmt.Sprintf("%s: note: vrrp_instance %s is not run: auth_hmac is not served yet", i.Pos, i.Name))
 			continue
-		case i.MACForOthers:
-			notes = append(notes, fmt.Sprintf("%s: note: vrrp_instance %s has its addresses on other interfaces without a virtual MAC: use_vmac_addr is not served yet", i.Pos, i.Name))
-		}
-		if !i.Accept && i.Priority != ownerPriority {
-			notes = append(notes, fmt.Sprintf("%s: note: vrrp_instance %s takes packets to its addresses, such as ping, though it does not own them: no_accept is not served yet", i.Pos, i.Name))
 		}
 		spec.Instances = append(spec.Instances, translateInstance(c, i))
 		ends = append(ends, translateEndpoint(i))

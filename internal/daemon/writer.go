@@ -250,6 +250,12 @@ func (d *director) reload(ctx context.Context) (control.Reloaded, error) {
 	d.macs.apply(ctx, d.network.Snapshot, next.devices)
 	d.fitness.apply(next.fitness)
 	d.floating.reload(ctx, next.vrrp)
+	if next.whole.states {
+		d.herald.tellStates(d.floating.status(ctx))
+	}
+	d.suspends.Store(&next.suspends)
+	d.fallBehind()
+	d.look()
 	d.macs.prune() // now that who leaves has said so by his device
 	d.health.Apply(next.checks())
 	for _, c := range changes {
