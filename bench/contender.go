@@ -27,7 +27,7 @@ const (
 	asItComes role = iota
 	mode           // another way in or out that an operator may choose; runs where it makes a difference
 	waiting        // another way to wait for frames; runs where single ones count
-	fallback       // what is used where better is missing; its order of magnitude is enough
+	fallback       // a way that suits few machines; its order of magnitude is enough
 )
 
 // A contender is a way to bring a client's packets to a server.

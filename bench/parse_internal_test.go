@@ -330,3 +330,17 @@ func TestGuestTargets(t *testing.T) {
 		t.Error("not all targets are judged here")
 	}
 }
+
+// TestUnknownWord: a build is left out for a flag, or a value of one, that its help does not have.
+func TestUnknownWord(t *testing.T) {
+	const help = "Flags:\n      --io auto|v2|v3      how frames come in\n      --busy-poll TIME     how long\n"
+	for want, args := range map[string][]string{
+		"":           {"--io", "v3", "--busy-poll", "1ms"},
+		"--io afxdp": {"--io", "afxdp"},
+		"--transmit": {"--io", "v2", "--transmit", "auto"},
+	} {
+		if got := unknownWord(help, args); got != want {
+			t.Errorf("%q: got %q, want %q", args, got, want)
+		}
+	}
+}

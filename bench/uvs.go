@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,9 @@ func standard() []build {
 	return []build{
 		{path: "bin/uvs"},
 		{name: "v3", path: "bin/uvs", args: []string{"--io", "v3"}, role: mode},
-		{name: "busy", path: "bin/uvs", args: []string{"--busy-poll", "50us"}, role: waiting},
+		// Longer than the time between two pings: this worker never sleeps.
+		{name: "busy", path: "bin/uvs", args: []string{"--busy-poll", "1ms"}, role: waiting},
+		{name: "afxdp", path: "bin/uvs", args: []string{"--io", "afxdp"}, role: fallback},
 		{name: "sendmmsg", path: "bin/uvs", args: []string{"--transmit", "sendmmsg"}, role: fallback},
 		{name: "recvmmsg", path: "bin/uvs", args: []string{"--io", "recvmmsg", "--transmit", "sendmmsg"}, role: fallback},
 	}
@@ -72,7 +75,7 @@ func (b build) contender(method string, k kind) contender {
 		about:   strings.TrimSpace("uvs run --workers 1 "+strings.Join(b.args, " ")) + ": " + method + ", steering and all else by default",
 		kind:    k,
 		role:    b.role,
-		missing: func() error { return b.unknownFlag(name) },
+		missing: func() error { return b.unknownWord(name) },
 		needs:   []program{{name: b.path}},
 		start: func(ctx context.Context, s *site, d demand) (session, error) {
 			return b.start(ctx, s, d, method)
@@ -80,9 +83,9 @@ func (b build) contender(method string, k kind) contender {
 	}
 }
 
-// unknownFlag is an error if this build does not know a flag that it would run with: an
-// older one is measured without the newer ways.
-func (b build) unknownFlag(contender string) error {
+// unknownWord is an error if this build does not know a word that it would run with: an older one
+// is measured without the newer ways.
+func (b build) unknownWord(contender string) error {
 	if b.role == asItComes {
 		return nil // somebody asked for it
 	}
@@ -90,12 +93,27 @@ func (b build) unknownFlag(contender string) error {
 	if err != nil {
 		return nil //nolint:nilerr // that it does not run is told when it starts
 	}
-	for _, arg := range b.args {
-		if flag, _, _ := strings.Cut(arg, "="); strings.HasPrefix(flag, "--") && !strings.Contains(string(help), flag+" ") {
-			return fmt.Errorf("%s left out: this uvs has no flag %s", contender, flag)
-		}
+	if word := unknownWord(string(help), b.args); word != "" {
+		return fmt.Errorf("%s left out: this uvs has no %s", contender, word)
 	}
 	return nil
+}
+
+// unknownWord returns the first flag, or flag and value, of args that a help text does not
+// have; empty if it has all. Values are looked for where the help lists them, as a|b|c.
+func unknownWord(help string, args []string) string {
+	for i := 0; i+1 < len(args); i += 2 {
+		flag, value := args[i], args[i+1]
+		_, after, ok := strings.Cut(help, " "+flag+" ")
+		if !ok {
+			return flag
+		}
+		kind, _, _ := strings.Cut(after, " ")
+		if values := strings.Split(kind, "|"); len(values) > 1 && !slices.Contains(values, value) {
+			return flag + " " + value
+		}
+	}
+	return ""
 }
 
 // startTimeout is how long a director may take until it is ready.
