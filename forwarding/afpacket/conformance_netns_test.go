@@ -372,6 +372,9 @@ func takesManyLong(t *testing.T, w *wireBetween) {
 				t.Fatalf("number %d after %d", i, last)
 			}
 			last = i
+			if n := len(f.Front); cap(f.Front) < n+len(f.Data) || &f.Front[:n+1][n] != &f.Data[0] {
+				t.Fatalf("number %d: Front of %d bytes, %d with what follows, does not end before the %d of Data", i, n, cap(f.Front), len(f.Data))
+			}
 			want := sent[i-first]
 			switch {
 			case bytes.Equal(f.Data, want):

@@ -27,7 +27,7 @@ func unshaped() []string {
 // which filters and fair queueing below would know its flows.
 func planTransmit(asked string, l hostnet.Link, path hostnet.TransmitPath) (afxdp bool, reason string) {
 	switch {
-	case asked == transmitSendmmsg:
+	case asked == transmitSendmmsg || l.Loopback: // lo gets a frame now and then
 		return false, ""
 	case asked == transmitAFXDP:
 		return true, ""

@@ -22,6 +22,7 @@ func TestPlanTransmit(t *testing.T) {
 		{"shaping", transmitAuto, physical, "htb", false, "no afxdp: qdisc htb would not see the frames"},
 		{"on top of another", transmitAuto, vlan, "noqueue", false, "no afxdp: it is a device of kind vlan"},
 		{"on top, asked for", transmitAFXDP, vlan, "htb", true, ""},
+		{"loopback, asked for", transmitAFXDP, hostnet.Link{Loopback: true}, "noqueue", false, ""},
 		{"not asked for", transmitSendmmsg, veth, "noqueue", false, ""},
 	} {
 		got, reason := planTransmit(tt.asked, tt.link, hostnet.TransmitPath{Queues: 1, Qdisc: tt.qdisc})
