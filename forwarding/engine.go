@@ -213,7 +213,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 		})
 	}
-	wg.Go(func() { e.housekeep(ctx) })
+	wg.Go(func() { e.Housekeep(ctx) })
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -227,7 +227,10 @@ const (
 	reapEvery    = time.Second            // removed servers whose grace is over
 )
 
-func (e *Engine) housekeep(ctx context.Context) {
+// Housekeep does until ctx is cancelled what Run does beside the workers: it forgets removed
+// servers, estimates rates and ends the flows that a setting gives up. It is for who drives
+// workers by Process and does not call Run.
+func (e *Engine) Housekeep(ctx context.Context) {
 	prepare, reap, estimate := time.NewTicker(prepareEvery), time.NewTicker(reapEvery), time.NewTicker(estimateEvery)
 	collect, defend := time.NewTicker(sched.CollectEvery), time.NewTicker(defendEvery)
 	defer prepare.Stop()

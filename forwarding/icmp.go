@@ -77,8 +77,9 @@ func (p *Packet) decodeQuoted(f *Frame, src, dst []byte, protocol uint8, n int) 
 
 // forwardError handles an ICMP error about a packet of a flow: one of the client's side
 // about an answer goes to the server, one of the server's side about a request to the client
-// (ip_vs_in_icmp, ip_vs_out_icmp). It leaves the flow's state and deadline alone. An error
-// about a packet of no flow is the kernel's unless schedule_icmp is set.
+// (ip_vs_in_icmp, ip_vs_out_icmp), also to one that was removed. It leaves the flow's state and
+// deadline alone. An error about a packet of no flow is the kernel's unless schedule_icmp is
+// set.
 func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
 	flow := &w.flow
 	if !w.engine.flows.Find(&p.Tuple, flow) && !w.scheduleError(f, p, now) {
@@ -91,33 +92,35 @@ func (w *Worker) forwardError(f *Frame, p *Packet, now mono.Time, out *Batch) Re
 	d := w.engine.dests.get(flow.Server())
 	flow.Unlock()
 	switch {
-	case d == nil || direction == conntrack.Original && d.removed.Load():
+	case d == nil:
 		return DropServerGone
 	case direction == conntrack.Reply && !masq:
 		return PassNotServed // sent to the client itself; we are only on its way
 	case p.foreignChecksum:
 		return DropOffload
-	case masq && !p.verifyICMP(f):
+	case (masq || !p.Tuple.V6) && !p.verifyICMP(f):
 		return DropICMPChecksum
-	}
-	d.count(w.id, direction, p.ipLen)
-	if method == Tunnel && !d.local.Load() {
-		return w.toTunnel(f, p, d, now, out)
 	}
 	var back NextHop
 	var client *station
 	hop, target := d.hop.Load(), &d.target
 	if direction == conntrack.Reply {
 		hop, target, client = &back, w.client(p), &origin
-		if !w.findWayBack(p, d, client, now, hop) {
-			return DropNoRoute
+		if reason := w.admitBack(f, p, d, client, hop, now, out); reason != Forwarded {
+			return reason
 		}
+	}
+	d.count(w.id, direction, p.ipLen)
+	if method == Tunnel && !d.local.Load() {
+		return w.toTunnel(f, p, d, now, out)
 	}
 	if hop == nil {
 		return DropNoRoute
 	}
-	if reason := w.admit(f, p, hop, now, out); reason != Forwarded {
-		return reason
+	if direction == conntrack.Original {
+		if reason := w.admit(f, p, hop, now, out); reason != Forwarded {
+			return reason
+		}
 	}
 	if masq {
 		p.translateError(f, direction, &w.end)

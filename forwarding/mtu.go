@@ -7,32 +7,65 @@ import (
 	"uvs/internal/wire"
 )
 
-// admit decides whether a packet may go on by a next hop, and takes one from its hop limit
-// then. If it may not, its sender is told why. It comes before any rewriting, as errors
-// quote the packet. A packet that has to be cut up on its way has p.limit afterwards.
+// admit decides whether a packet may go on to a server by a next hop, and takes one from its
+// hop limit then. If it may not, its sender is told why. It comes before any rewriting, as
+// errors quote the packet: with the hop limit already less one if it is too big, as IPVS's
+// transmitters take that first (__ip_vs_get_out_rt). A packet that has to be cut up on its way
+// has p.limit afterwards.
 func (w *Worker) admit(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Batch) Reason {
-	// What comes from the host's stack or goes into it makes no hop here (__ip_vs_get_out_rt).
-	counts := !f.own && !hop.stack
-	if counts && p.hopLimit(f) <= 1 {
-		w.refuse(f, p, errorTimeExceeded(), 0, now, out)
-		return DropTTL
+	if reason := w.outlives(f, p, hop, now, out); reason != Forwarded {
+		return reason
 	}
-	p.limit = p.gathered
-	if hop.MTU > 0 && p.longest(f) > hop.MTU {
-		if !p.mayBeCut(f) {
-			mtu := hop.MTU
-			if p.Tuple.V6 {
-				mtu = max(mtu, leastIPv6MTU)
-			}
-			w.refuse(f, p, errorTooBig(), mtu, now, out)
-			return DropTooBig
-		}
-		p.limit = hop.MTU
+	if hops(f, hop) {
+		p.decrementHopLimit(f)
 	}
-	if counts {
+	return w.fits(f, p, hop, now, out)
+}
+
+// admitOn is admit for what the host's stack would forward, which looks at the length first
+// (ip_forward, ip6_forward).
+func (w *Worker) admitOn(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Batch) Reason {
+	if reason := w.outlives(f, p, hop, now, out); reason != Forwarded {
+		return reason
+	}
+	if reason := w.fits(f, p, hop, now, out); reason != Forwarded {
+		return reason
+	}
+	if hops(f, hop) {
 		p.decrementHopLimit(f)
 	}
 	return Forwarded
+}
+
+// hops reports whether a frame makes a hop here: not if it comes from the host's stack or goes
+// into it.
+func hops(f *Frame, hop *NextHop) bool { return !f.own && !hop.stack }
+
+// outlives reports whether a packet's hop limit lets it go on.
+func (w *Worker) outlives(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Batch) Reason {
+	if hops(f, hop) && p.hopLimit(f) <= 1 {
+		w.refuse(f, p, errorTimeExceeded(), 0, now, out)
+		return DropTTL
+	}
+	return Forwarded
+}
+
+// fits decides whether a packet is short enough for a next hop, in how long pieces if need be.
+func (w *Worker) fits(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Batch) Reason {
+	p.limit = p.gathered
+	if hop.MTU == 0 || p.longest(f) <= hop.MTU {
+		return Forwarded
+	}
+	if p.mayBeCut(f) {
+		p.limit = hop.MTU
+		return Forwarded
+	}
+	mtu := hop.MTU
+	if p.Tuple.V6 {
+		mtu = max(mtu, leastIPv6MTU)
+	}
+	w.refuse(f, p, errorTooBig(), mtu, now, out)
+	return DropTooBig
 }
 
 // longest returns the length of the longest IP packet that a frame stands for: of a frame

@@ -119,13 +119,21 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 			return reason
 		}
 	}
+	w.ends(flow)
+	var back NextHop
+	origin := station{mac: flow.MAC()}
+	origin.setFlowLink(flow.Link())
+	if direction == conntrack.Reply {
+		// What cannot go on never was the flow's: ip_forward looks at it before ip_vs_out does.
+		if reason := w.admitBack(f, p, d, &origin, &back, now, out); reason != Forwarded {
+			flow.Unlock()
+			return reason
+		}
+	}
 	d.moved(flow.Advance(p.signal(), now))
 	if direction == conntrack.Original {
 		follow(flow, &at)
 	}
-	w.ends(flow)
-	origin := station{mac: flow.MAC()}
-	origin.setFlowLink(flow.Link())
 	if flow.Flags()&conntrack.FlagHelped != 0 {
 		w.consult(f, p, flow)
 	}
@@ -138,7 +146,7 @@ func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Tim
 	}
 	d.count(w.id, direction, p.ipLen)
 	if direction == conntrack.Reply {
-		return w.toClient(f, p, d, masq, &origin, now, out)
+		return w.toClient(f, p, d, masq, &origin, &back, now, out)
 	}
 	if method == Tunnel && !d.local.Load() {
 		return w.toTunnel(f, p, d, now, out)
@@ -185,15 +193,16 @@ func (w *Worker) client(p *Packet) *[16]byte {
 	return &p.Tuple.Dst
 }
 
-// toClient sends an answer to the client.
-func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *station, now mono.Time, out *Batch) Reason {
-	var hop NextHop
-	if !w.findWayBack(p, d, origin, now, &hop) {
+// admitBack finds the way to the client for an answer of d, and admits the answer to it.
+func (w *Worker) admitBack(f *Frame, p *Packet, d *dest, origin *station, hop *NextHop, now mono.Time, out *Batch) Reason {
+	if !w.findWayBack(p, d, origin, now, hop) {
 		return DropNoRoute
 	}
-	if reason := w.admit(f, p, &hop, now, out); reason != Forwarded {
-		return reason
-	}
+	return w.admitOn(f, p, hop, now, out)
+}
+
+// toClient sends an admitted answer to the client, by a hop that it may keep.
+func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *station, hop *NextHop, now mono.Time, out *Batch) Reason {
 	if masq {
 		if back := d.hop.Load(); back != nil && !f.VLAN.Present() && w.doubter.notice(back, wire.Ethernet(f.Data).Source(), w.ports[f.Port].link, now) {
 			w.engine.want(back, true)
@@ -210,10 +219,10 @@ func (w *Worker) toClient(f *Frame, p *Packet, d *dest, masq bool, origin *stati
 			if !w.replace(f, p, x.span.Start, x.span.End, x.text[:x.n]) {
 				return DropNoScratch
 			}
-			return w.sendGrown(f, p, &hop, w.client(p), now, out)
+			return w.sendGrown(f, p, hop, w.client(p), now, out)
 		}
 	}
-	return w.send(f, p, &hop, w.client(p), now, out)
+	return w.send(f, p, hop, w.client(p), now, out)
 }
 
 // findWayBack finds the next hop to the client that an answer of d goes to.
@@ -259,15 +268,20 @@ func (w *Worker) findHop(addr *[16]byte, v6 bool, hash uint32, origin *station, 
 // routeOn sends a packet that belongs to nobody here on its way, as a router does.
 func (w *Worker) routeOn(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
 	var hop NextHop
-	origin := station{}
-	if !w.findHop(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple), &origin, now, &hop) {
-		return DropNoRoute
-	}
-	if reason := w.admit(f, p, &hop, now, out); reason != Forwarded {
+	if reason := w.admitStranger(f, p, &hop, now, out); reason != Forwarded {
 		return reason
 	}
 	f.VLAN = w.tagFor(f, hop.Link, nil)
 	return w.send(f, p, &hop, &p.Tuple.Dst, now, out)
+}
+
+// admitStranger finds the way to a packet's destination, and admits the packet to it.
+func (w *Worker) admitStranger(f *Frame, p *Packet, hop *NextHop, now mono.Time, out *Batch) Reason {
+	origin := station{}
+	if !w.findHop(&p.Tuple.Dst, p.Tuple.V6, flowHash(&p.Tuple), &origin, now, hop) {
+		return DropNoRoute
+	}
+	return w.admitOn(f, p, hop, now, out)
 }
 
 // stranger handles a packet that is not of a service's flow and not for a service. Those
@@ -300,6 +314,10 @@ func (w *Worker) stranger(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 		return DropOrphan
 	}
 	if w.sysctls.NatICMPSend && !p.ends() {
+		var hop NextHop // ip_forward comes before ip_vs_out
+		if reason := w.admitStranger(f, p, &hop, now, out); reason != Forwarded {
+			return reason
+		}
 		w.refuse(f, p, errorUnreachable(), 0, now, out)
 		return DropStranger
 	}

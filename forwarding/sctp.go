@@ -49,6 +49,10 @@ func (p *Packet) setPortSCTP(f *Frame, port []byte, to uint16) {
 	h.SetCRC(h.CRC() ^ before ^ h.Sum())
 }
 
+// ecnCapable says that the transport knows of congestion marks (RFC 3168): the kernel's control socket of SCTP sends all with it
+// (INET_ECN_xmit).
+const ecnCapable = 0x02
+
 // abort answers an SCTP packet to a service that belongs to no association, as the host's own
 // stack does for IPVS (RFC 9260, Section 8.4), but not during Config.Silence.
 func (w *Worker) abort(f *Frame, p *Packet, now mono.Time, out *Batch) {
@@ -76,10 +80,12 @@ func (w *Worker) abort(f *Frame, p *Packet, now mono.Time, out *Batch) {
 		return
 	}
 	if p.Tuple.V6 {
-		wire.IPv6(a.frame.Data[wire.EthernetLen:]).Init(ownTTL, wire.ProtoSCTP, n)
+		b := wire.IPv6(a.frame.Data[wire.EthernetLen:])
+		b.Init(ownTTL, wire.ProtoSCTP, n)
+		b.SetTrafficClass(ecnCapable)
 	} else {
 		b := wire.IPv4(a.frame.Data[wire.EthernetLen:a.head])
-		b.Init(wire.IPv4(f.Data[wire.EthernetLen:]).TOS(), ownTTL, wire.ProtoSCTP, 0, true, n)
+		b.Init(ecnCapable, ownTTL, wire.ProtoSCTP, 0, true, n)
 		b.SetChecksum(wire.Checksum(b))
 	}
 	wire.SCTP(a.frame.Data[a.head:]).Init(p.Tuple.DstPort, p.Tuple.SrcPort, h.Tag(), chunk, wire.SCTPReflected)

@@ -52,6 +52,7 @@ func (w *Worker) admitToTunnel(f *Frame, p *Packet, room int, now mono.Time, out
 		w.refuse(f, p, errorTimeExceeded(), 0, now, out)
 		return DropTTL
 	}
+	p.decrementHopLimit(f)
 	if room == 0 {
 		return DropTooBig
 	}
@@ -62,7 +63,6 @@ func (w *Worker) admitToTunnel(f *Frame, p *Packet, room int, now mono.Time, out
 		w.refuse(f, p, errorTooBig(), room, now, out)
 		return DropTooBig
 	}
-	p.decrementHopLimit(f)
 	return Forwarded
 }
 
@@ -71,12 +71,21 @@ func (w *Worker) innerOf(f *Frame, p *Packet) inner {
 	in := inner{v6: p.Tuple.V6, port: gueSource(flowHash(&p.Tuple))}
 	if in.v6 {
 		h := wire.IPv6(f.Data[wire.EthernetLen:])
-		in.tos, in.ttl = h.TrafficClass(), h.HopLimit()
+		in.tos, in.ttl = outerTOS(h.TrafficClass()), h.HopLimit()
 		return in
 	}
 	h := wire.IPv4(f.Data[wire.EthernetLen:])
-	in.tos, in.ttl, in.df = h.TOS(), h.TTL(), h.DontFragment() && w.sysctls.PMTUDisc
+	in.tos, in.ttl, in.df = outerTOS(h.TOS()), h.TTL(), h.DontFragment() && w.sysctls.PMTUDisc
 	return in
+}
+
+// outerTOS is the TOS or traffic class of a packet with another one of that inside: the same, but
+// that congestion is for the path behind the tunnel to tell anew (INET_ECN_encapsulate).
+func outerTOS(inner uint8) uint8 {
+	if inner&ecnMask == ecnMask {
+		return inner&^ecnMask | ecnCapable
+	}
+	return inner
 }
 
 // leaveChecksum has the server complete the partial transport checksum.
