@@ -18,6 +18,7 @@ programs=(
 	ip:iproute2
 	iperf3:iperf3
 	iptables:iptables
+	ipvsadm:ipvsadm
 	keepalived:keepalived
 	lftp:lftp
 	lighttpd:lighttpd

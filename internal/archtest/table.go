@@ -68,6 +68,7 @@ func Packages() []Package {
 		{"internal/netlab/detunnel", "ends of tunnels in a site, for tests", []string{"internal/netlab", "internal/wire"}},
 		{"internal/netlab/labtest", "sites with a test's lifetime", []string{"internal/netlab", "internal/netlab/capture"}},
 		{"internal/ownwatch", "notices the host's own packets to itself", []string{"internal/wire"}},
+		{"internal/parity", "scripts of packets with what the kernel's IPVS made of them, for tests", []string{"internal/wire"}},
 		{"internal/preflight", "looks the host and its neighbours over", []string{"internal/announce", "internal/hostnet"}},
 		{"internal/skipgate", "go test -json: a skipped test is a failure unless allowed", nil},
 		{"internal/steer", "keeps the kernel's stack off our packets", nil},
@@ -110,7 +111,7 @@ func Restrictions() []Restriction {
 		{"os/exec", "", []string{"bench", "cmd/uvs", "internal/command", "internal/hostmarks", "internal/netlab", "internal/netlab/labtest", "internal/preflight", "internal/steer"}, "not in the data plane"},
 		{"log/slog", "", []string{"cmd/uvs", "internal/daemon"}, "libraries return errors or events"},
 		{"log", "", []string{"cmd/uvs", "control", "internal/daemon"}, "libraries return errors or events; net/http in control needs one to be silent"},
-		{"testing", "", []string{"control/ipvsadm/ipvsadmtest", "internal/netlab/labtest"}, "not linked into the product"},
+		{"testing", "", []string{"control/ipvsadm/ipvsadmtest", "internal/netlab/labtest", "internal/parity"}, "not linked into the product"},
 	}
 }
 

@@ -231,11 +231,11 @@ func TestHostIsAsKeepalivedMakesIt(t *testing.T) {
 		"testdata/vrrp/options.conf",
 		"testdata/vrrp/macs.conf",
 	} {
-		t.Run(filepath.Base(file), func(t *testing.T) { parity(t, file) })
+		t.Run(filepath.Base(file), func(t *testing.T) { hostParity(t, file) })
 	}
 }
 
-func parity(t *testing.T, file string) {
+func hostParity(t *testing.T, file string) {
 	theirs, ours := newParityHost(t), newParityHost(t)
 	empty := theirs.picture(t)
 	if diff := cmp.Diff(empty, ours.picture(t)); diff != "" {
