@@ -539,4 +539,13 @@ func TestTemplateData(t *testing.T) {
 			t.Errorf("after %d s there are %d templates, want %d", i+1, got, want)
 		}
 	}
+	// An entry that is used again has nothing left of what it was.
+	key := tuple(17, "203.0.113.5:0", "192.0.2.1:5060")
+	for range 5 {
+		got, _ := table.InsertTemplate(key, nil, &conntrack.Spec{}, time.Second, start)
+		table.LetGo(got.Ref)
+	}
+	if got := table.Templates(); got != 1 {
+		t.Errorf("one template without data, put in again and again, is %d", got)
+	}
 }
