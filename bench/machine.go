@@ -123,12 +123,19 @@ func parseTicks(fields []string) (busy, steal, total uint64, err error) {
 // table is as large as it was.
 func conntrackRoom() (undo func()) {
 	undo = func() {}
-	for file, want := range map[string]string{
-		"/proc/sys/net/netfilter/nf_conntrack_max":     "20000000",
-		"/sys/module/nf_conntrack/parameters/hashsize": "2097152",
+	for file, want := range map[string]int{
+		"/proc/sys/net/netfilter/nf_conntrack_max":     20_000_000,
+		"/sys/module/nf_conntrack/parameters/hashsize": 2_097_152,
 	} {
 		old, err := os.ReadFile(file)
-		if err != nil || os.WriteFile(file, []byte(want), 0o644) != nil {
+		if err != nil {
+			continue
+		}
+		// What is large enough was made so by somebody else, such as another run, who takes it back.
+		if have, err := strconv.Atoi(strings.TrimSpace(string(old))); err != nil || have >= want {
+			continue
+		}
+		if os.WriteFile(file, []byte(strconv.Itoa(want)), 0o644) != nil {
 			continue
 		}
 		before := undo
