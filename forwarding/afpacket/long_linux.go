@@ -94,7 +94,7 @@ func (l *long) hand(d *due, i int) {
 	if length -= forwarding.VnetLen; length != d.length {
 		return // of another frame
 	}
-	b := l.buffer(d.buffer)[:headroom+length : headroom+length]
+	b := l.buffer(d.buffer)[: headroom+length : headroom+length]
 	d.frame.Data, d.frame.Front = b[headroom:], b[:headroom]
 	d.frame.Vnet = forwarding.VnetHeader(b[headroom-forwarding.VnetLen : headroom : headroom])
 }
