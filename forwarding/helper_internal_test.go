@@ -406,6 +406,35 @@ func TestFTPWaitsForSteering(t *testing.T) {
 	}
 }
 
+// TestFTPWaitsAndGoesByUplink: an answer that waited for steering leaves the way that it would have
+// left without that, not the one that the routes have.
+func TestFTPWaitsAndGoesByUplink(t *testing.T) {
+	const second = 3
+	secondMAC := wire.MAC{2, 0, 0, 0, 0, 3}
+	s := newFTPSite(t, false)
+	s.worker.SetPorts([]Port{nullPort{link: outside, mac: outsideMAC}, nullPort{link: inside, mac: insideMAC}, nullPort{link: second, mac: secondMAC}})
+	s.worker.usePorts()
+	n := siteNetwork()
+	n.Links = append(n.Links, Link{Index: second, MAC: secondMAC, MTU: 1500})
+	s.engine.SetRoutes(NewRoutes(n))
+	key := ServiceKey{s.vip.Addr(), s.vip.Port(), wire.ProtoTCP}
+	s.update(func(tx *Tx) error { return tx.EditService(key, ServiceSpec{Scheduler: "rr", ReplyByUplink: true}) })
+	s.engine.data.waits = true
+	s.play(second, tcp{src: s.client, dst: s.vip, flags: wire.TCPAck, seq: 1000, ack: 5000, payload: "EPSV\r\n"})
+	said := tcp{src: s.server, dst: s.client, flags: wire.TCPAck, seq: 5000, ack: 1006, payload: "229 Mode (|||50000|)\r\n"}
+	if _, reason := s.play(inside, said); reason != held {
+		t.Fatal(reason)
+	}
+	_, version := s.engine.DataEnds()
+	s.engine.Steered(version)
+	s.worker.retryHeld(s.now, &s.worker.out)
+	for i, want := range []int{0, 0, 1} {
+		if got := len(s.worker.out.ports[i]); got != want {
+			t.Errorf("%d frames leave by link %d, want %d", got, s.worker.ports[i].link, want)
+		}
+	}
+}
+
 // TestFTPByDirectRouting: a service of FTP whose clients persist takes their data connections,
 // too, and sends them to the same server; one without persistence takes none.
 func TestFTPByDirectRouting(t *testing.T) {

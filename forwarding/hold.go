@@ -25,7 +25,8 @@ type holder struct {
 }
 
 type heldFrame struct {
-	frame  Frame // Data and Vnet point into the arrays below
+	frame  Frame   // Data and Vnet point into the arrays below
+	hop    NextHop // where it goes once it need not wait; unresolved: what target's hop is then
 	target [16]byte
 	v6     bool
 	hash   uint32
@@ -82,7 +83,8 @@ func (h *holder) waitingFor(target *[16]byte) int {
 }
 
 // hold copies a frame aside until its next hop is resolved, and asks for that. With a gate it
-// waits until data connections of that version are steered, too.
+// waits until data connections of that version are steered, too. A hop that is resolved already
+// stays the frame's own: the routes need not know it, as with ReplyByUplink.
 func (w *Worker) hold(f *Frame, hop *NextHop, target *[16]byte, v6 bool, gate uint64, now mono.Time) Reason {
 	h := &w.holder
 	if !hop.Resolved() && h.mayAsk(hop, now) {
@@ -93,7 +95,8 @@ func (w *Worker) hold(f *Frame, hop *NextHop, target *[16]byte, v6 bool, gate ui
 	}
 	x := h.frames[h.used]
 	h.used++
-	x.target, x.v6, x.hash, x.gate, x.until = *target, v6, flowHash(&w.packet.Tuple), gate, now.Add(holdTime)
+	x.hop, x.target, x.v6 = *hop, *target, v6
+	x.hash, x.gate, x.until = flowHash(&w.packet.Tuple), gate, now.Add(holdTime)
 	x.frame = Frame{Data: x.data[:copy(x.data[:], f.Data)], VLAN: f.VLAN, Port: f.Port, made: f.made}
 	if f.Vnet != nil {
 		x.frame.Vnet = x.vnet[:copy(x.vnet[:], f.Vnet)]
@@ -121,7 +124,7 @@ func (w *Worker) retryHeld(now mono.Time, out *Batch) {
 	waiting, steered := 0, w.engine.data.steered.Load()
 	for i := range h.used {
 		x := h.frames[i]
-		if hop, ok := w.routes.Lookup(&x.target, x.v6, x.hash); ok && (!hop.Resolved() || x.gate > steered) && now < x.until {
+		if hop, ok := w.hopOfHeld(x); ok && (!hop.Resolved() || x.gate > steered) && now < x.until {
 			if !hop.Resolved() && h.mayAsk(&hop, now) {
 				w.engine.want(&hop, false)
 			}
@@ -134,6 +137,14 @@ func (w *Worker) retryHeld(now mono.Time, out *Batch) {
 		}
 	}
 	h.used = waiting
+}
+
+// hopOfHeld finds the next hop of a held frame. It reports false if there is no way.
+func (w *Worker) hopOfHeld(x *heldFrame) (hop NextHop, ok bool) {
+	if x.hop.Resolved() {
+		return x.hop, true
+	}
+	return w.routes.Lookup(&x.target, x.v6, x.hash)
 }
 
 // settle counts a frame that was held, unless it was one of our own.

@@ -114,6 +114,9 @@ func (m *marker) addExact(r *MarkRule, at placedMark) bool {
 	}
 	n := 0
 	for _, x := range ports {
+		if x.First == 0 && len(r.Ports) > 0 {
+			return false // the map has all ports in the place of port 0
+		}
 		n += int(x.Last) - int(x.First) + 1
 	}
 	if n*len(protocols)*len(r.Destinations) > maxExact {

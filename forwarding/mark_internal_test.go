@@ -127,6 +127,18 @@ func TestServiceOfAMark(t *testing.T) {
 	}
 }
 
+// TestMarkOfPortsFromZero: a range that begins with port 0, as iptables-save writes --dport :1023, is
+// that range and not all ports.
+func TestMarkOfPortsFromZero(t *testing.T) {
+	m := newMarker([]MarkRule{{Mark: 7, Protocol: wire.ProtoTCP, Destinations: hosts4(vip4), Ports: []PortRange{{0, 1023}}}})
+	for port, want := range map[uint16]uint32{0: 7, 80: 7, 1023: 7, 1024: 0, 8080: 0} {
+		tuple := conntrack.Tuple{Dst: wireAddr(vip4), DstPort: port, Proto: wire.ProtoTCP}
+		if got := m.mark(&tuple, outside); got != want {
+			t.Errorf("port %d has mark %d, want %d", port, got, want)
+		}
+	}
+}
+
 // TestPersistenceByMark: all that has the mark goes to one server, by the port it was sent to.
 func TestPersistenceByMark(t *testing.T) {
 	s := newSite(t)
