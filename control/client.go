@@ -90,8 +90,8 @@ func (c *Client) Edit(ctx context.Context, edits []Edit) error {
 }
 
 // Reload asks the director to read its configuration again.
-func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
-	return tell[Reloaded](ctx, c, reloadPath, struct{}{})
+func (c *Client) Reload(ctx context.Context, how Reloading) (Reloaded, error) {
+	return tell[Reloaded](ctx, c, reloadPath, how)
 }
 
 // Sysctls asks for IPVS's settings.

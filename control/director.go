@@ -33,8 +33,8 @@ type Director interface {
 	// effect for packets.
 	Edit(ctx context.Context, edits []Edit) error
 
-	// Reload reads the configuration again and changes over to it, or leaves all as it is.
-	Reload(ctx context.Context) (Reloaded, error)
+	// Reload reads the configuration again and changes over to it whole, or leaves all as it is.
+	Reload(ctx context.Context, how Reloading) (Reloaded, error)
 
 	// Sysctls lists IPVS's settings (net.ipv4.vs.*) in the order of their names.
 	Sysctls(ctx context.Context) ([]Sysctl, error)
@@ -43,10 +43,17 @@ type Director interface {
 	SetSysctl(ctx context.Context, name, value string) error
 }
 
-// Reloaded is what a reload did.
+// Reloading says how to reload.
+type Reloading struct {
+	// DryRun changes nothing: it reads the configuration and tells what would change.
+	DryRun bool `json:"dry_run"`
+}
+
+// Reloaded is what a reload did, or would do.
 type Reloaded struct {
-	// Changes are lines for people, one for each thing that was added, removed or changed;
-	// none if the file says what runs already.
+	// Changes are lines for people, one for each thing that was added, removed or changed, as
+	// "changed server 10.1.0.11:80 of service [192.0.2.10]:tcp:80: weight 1 → 7"; none if the
+	// file says what runs already.
 	Changes []string `json:"changes"`
 	// Notes are the configuration's findings that are no errors.
 	Notes []string `json:"notes"`

@@ -12,7 +12,7 @@
 //	GET /v1/connections   one Connection per line (application/x-ndjson)
 //	GET /v1/sysctls       all Sysctl
 //	POST /v1/edits        {"edits": […]} of Edit: all are done, or none (409 with an EditError in "edit")
-//	POST /v1/reload       {}, answered by Reloaded
+//	POST /v1/reload       Reloading, answered by Reloaded
 //	POST /v1/sysctls      {"name": "…", "value": "…"}
 //
 // A document that is sent may have no fields that the director does not know, and at most 64

@@ -32,7 +32,10 @@ func (e *editable) Edit(_ context.Context, edits []control.Edit) error {
 	return e.err
 }
 
-func (e *editable) Reload(context.Context) (control.Reloaded, error) {
+func (e *editable) Reload(_ context.Context, how control.Reloading) (control.Reloaded, error) {
+	if how.DryRun {
+		return control.Reloaded{Changes: []string{"server 10.1.0.11:80 would be added"}}, e.err
+	}
 	return control.Reloaded{Changes: []string{"server 10.1.0.11:80 added"}, Notes: []string{"a.conf:1:1: a note"}}, e.err
 }
 
@@ -117,9 +120,11 @@ func TestEditSizes(t *testing.T) {
 func TestReloadAndSysctls(t *testing.T) {
 	d := &editable{}
 	c := control.Dial(serve(t, d))
-	reloaded, err := c.Reload(t.Context())
-	if want, _ := d.Reload(t.Context()); err != nil || !cmp.Equal(reloaded, want) {
-		t.Errorf("reload: got %+v, %v, want %+v", reloaded, err, want)
+	for _, how := range []control.Reloading{{}, {DryRun: true}} {
+		reloaded, err := c.Reload(t.Context(), how)
+		if want, _ := d.Reload(t.Context(), how); err != nil || !cmp.Equal(reloaded, want) {
+			t.Errorf("reload %+v: got %+v, %v, want %+v", how, reloaded, err, want)
+		}
 	}
 	list, err := c.Sysctls(t.Context())
 	if want, _ := d.Sysctls(t.Context()); err != nil || !cmp.Equal(list, want) {

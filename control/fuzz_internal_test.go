@@ -29,7 +29,7 @@ func (r *recorder) Edit(_ context.Context, edits []Edit) error {
 	return nil
 }
 
-func (*recorder) Reload(context.Context) (Reloaded, error) {
+func (*recorder) Reload(context.Context, Reloading) (Reloaded, error) {
 	return Reloaded{}, errors.New("reload: nothing changed")
 }
 

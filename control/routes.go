@@ -53,8 +53,8 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc(editsPath, post(func(w http.ResponseWriter, r *http.Request, in editsBody) {
 		answer(w, r, func(ctx context.Context) (struct{}, error) { return struct{}{}, a.director.Edit(ctx, in.Edits) })
 	}))
-	mux.HandleFunc(reloadPath, post(func(w http.ResponseWriter, r *http.Request, _ struct{}) {
-		answer(w, r, a.director.Reload)
+	mux.HandleFunc(reloadPath, post(func(w http.ResponseWriter, r *http.Request, in Reloading) {
+		answer(w, r, func(ctx context.Context) (Reloaded, error) { return a.director.Reload(ctx, in) })
 	}))
 	mux.HandleFunc("GET "+sysctlsPath, func(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, a.director.Sysctls)

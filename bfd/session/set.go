@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,6 +68,48 @@ func (s *Set) Apply(list []Config) {
 	if s.wire != nil {
 		s.wire.wake()
 	}
+}
+
+// Try reports whether the host gives what sessions need that none of old has: sockets to send by,
+// and ports to listen on. It keeps nothing. An address that the host does not have now, and an
+// interface that is not there, may come later and are no error.
+func Try(list, old []Config) error {
+	listening := make(map[inlet]bool)
+	for i := range old {
+		listening[inletOf(&old[i])] = true
+	}
+	for i := range list {
+		c := &list[i]
+		if slices.ContainsFunc(old, func(o Config) bool {
+			return o.Name == c.Name && o.Peer == c.Peer && o.Source == c.Source && o.MultiHop == c.MultiHop
+		}) {
+			continue
+		}
+		if err := try(c, !listening[inletOf(c)]); err != nil {
+			return fmt.Errorf("BFD session %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// try opens and closes what one session needs.
+func try(c *Config, listens bool) error {
+	out, err := openOutlet(c)
+	switch {
+	case err == nil:
+		out.close()
+	case !mayCome(err):
+		return err
+	}
+	if !listens {
+		return nil
+	}
+	w, err := openWire()
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	return w.listen(inletOf(c))
 }
 
 // Run runs the sessions until ctx is done; then they tell their peers, and nil is returned when everything has ended. An

@@ -295,3 +295,9 @@ func sockaddr(a netip.Addr, port, zone int) unix.Sockaddr {
 	}
 	return &unix.SockaddrInet6{Port: port, Addr: a.As16(), ZoneId: uint32(zone)}
 }
+
+// mayCome reports whether a socket could not be had for what the host does not have yet.
+func mayCome(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) || errors.As(err, &op) // of net.InterfaceByName
+}

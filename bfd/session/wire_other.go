@@ -26,3 +26,4 @@ func (*outlet) setTTL(uint8) error        { return nil }
 func (*outlet) send([]byte) error         { return errors.ErrUnsupported }
 func (*outlet) close()                    {}
 func isStale(err error) bool              { return err != nil }
+func mayCome(error) bool                  { return false }

@@ -164,10 +164,13 @@ func (f fake) Edit(context.Context, []control.Edit) error {
 	return &control.EditError{Code: control.CodeExists, Message: "the service is there"}
 }
 
-func (f fake) Reload(context.Context) (control.Reloaded, error) {
+func (f fake) Reload(_ context.Context, how control.Reloading) (control.Reloaded, error) {
 	text, err := os.ReadFile(filepath.Join(f.dir, "reload.txt"))
 	if err != nil {
 		return control.Reloaded{}, errors.New("reload: nothing changed: 1 error in web.conf (first: line 3: lb_algo)")
+	}
+	if how.DryRun {
+		return control.Reloaded{Changes: []string{"added service [192.0.2.10]:tcp:80"}, Notes: []string{}}, nil
 	}
 	return control.Reloaded{Changes: strings.Fields(string(text)), Notes: []string{"web.conf:4:5: note: this is not served yet"}}, nil
 }

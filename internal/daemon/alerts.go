@@ -28,9 +28,10 @@ type serverAlerts struct {
 // planAlerts lists who is told of services, by their group. It is pure.
 func planAlerts(c *config.Config) map[string]serviceAlerts {
 	alerts := make(map[string]serviceAlerts)
+	groups := groupNames(c.VirtualServers)
 	for n := range c.VirtualServers {
 		v := &c.VirtualServers[n]
-		f := translateService(*v)
+		f := translateService(*v, groups[n])
 		a := serviceAlerts{up: v.QuorumUp, down: v.QuorumDown, mail: v.Mail, omega: v.Omega, servers: make(map[netip.AddrPort]serverAlerts)}
 		for i := range v.RealServers {
 			r := &v.RealServers[i]
@@ -188,11 +189,7 @@ func (h *herald) alert(run *config.Command, line string) {
 	if run != nil {
 		h.runProgram(&notify.Command{Args: run.Args, User: run.User, Group: run.Group})
 	}
-	for _, p := range h.pipes {
-		if p.servers {
-			p.Write(line)
-		}
-	}
+	h.write(line, func(p *fifoPlan) bool { return p.servers })
 }
 
 func upOrDown(up bool) string {

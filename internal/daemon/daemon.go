@@ -256,7 +256,7 @@ func (d *director) open(undo *undoList) error {
 		return nil
 	})
 	d.herald = newHerald(d.log, d.programs)
-	d.herald.apply(d.plan.herald)
+	d.herald.apply(d.plan.herald, nil)
 	d.plan.vrrp.spec.StartupDelay = bootDelay(d.plan.vrrp.spec.StartupDelay, d.plan.whole.afterBoot, sinceBoot())
 	d.plan.vrrp.spec.HoldPreempt = d.opts.HealthWait > 0 && len(d.plan.checked) > 0
 	if d.floating, err = newRedundancy(d, d.plan.vrrp); err != nil {
@@ -325,7 +325,7 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, err := d.holdings.setPlan(d.network.Snapshot(), d.plan.holdings); err != nil {
+	if err := d.holdings.setPlan(d.network.Snapshot(), d.plan.holdings); err != nil {
 		return err // an address that an earlier run left
 	}
 	d.suspends.Store(&d.plan.suspends)

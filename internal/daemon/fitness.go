@@ -32,6 +32,14 @@ func (p *fitnessPlan) sameTracks(o *fitnessPlan) bool {
 	return p.rules == o.rules && reflect.DeepEqual(p.scripts, o.scripts) && reflect.DeepEqual(p.files, o.files) && reflect.DeepEqual(p.processes, o.processes)
 }
 
+// sessions are those of BFD.
+func (p *fitnessPlan) sessions() (list []session.Config) {
+	for _, b := range p.bfds {
+		list = append(list, translateBFD(&b))
+	}
+	return list
+}
+
 // planFitness is what of a configuration is followed by anybody. It is pure.
 func planFitness(c *config.Config, spec *vrrp.Spec) (p fitnessPlan) {
 	followed := make(map[vrrp.Object]bool)
@@ -136,11 +144,7 @@ func (f *fitness) run(ctx context.Context) error {
 func (f *fitness) apply(p fitnessPlan) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var list []session.Config
-	for _, b := range p.bfds {
-		list = append(list, translateBFD(&b))
-	}
-	f.sessions.Apply(list)
+	f.sessions.Apply(p.sessions())
 	same := f.plan.sameTracks(&p)
 	f.plan = p
 	f.told.Store(&p.told)

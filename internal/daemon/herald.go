@@ -14,7 +14,6 @@ import (
 	"uvs/config"
 	"uvs/control"
 	"uvs/internal/command"
-	"uvs/internal/fifo"
 	"uvs/internal/mail"
 	"uvs/vrrp"
 	"uvs/vrrp/notify"
@@ -89,17 +88,11 @@ type herald struct {
 	mu                sync.Mutex // guards what follows
 	plan              heraldPlan
 	instances, groups map[string]*notify.Subject
-	pipes             []openPipe
+	pipes             []*openPipe        // in the order of the plan
 	mails             *mail.Queue        // nil for none
-	stop              context.CancelFunc // ends pipes and mails
+	stopMails         context.CancelFunc // nil for none
 	ctx               context.Context    // of run; nil before
-	ended             sync.WaitGroup
-}
-
-// An openPipe is a pipe with what it is for.
-type openPipe struct {
-	*fifo.Pipe
-	fifoPlan
+	ended             sync.WaitGroup     // of pipes and mails
 }
 
 func newHerald(log *slog.Logger, p *programs) *herald {
@@ -110,16 +103,44 @@ func newHerald(log *slog.Logger, p *programs) *herald {
 func (h *herald) run(ctx context.Context) error {
 	h.mu.Lock()
 	h.ctx = ctx
-	h.open()
+	pipes, err := h.openPipes(&h.plan, h.programs)
+	if err != nil {
+		h.log.Error("not every notify FIFO is served", "error", err)
+	}
+	h.usePipes(pipes)
+	h.openMails()
 	h.mu.Unlock()
 	<-ctx.Done()
 	h.ended.Wait()
 	return nil
 }
 
-// apply replaces who is told. Instances that stay are the same subjects: nobody is told of
-// their state again.
-func (h *herald) apply(p heraldPlan) {
+// prepare opens what a plan has beside the one in force, to be given to apply. After an error
+// nothing is open that was not before.
+func (h *herald) prepare(p *heraldPlan, by *programs) ([]*openPipe, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx == nil {
+		return nil, nil
+	}
+	pipes, err := h.openPipes(p, by)
+	if err != nil {
+		h.drop(pipes)
+		return nil, err
+	}
+	return pipes, nil
+}
+
+// discard closes what prepare opened, if there is to be no apply.
+func (h *herald) discard(pipes []*openPipe) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.drop(pipes)
+}
+
+// apply replaces who is told, with the pipes that prepare has opened for this plan. Instances
+// that stay are the same subjects: nobody is told of their state again.
+func (h *herald) apply(p heraldPlan, pipes []*openPipe) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	old := h.plan
@@ -133,40 +154,37 @@ func (h *herald) apply(p heraldPlan) {
 	}
 	replace(h.instances, old.instances, p.instances, notify.Instance)
 	replace(h.groups, old.groups, p.groups, notify.Group)
-	if h.ctx != nil && (old.rules != p.rules && len(p.fifos) > 0 || !reflect.DeepEqual(old.fifos, p.fifos) || !reflect.DeepEqual(old.mail, p.mail)) {
-		h.open()
+	if h.ctx == nil {
+		return
+	}
+	h.usePipes(pipes)
+	if !reflect.DeepEqual(old.mail, p.mail) {
+		h.openMails()
 	}
 }
 
-// open opens pipes and mails in place of those that there are. h.mu is held.
-func (h *herald) open() {
-	if h.stop != nil {
-		h.stop()
-		h.ended.Wait() // they make room for others with the same paths
+// openMails begins with mails as the plan says, in place of those of before, whose end is not
+// waited for. h.mu is held.
+func (h *herald) openMails() {
+	if h.stopMails != nil {
+		h.stopMails()
 	}
+	h.mails, h.stopMails = nil, nil
+	m := &h.plan.mail
+	if m.Server == "" || len(m.To) == 0 {
+		return
+	}
+	queue := mail.NewQueue(mail.Options{
+		Server: net.JoinHostPort(m.Server, strconv.Itoa(int(m.Port))), From: sender(m), To: m.To, Helo: m.Helo, Timeout: m.Timeout,
+		OnEvent: func(e mail.Event) {
+			if e.First || len(e.Refused) > 0 {
+				h.log.Info(e.String())
+			}
+		},
+	})
 	ctx, cancel := context.WithCancel(h.ctx)
-	h.stop, h.pipes, h.mails = cancel, nil, nil
-	for n := range h.plan.fifos {
-		pipe, err := h.openFIFO(&h.plan.fifos[n].FIFO)
-		if err != nil {
-			h.log.Error("a notify FIFO is not served", "path", h.plan.fifos[n].Path, "error", err, "config", h.plan.where[h.plan.fifos[n].Path].String())
-			continue
-		}
-		h.pipes = append(h.pipes, openPipe{pipe, h.plan.fifos[n]})
-		h.ended.Go(func() { _ = pipe.Run(ctx) }) // returns nil
-	}
-	if m := &h.plan.mail; m.Server != "" && len(m.To) > 0 {
-		queue := mail.NewQueue(mail.Options{
-			Server: net.JoinHostPort(m.Server, strconv.Itoa(int(m.Port))), From: sender(m), To: m.To, Helo: m.Helo, Timeout: m.Timeout,
-			OnEvent: func(e mail.Event) {
-				if e.First || len(e.Refused) > 0 {
-					h.log.Info(e.String())
-				}
-			},
-		})
-		h.mails = queue
-		h.ended.Go(func() { _ = queue.Run(ctx) }) // returns nil
-	}
+	h.mails, h.stopMails = queue, cancel
+	h.ended.Go(func() { _ = queue.Run(ctx) }) // returns nil
 }
 
 // sender is who mails come from.
@@ -176,25 +194,6 @@ func sender(m *config.Mail) string {
 	}
 	host, _ := os.Hostname() // nothing better is known without
 	return "keepalived@" + host
-}
-
-func (h *herald) openFIFO(f *config.FIFO) (*fifo.Pipe, error) {
-	c := fifo.Config{Path: f.Path}
-	if f.User != "" {
-		owner, err := command.LookupUser(f.User, f.Group, false)
-		if err != nil {
-			return nil, err
-		}
-		c.Owner = owner
-	}
-	if f.Script != nil {
-		reader, err := h.programs.program(f.Script.Args, f.Script.User, f.Script.Group)
-		if err != nil {
-			return nil, err
-		}
-		c.Reader = &reader
-	}
-	return fifo.Open(c, fifo.Options{Start: h.programs.runner.Start, OnMessage: func(text string) { h.log.Info(text) }})
 }
 
 // tell tells of an effect of the Machine.
@@ -270,11 +269,7 @@ func (h *herald) tellStates(s *control.VRRP) {
 		if x == nil || !ok {
 			return
 		}
-		for _, p := range h.pipes {
-			if p.vrrp {
-				p.Write(x.Line(e, priority))
-			}
-		}
+		h.write(x.Line(e, priority), func(p *fifoPlan) bool { return p.vrrp })
 	}
 	for _, i := range s.Instances {
 		tell(h.instances[i.Name], i.State, i.Effective)
@@ -309,11 +304,7 @@ func (h *herald) do(acts []notify.Act, message func(mail.State) mail.Message) {
 		case a.Run != nil:
 			h.runProgram(a.Run)
 		case a.Line != "":
-			for _, p := range h.pipes {
-				if p.vrrp {
-					p.Write(a.Line)
-				}
-			}
+			h.write(a.Line, func(p *fifoPlan) bool { return p.vrrp })
 		case a.Mail != nil && h.mails != nil:
 			if st, ok := mailState(*a.Mail); ok {
 				h.mails.Send(message(st))

@@ -43,6 +43,7 @@ type holdings struct {
 
 	mu      sync.Mutex // guards what follows
 	plan    holdingPlan
+	coming  []addressPlan // of a plan that is about to be set; steering and capture come before it
 	owners  map[string]bool
 	owned   []ownedAddress
 	written []ownedAddress             // as owned is on disk
@@ -99,13 +100,14 @@ func (h *holdings) recall() (err error) {
 }
 
 // setPlan says what there is to be owned. Addresses of ours that are not in the plan any more
-// go, and so do those that pass from an owner to an instance that is none; they are returned.
-func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) (gone []string, err error) {
+// go, and so do those that pass from an owner to an instance that is none. After an error they
+// are still on the list, and go with the next plan or at the end.
+func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) error {
 	h.acts.Lock()
 	defer h.acts.Unlock()
 	h.mu.Lock()
 	old := h.plan
-	h.plan = p
+	h.plan, h.coming = p, nil
 	var drop []ownedAddress
 	owners := maps.Clone(h.owners) // others begin meanwhile
 	for _, o := range h.owned {
@@ -125,11 +127,14 @@ func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) (gone []string, e
 			changes = append(changes, hostnet.DeleteRule{Rule: translateRule(r.spec)})
 		}
 	}
-	err = errors.Join(h.do(changes), h.delete(s, drop))
-	for _, o := range drop {
-		gone = append(gone, fmt.Sprintf("%s on %s", o.Prefix, o.Interface))
-	}
-	return gone, err
+	return errors.Join(h.do(changes), h.delete(s, drop))
+}
+
+// expect says which addresses a plan will bring that is about to be set, nil that there is none.
+func (h *holdings) expect(coming []addressPlan) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.coming = coming
 }
 
 // wants reports whether a plan has an address for one of the owners, or for anybody if they are
@@ -201,16 +206,6 @@ func (h *holdings) take(s *hostnet.Snapshot, instance string) {
 		if err := errs[n]; err != nil && !errors.Is(err, hostnet.ErrExists) {
 			h.log.Error("a route or rule could not be added", "instance", instance, "error", err)
 		}
-	}
-}
-
-// retake puts back what a plan that was not taken over has removed.
-func (h *holdings) retake(s *hostnet.Snapshot) {
-	h.mu.Lock()
-	owners := slices.Sorted(maps.Keys(h.owners))
-	h.mu.Unlock()
-	for _, instance := range owners {
-		h.take(s, instance)
 	}
 }
 

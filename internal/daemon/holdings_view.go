@@ -34,7 +34,7 @@ func (p *holdingPlan) of(instance string) (one holdingPlan) {
 func (h *holdings) wantedOn(s *hostnet.Snapshot) []hostnet.Address {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.addressesOn(s, slices.DeleteFunc(slices.Clone(h.plan.addresses), func(p addressPlan) bool {
+	return h.addressesOn(s, slices.DeleteFunc(slices.Concat(h.plan.addresses, h.coming), func(p addressPlan) bool {
 		return !h.owners[p.instance] || h.failed[p.key()] != "" && !h.absent[p.key()]
 	}))
 }
@@ -43,7 +43,7 @@ func (h *holdings) wantedOn(s *hostnet.Snapshot) []hostnet.Address {
 func (h *holdings) plannedOn(s *hostnet.Snapshot) []hostnet.Address {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.addressesOn(s, h.plan.addresses)
+	return h.addressesOn(s, slices.Concat(h.plan.addresses, h.coming))
 }
 
 // addressesOn are the addresses of a plan on the links that there are.

@@ -18,6 +18,7 @@ type plan struct {
 	extras   map[table.Key]table.Extra
 	checked  []checked
 	suspends map[string][]netip.Addr // virtual addresses that a service's checks are bound to (ha_suspend), by its group
+	byKey    map[health.Key]int      // into checked
 	holdings holdingPlan
 	vrrp     vrrpPlan
 	devices  []config.Instance // that may have devices and settings of their own
@@ -81,10 +82,16 @@ func (p *plan) checks() []health.Server {
 
 // find returns what a health key stands for.
 func (p *plan) find(k health.Key) (checked, bool) {
-	for _, c := range p.checked {
-		if c.health.Key == k {
-			return c, true
-		}
+	if n, ok := p.byKey[k]; ok {
+		return p.checked[n], true
 	}
 	return checked{}, false
+}
+
+// index makes checked be found by its keys.
+func (p *plan) index() {
+	p.byKey = make(map[health.Key]int, len(p.checked))
+	for n := range p.checked {
+		p.byKey[p.checked[n].health.Key] = n
+	}
 }

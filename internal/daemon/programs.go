@@ -26,6 +26,11 @@ func newPrograms() *programs {
 	return &programs{runner: command.NewRunner(command.Options{}), users: make(map[[2]string]*command.Credential)}
 }
 
+// under returns programs with other rules and the same runner, to try them.
+func (p *programs) under(rules config.Scripts) *programs {
+	return &programs{runner: p.runner, rules: rules, users: make(map[[2]string]*command.Credential)}
+}
+
 // configure replaces the rules. Users are looked up anew.
 func (p *programs) configure(rules config.Scripts) {
 	p.mu.Lock()

@@ -56,7 +56,12 @@ track_file {
 	}
 	apply := func(c *config.Config) {
 		programs.configure(c.Global.Scripts)
-		h.apply(planHerald(c))
+		next := planHerald(c)
+		pipes, err := h.prepare(&next, programs)
+		if err != nil {
+			t.Error(err)
+		}
+		h.apply(next, pipes)
 		f.apply(planOf(c))
 	}
 	apply(bind("", ""))
@@ -82,7 +87,7 @@ track_file {
 	if next := <-values; next.Value != 30 {
 		t.Fatalf("the file is %d then", next.Value)
 	}
-	pipes := func() []openPipe {
+	pipes := func() []*openPipe {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return h.pipes

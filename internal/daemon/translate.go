@@ -31,8 +31,9 @@ func translate(c *config.Config) plan {
 	}
 	p.suspends = make(map[string][]netip.Addr)
 	seen := make(map[health.Key]bool)
-	for _, v := range c.VirtualServers {
-		f := translateService(v)
+	groups := groupNames(c.VirtualServers)
+	for i, v := range c.VirtualServers {
+		f := translateService(v, groups[i])
 		p.services = append(p.services, f)
 		if v.HASuspend {
 			p.suspends[f.Group] = append(p.suspends[f.Group], f.Key.Addr)
@@ -46,6 +47,7 @@ func translate(c *config.Config) plan {
 			p.checked = append(p.checked, x)
 		}
 	}
+	p.index()
 	p.notes = append(p.notes, unservedNotes(c, p.services)...)
 	p.marks = c.Extra.Marks
 	p.notes = append(p.notes, onePacketNotes(c, p.services)...)
@@ -129,7 +131,30 @@ func translateHealth(f table.FileService, r config.RealServer, c *config.Config)
 	return x
 }
 
-func translateService(v config.VirtualServer) table.FileService {
+// groupNames names what is checked together: "" for a service of its own, else the group of
+// addresses, with a number if it is not the first block of that group (as for another protocol).
+// Where a block stands in the file is no part of it, so that lines that move change nothing.
+func groupNames(list []config.VirtualServer) []string {
+	names := make([]string, len(list))
+	blocks := make(map[string][]config.Pos)
+	for i := range list {
+		v := &list[i]
+		if v.Group == "" {
+			continue
+		}
+		n := slices.Index(blocks[v.Group], v.Pos)
+		if n < 0 {
+			n = len(blocks[v.Group])
+			blocks[v.Group] = append(blocks[v.Group], v.Pos)
+		}
+		if names[i] = v.Group; n > 0 {
+			names[i] = fmt.Sprintf("%s (%d)", v.Group, n+1)
+		}
+	}
+	return names
+}
+
+func translateService(v config.VirtualServer, group string) table.FileService {
 	f := table.FileService{
 		Key: table.Key{Fwmark: v.Fwmark, Protocol: uint8(v.Protocol)},
 		Settings: table.ServiceSettings{
@@ -153,11 +178,8 @@ func translateService(v config.VirtualServer) table.FileService {
 		}
 		f.Settings.Netmask, f.Settings.Together = normalMask(mask, g.Is6()), g.Is4() && g.IsUnspecified()
 	}
-	if f.Group = v.Group; f.Group == "" {
+	if f.Group = group; f.Group == "" {
 		f.Group = f.Key.String()
-	} else {
-		// Two blocks may use one group of addresses, for two protocols.
-		f.Group = fmt.Sprintf("%s (%s)", v.Group, v.Pos)
 	}
 	for _, r := range v.RealServers {
 		f.Servers = append(f.Servers, table.FileServer{

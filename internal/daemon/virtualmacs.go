@@ -101,6 +101,51 @@ func (v *virtualMACs) apply(ctx context.Context, snapshot func() *hostnet.Snapsh
 	v.ensure(s)
 	made := slices.Clone(v.made)
 	v.mu.Unlock()
+	v.await(ctx, snapshot, made)
+}
+
+// prepare makes the devices of instances that have none of that name yet, so that apply finds
+// them. It returns what takes them away again. That an interface below is not there is no error.
+func (v *virtualMACs) prepare(ctx context.Context, snapshot func() *hostnet.Snapshot, instances []config.Instance) (undo func() error, err error) {
+	s := snapshot()
+	v.mu.Lock()
+	var made []hostnet.Device
+	for n := range instances {
+		i := &instances[n]
+		d, wanted, failed := translateDevice(i, v.links.in(s), v.groups)
+		if !wanted || failed != nil || slices.ContainsFunc(v.made, func(m hostnet.Device) bool { return m.Name == d.Name }) {
+			continue
+		}
+		if err = v.ensureDevice(s, i, d); err != nil {
+			if !errors.Is(err, hostnet.ErrForeign) {
+				made = append(made, d) // part of it may be there
+			}
+			err = fmt.Errorf("device %s of vrrp_instance %s: %w", d.Name, i.Name, err)
+			break
+		}
+		made = append(made, d)
+	}
+	v.mu.Unlock()
+	undo = func() error {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		for _, d := range slices.Backward(made) {
+			v.removeDevice(d)
+		}
+		v.made = slices.DeleteFunc(v.made, func(m hostnet.Device) bool {
+			return slices.ContainsFunc(made, func(d hostnet.Device) bool { return d.Name == m.Name })
+		})
+		return v.write()
+	}
+	if err != nil {
+		return nil, errors.Join(err, undo())
+	}
+	v.await(ctx, snapshot, made)
+	return undo, nil
+}
+
+// await waits until snapshots have devices that were made.
+func (v *virtualMACs) await(ctx context.Context, snapshot func() *hostnet.Snapshot, made []hostnet.Device) {
 	known := func(s *hostnet.Snapshot) bool {
 		return !slices.ContainsFunc(made, func(d hostnet.Device) bool { _, ok := s.LinkByName(d.Name); return !ok })
 	}

@@ -17,21 +17,38 @@ import (
 // If a step fails the steps before are taken back, and the table is as it was. d.mu is held.
 func (d *director) commit(next *table.Table) error {
 	services := next.Services()
-	old, e := *d.goal.Load(), effectiveOf(services, d.marks.rules(services))
-	both := old.with(e.goal)
-	grows := !both.equal(old)
-	if grows {
-		if err := d.aim(both); err != nil {
-			return errors.Join(err, d.aim(old))
-		}
+	e := effectiveOf(services, d.marks.rules(services))
+	var undo undoList
+	err := d.makeWay(e, &undo)
+	if err == nil {
+		err = d.enter(e)
 	}
-	err := d.engine.Update(func(tx *forwarding.Tx) error { return e.sync(tx, d.engineServices) })
 	if err != nil {
-		if grows {
-			err = errors.Join(err, d.aim(old))
-		}
-		return err
+		return errors.Join(err, undo.run())
 	}
+	d.publish(next, e)
+	d.finish()
+	return nil
+}
+
+// makeWay steers and captures what a coming table needs beside what there is. d.mu is held.
+func (d *director) makeWay(e *effective, undo *undoList) error {
+	old := *d.goal.Load()
+	both := old.with(e.goal)
+	if both.equal(old) {
+		return nil
+	}
+	undo.add(func() error { return d.aim(old) })
+	return d.aim(both)
+}
+
+// enter makes the engine's services those of a coming table, all or none. d.mu is held.
+func (d *director) enter(e *effective) error {
+	return d.engine.Update(func(tx *forwarding.Tx) error { return e.sync(tx, d.engineServices) })
+}
+
+// publish makes the table that the engine has entered the one in force. d.mu is held.
+func (d *director) publish(next *table.Table, e *effective) {
 	d.engineServices = d.engine.Services()
 	d.table = next
 	was := d.effective.Swap(e)
@@ -39,11 +56,14 @@ func (d *director) commit(next *table.Table) error {
 	if d.state.Load() == control.StateRunning { // keepalived tells nothing of the start either
 		d.herald.tellTurns(turns(was.services, e.services))
 	}
+}
+
+// finish lets go of what the table before needed. d.mu is held.
+func (d *director) finish() {
 	if err := d.settle(); err != nil {
 		// More is steered than needed until the reconciler succeeds.
 		d.log.Error("the services changed and not all could be followed; trying again", "error", err)
 	}
-	return nil
 }
 
 // settle lets go of what neither the table nor a flow of a removed server needs. d.mu is
@@ -183,99 +203,8 @@ func (d *director) Edit(_ context.Context, edits []control.Edit) error {
 	return nil
 }
 
-// Reload implements control.Director. Systemd is told when it begins and ends, while nobody
-// waits for d.mu.
-func (d *director) Reload(ctx context.Context) (control.Reloaded, error) {
-	d.reloading.Lock()
-	defer d.reloading.Unlock()
-	if d.state.Load() == control.StateRunning { // else systemd waits for another word
-		d.tellSystemd(d.opts.Systemd.Reloading())
-		defer func() { d.tellSystemd(d.opts.Systemd.Ready(d.statusLine())) }()
-	}
-	return d.reload(ctx)
-}
-
-func (d *director) reload(ctx context.Context) (control.Reloaded, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.opts.source().name() == "" {
-		return control.Reloaded{}, errors.New("reload: nothing changed: this uvs runs without a configuration file")
-	}
-	s := d.network.Snapshot()
-	config, next, err := d.read(s)
-	if err == nil {
-		err = config.refuse()
-	}
-	if err != nil {
-		return control.Reloaded{}, fmt.Errorf("reload: nothing changed: %w", err)
-	}
-	t := d.table.Clone()
-	changes := t.Load(next.services)
-	changes = append(changes, t.Extend(next.extras)...)
-	lines := t.Reckon()
-	// The addresses that go are gone before their services are; those that come follow them.
-	had := d.plan.holdings
-	marks := d.marks
-	gone, err := d.holdings.setPlan(s, next.holdings)
-	if err == nil {
-		d.marks = &markSource{file: next.marks, told: marks.told}
-		err = d.commit(t)
-	}
-	if err != nil {
-		d.marks = marks
-		if _, undo := d.holdings.setPlan(s, had); undo != nil {
-			err = errors.Join(err, undo)
-		}
-		d.holdings.retake(s)
-		return control.Reloaded{}, fmt.Errorf("reload: nothing changed: %w", err)
-	}
-	for _, a := range gone {
-		changes = append(changes, "removed address "+a)
-	}
-	if err := d.setTimeouts(next.timeouts.since(d.plan.timeouts)); err != nil {
-		return control.Reloaded{}, fmt.Errorf("reload: the services are changed, the timeouts not: %w", err)
-	}
-	d.plan, d.config = next, config
-	for _, line := range lines {
-		d.log.Info(line)
-	}
-	for _, a := range next.holdings.addresses {
-		if !hasAddress(had.addresses, a) {
-			changes = append(changes, fmt.Sprintf("added address %s on %s", a.prefix, a.device))
-		}
-	}
-	d.holdings.take(s, "")
-	d.programs.configure(next.scripts)
-	d.herald.apply(next.herald)
-	d.macs.apply(ctx, d.network.Snapshot, next.devices)
-	d.fitness.apply(next.fitness)
-	d.floating.reload(ctx, next.vrrp)
-	if next.whole.states {
-		d.herald.tellStates(d.floating.status(ctx))
-	}
-	d.suspends.Store(&next.suspends)
-	d.fallBehind()
-	d.look()
-	d.macs.prune() // now that who leaves has said so by his device
-	d.health.Apply(next.checks())
-	for _, c := range changes {
-		d.log.Info("reload: " + c)
-	}
-	d.log.Info("configuration reloaded", "file", config.file, "changes", len(changes))
-	return control.Reloaded{Changes: changes, Notes: config.notes}, nil
-}
-
 // setTimeouts sets the timeouts of idle connections that are not 0.
 func (d *director) setTimeouts(t timeouts) error { return d.engine.SetTimeouts(t.tcp, t.tcpFin, t.udp) }
-
-func hasAddress(list []addressPlan, a addressPlan) bool {
-	for _, x := range list {
-		if x.device == a.device && x.prefix == a.prefix {
-			return true
-		}
-	}
-	return false
-}
 
 // Sysctls implements control.Director.
 func (d *director) Sysctls(context.Context) ([]control.Sysctl, error) {
@@ -300,20 +229,6 @@ func (d *director) SetSysctl(_ context.Context, name, value string) error {
 	d.look()
 	d.log.Info("setting changed by an operator", "name", name, "value", value)
 	return nil
-}
-
-// reloadOnSignal reloads when it is asked to; what came of it is logged.
-func (d *director) reloadOnSignal(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-d.opts.Reload:
-		}
-		if _, err := d.Reload(ctx); err != nil {
-			d.log.Error(err.Error())
-		}
-	}
 }
 
 // startSysctls reads settings given as NAME=VALUE.

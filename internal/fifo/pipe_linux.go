@@ -173,6 +173,9 @@ func (p *Pipe) Run(ctx context.Context) error {
 	}
 }
 
+// Close closes a Pipe that never ran, and removes the FIFO if we made it.
+func (p *Pipe) Close() { p.close() }
+
 func (p *Pipe) prefix() string {
 	if p.config.Name == "" {
 		return ""

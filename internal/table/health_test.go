@@ -127,13 +127,14 @@ func TestReloadTellsWhatChanged(t *testing.T) {
 		t.Errorf("the same file changes %q", got)
 	}
 	next := append(file(1, 5), table.FileService{Key: tls, Settings: table.ServiceSettings{Scheduler: "wlc"}, Group: "tls"})
-	next[0].Settings.Scheduler = "wrr"
+	next[0].Settings.Scheduler, next[0].Quorum = "wrr", 2
 	next[0].Servers = append(next[0].Servers, table.FileServer{Addr: addr(4), Settings: weight(4)})
 	got := strings.Join(x.Load(next), "\n")
 	want := strings.Join([]string{
-		"changed service [192.0.2.10]:tcp:80",
+		"changed service [192.0.2.10]:tcp:80: scheduler rr → wrr",
+		"changed service [192.0.2.10]:tcp:80: quorum 1 → 2",
 		"removed server 198.51.100.3:80 of service [192.0.2.10]:tcp:80",
-		"changed server 198.51.100.2:80 of service [192.0.2.10]:tcp:80",
+		"changed server 198.51.100.2:80 of service [192.0.2.10]:tcp:80: weight 2 → 5",
 		"added server 198.51.100.4:80 to service [192.0.2.10]:tcp:80",
 		"added service [192.0.2.10]:tcp:443",
 	}, "\n")

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+
+	"uvs/internal/delta"
 )
 
 // A FileService is a service as the configuration has it.
@@ -33,6 +36,19 @@ type FileServer struct {
 	Inhibit bool
 	// StartsDown: it is out until its checks have succeeded (alpha).
 	StartsDown bool
+}
+
+// differences says in words what settings of the file are others than before.
+func differences(before, after any) string {
+	return strings.Join(delta.Rule{}.Fields(before, after), ", ")
+}
+
+// health is what of a service only counts together with checks: operators have no word for it.
+func (f *FileService) health() any {
+	return struct {
+		Quorum, Hysteresis int
+		Alpha              bool
+	}{f.Quorum, f.Hysteresis, f.Alpha}
 }
 
 // same reports whether the file says the same about the service itself, its servers apart.
@@ -88,9 +104,14 @@ func (t *Table) loadService(s *service, f *FileService, tell func(string, ...any
 				r.deleted = false
 			}
 		} else {
-			tell("changed service %s", s.key)
+			tell("changed service %s: %s", s.key, differences(s.file.Settings, f.Settings))
 		}
 		s.set, s.edited, s.deleted = f.Settings, false, false
+	}
+	if old := s.file; old != nil && !s.deleted {
+		if more := differences(old.health(), f.health()); more != "" {
+			tell("changed service %s: %s", s.key, more)
+		}
 	}
 	s.file = f
 	t.loadServers(s, f, tell)
@@ -136,8 +157,11 @@ func (t *Table) loadServer(s *service, f *FileServer, sorry bool, tell func(stri
 		tell("server %s of service %s is the configuration's now", r.addr, s.key)
 		r.set, r.edited = f.Settings, false
 	case r.file.Settings != f.Settings:
-		tell("changed server %s of service %s", r.addr, s.key)
+		tell("changed server %s of service %s: %s", r.addr, s.key, differences(r.file.Settings, f.Settings))
 		r.set, r.edited, r.deleted = f.Settings, false, false
+	}
+	if r.file != nil && r.file.Inhibit != f.Inhibit {
+		tell("changed server %s of service %s: inhibit on failure %t → %t", r.addr, s.key, r.file.Inhibit, f.Inhibit)
 	}
 	r.file = f
 }

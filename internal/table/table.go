@@ -78,6 +78,9 @@ const (
 	TUN
 )
 
+// String is ipvsadm's word for it.
+func (m Method) String() string { return [...]string{"Masq", "Route", "Tunnel"}[m] }
+
 // A Tunnel is how a server with method TUN is reached.
 type Tunnel struct {
 	Type     string // "ipip", "gue" or "gre"

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"os"
 	"runtime"
@@ -28,6 +29,9 @@ type loop struct {
 	inbox  []func(*loop, mono.Time)
 	closed bool
 	ended  chan struct{} // closed when the thread is about to end: nothing is done any more
+
+	// spare are sockets opened ahead. They belong to the opener.
+	spare map[socketKey]*socket
 
 	// What follows belongs to the thread.
 	sockets map[socketKey]*socket
@@ -239,6 +243,7 @@ func (l *loop) setWays(ways []way) {
 	case <-l.ended:
 		return
 	}
+	o.spare = l.spare
 	o.next, o.senders, o.listeners = make(map[socketKey]*socket), make(map[string]*sender), make(map[socketKey]map[uint8][]string)
 	for _, w := range ways {
 		if err := o.open(w); err != nil {
@@ -258,9 +263,51 @@ func (l *loop) setWays(ways []way) {
 	}
 }
 
+// prepare opens ahead what ways need beside the sockets that there are: all of it, or nothing and
+// an error. It is called by the opener.
+func (l *loop) prepare(ways iter.Seq[way]) error {
+	have := make(chan map[socketKey]*socket, 1)
+	l.do(func(l *loop, _ mono.Time) { have <- l.sockets })
+	var open map[socketKey]*socket
+	select {
+	case open = <-have:
+	case <-l.ended:
+		return errors.New("VRRP has ended")
+	}
+	l.dropSpare()
+	l.spare = make(map[socketKey]*socket)
+	for w := range ways {
+		if !w.ready() {
+			continue
+		}
+		listen, send := w.keys()
+		for _, k := range []socketKey{listen, send} {
+			if open[k] != nil || l.spare[k] != nil {
+				continue
+			}
+			s, err := openSocket(k)
+			if err != nil {
+				l.dropSpare()
+				return fmt.Errorf("no socket for adverts of %s: %w", w.Instance, err)
+			}
+			l.spare[k] = s
+		}
+	}
+	return nil
+}
+
+// dropSpare closes what was opened ahead and is not used. It is called by the opener.
+func (l *loop) dropSpare() {
+	for _, s := range l.spare {
+		s.close()
+	}
+	l.spare = nil
+}
+
 // An opening is the sockets that there were and those that there are to be.
 type opening struct {
 	old, next map[socketKey]*socket
+	spare     map[socketKey]*socket // opened ahead
 	senders   map[string]*sender
 	listeners map[socketKey]map[uint8][]string // instances by VRID
 }
@@ -294,6 +341,10 @@ func (o *opening) socket(k socketKey) (*socket, error) {
 		return s, nil
 	}
 	s := o.old[k]
+	if s == nil {
+		s = o.spare[k]
+		delete(o.spare, k)
+	}
 	if s == nil {
 		var err error
 		if s, err = openSocket(k); err != nil {

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -97,6 +98,7 @@ func (r *Router) Run(ctx context.Context) error {
 				job()
 			}
 		})
+		r.loop.dropSpare()
 	})
 	err := r.loop.run(ctx)
 	r.jobs.close()
@@ -183,6 +185,32 @@ func (r *Router) Reload(spec vrrp.Spec, ends []Endpoint) {
 	r.ends = next
 	r.loop.do(func(l *loop, now mono.Time) { l.effects(now, l.machine.Reload(now, spec)) })
 	r.reopen()
+}
+
+// Prepare opens the sockets that instances will need and that are not open, for a Reload with
+// these endpoints to find them: all, or none and an error. Instances without a source are left
+// out, as they wait for one. release closes what nobody has taken by then; it is called once the
+// Reload has settled, or if there is to be none. Prepare waits for Run, or for its end.
+func (r *Router) Prepare(ends []Endpoint, places map[string]Place) (release func(), err error) {
+	done := make(chan error, 1)
+	r.jobs.add(func() {
+		done <- r.loop.prepare(func(yield func(way) bool) {
+			for _, e := range ends {
+				if p, ok := places[e.Instance]; ok && !yield(way{e, p}) {
+					return
+				}
+			}
+		})
+	})
+	select {
+	case err = <-done:
+	case <-r.loop.ended:
+		err = errors.New("VRRP has ended")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() { r.jobs.add(r.loop.dropSpare) }, nil
 }
 
 // SetPlace says where an instance is now. Its sockets are opened on another goroutine;
