@@ -12,6 +12,8 @@ type Extra struct {
 	Services []ExtraService
 	// Marks give packets their firewall marks, in the order of the file.
 	Marks []MarkRule
+	// PanicThreshold is the percentage of all checked servers that were up, 1 to 100, which do not go down at once; 0 is none.
+	PanicThreshold int
 }
 
 // An ExtraService is a virtual_server block of the extra file. It configures a service that the main file, or an
@@ -30,6 +32,8 @@ type ExtraService struct {
 	ReplyByUplink bool
 	// Pool gives connections to servers by NAT a source of this machine's own, so that the servers need no route back.
 	Pool Pool
+	// PanicThreshold is Extra's for the servers of this service alone.
+	PanicThreshold int
 }
 
 // extraKeywords returns the words of the extra file. It has keepalived.conf's syntax.
@@ -38,6 +42,7 @@ func extraKeywords() grammar {
 		"": {
 			{name: "virtual_server", use: served, args: one(arg{}, opt(arg{})), block: "virtual_server"},
 			{name: "mark", use: served, args: one(num(0, maxUint32)), block: "mark"},
+			{name: "panic_threshold", use: served, args: one(num(1, 100))},
 		},
 		"mark": markKeywords(),
 		"virtual_server": {
@@ -45,6 +50,7 @@ func extraKeywords() grammar {
 			{name: "ip_family", use: served, args: one(enum("inet", "inet6"))},
 			{name: "reply_by_uplink", use: served, args: onOff()},
 			{name: "fullnat", use: served, args: some()},
+			{name: "panic_threshold", use: served, args: one(num(1, 100))},
 		},
 	}
 }
@@ -63,6 +69,8 @@ func LoadExtra(fsys fs.FS, name string, opts Options, host Host) (Extra, Diagnos
 			x.service(s, vs)
 		case "mark":
 			x.mark(s, vs)
+		case "panic_threshold":
+			x.extra.PanicThreshold = int(vs[0].number)
 		default:
 			panic(unbound("", k))
 		}
@@ -100,6 +108,8 @@ func (x *extraBinder) service(s *Statement, vs values) {
 			if p, ok := x.pool(s); ok {
 				e.Pool = p
 			}
+		case "panic_threshold":
+			e.PanicThreshold = int(vs[0].number)
 		default:
 			panic(unbound("virtual_server", k))
 		}

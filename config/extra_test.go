@@ -26,7 +26,9 @@ $VIP=192.0.2.10
 virtual_server $VIP 443 {
     protocol tcp
     reply_by_uplink
+    panic_threshold 75
 }
+panic_threshold 100
 virtual_server 2001:db8::10 { reply_by_uplink yes }
 virtual_server fwmark 7 { ip_family inet6
  reply_by_uplink off }
@@ -37,12 +39,15 @@ virtual_server 2001:db8::11 80 { fullnat 2001:db8:5::100-10f }
 		t.Fatalf("findings:\n%s", strings.Join(lines, "\n"))
 	}
 	want := []config.ExtraService{
-		{Addr: netip.MustParseAddrPort("192.0.2.10:443"), Protocol: config.TCP, ReplyByUplink: true},
+		{Addr: netip.MustParseAddrPort("192.0.2.10:443"), Protocol: config.TCP, ReplyByUplink: true, PanicThreshold: 75},
 		{Addr: netip.MustParseAddrPort("[2001:db8::10]:0"), ReplyByUplink: true},
 		{Fwmark: 7, IPv6: true},
 		{Addr: netip.MustParseAddrPort("192.0.2.11:80"), Pool: config.Pool{FirstPort: 10000, LastPort: 10019, Device: "eth1", Ranges: ranges(
 			"198.51.100.100", "198.51.100.103", "198.51.100.110", "198.51.100.111", "198.51.100.120", "198.51.100.120")}},
 		{Addr: netip.MustParseAddrPort("[2001:db8::11]:80"), Pool: config.Pool{FirstPort: 1024, LastPort: 65535, Ranges: ranges("2001:db8:5::100", "2001:db8:5::10f")}},
+	}
+	if x.PanicThreshold != 100 {
+		t.Errorf("panic_threshold %d, want 100", x.PanicThreshold)
 	}
 	if len(x.Services) != len(want) {
 		t.Fatalf("%d services, want %d", len(x.Services), len(want))

@@ -93,6 +93,10 @@ type Service struct {
 	// phrase each: "protocol SCTP is not served yet". Empty: it is served.
 	Unserved []string `json:"unserved,omitempty"`
 
+	// Panic tells that too many servers went down at once (panic_threshold of the extra file), and
+	// some are in the table although their checks fail.
+	Panic bool `json:"panic,omitempty"`
+
 	// Quorum is set if the service has one to keep.
 	Quorum *Quorum `json:"quorum,omitempty"`
 

@@ -77,6 +77,7 @@ func TestSameAsKeepalived(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 43*s)
 			defer cancel()
 			set := health.NewSet(health.Options{
+				Early: punctual,
 				OnEvent: func(e health.Event) {
 					if e.Message != "" {
 						log = append(log, e.Message)

@@ -344,7 +344,7 @@ func TestSetOverTheNetwork(t *testing.T) {
 	dies := l.Addr().(*net.TCPAddr).AddrPort()
 
 	events := make(chan health.Event, 100)
-	set := health.NewSet(health.Options{OnEvent: func(e health.Event) { events <- e }})
+	set := health.NewSet(health.Options{Early: punctual, OnEvent: func(e health.Event) { events <- e }})
 	check := health.Check{Target: dies, DelayLoop: 100 * ms, Retry: 1}
 	other := check
 	other.Target = lives

@@ -192,7 +192,7 @@ func TestFirstVerdicts(t *testing.T) {
 		})
 	})
 	synctestRun(t, "our own side cannot probe", func(t *testing.T) {
-		set := health.NewSet(health.Options{Prober: proberFunc(func(health.Step) health.Outcome {
+		set := health.NewSet(health.Options{Early: punctual, Prober: proberFunc(func(health.Step) health.Outcome {
 			return health.Outcome{Verdict: health.Rescheduled, Reason: health.NoSocket}
 		})})
 		set.Apply([]health.Server{server("a", prompt(web1))})

@@ -8,6 +8,9 @@ import (
 	"uvs/internal/mono"
 )
 
+// earlyPart is the part of DelayLoop by which a probe comes early at the most: 5 %.
+const earlyPart = 20
+
 // idle is how long the loop sleeps when nothing is due: any event wakes it.
 const idle = time.Hour
 
@@ -34,7 +37,7 @@ func (s *Set) due(ctx context.Context, now mono.Time) (start []probing, wait tim
 	for len(s.queue) > 0 {
 		c := s.queue[0]
 		if c.next.After(now) {
-			return start, c.next.Sub(now)
+			return start, s.soonest(c.next.Sub(now), now)
 		}
 		if s.probing == s.opts.MaxProbes {
 			break
@@ -50,7 +53,15 @@ func (s *Set) due(ctx context.Context, now mono.Time) (start []probing, wait tim
 		p.ctx, c.cancel = context.WithCancel(ctx)
 		start = append(start, p)
 	}
-	return start, idle
+	return start, s.soonest(idle, now)
+}
+
+// soonest is a wait, or less if a panic ends before. mu is held.
+func (s *Set) soonest(wait time.Duration, now mono.Time) time.Duration {
+	if at := s.guard.due(); at != 0 {
+		return max(0, min(wait, at.Sub(now)))
+	}
+	return wait
 }
 
 // probe does one probe. It runs in a goroutine of its own.
@@ -77,8 +88,22 @@ func (s *Set) finish(r result) []Event {
 
 	was := c.machine.up
 	next, events := c.machine.Step(r.end, r.outcome)
-	s.queue.push(c, next)
-	return append(events, c.server.follow(c, was, r.outcome.Detail(), r.end)...)
+	s.queue.push(c, s.early(next, r))
+	return s.guarded(append(events, c.server.follow(c, was, r.outcome.Detail(), r.end)...))
+}
+
+// early is the time of the next probe: next, or sooner by a random part if it waits for a whole
+// DelayLoop.
+func (s *Set) early(next mono.Time, r result) mono.Time {
+	loop := r.checker.machine.check.delayLoop()
+	most := loop / earlyPart
+	if next.Sub(r.begun) < loop || loop-most < MinGap {
+		return next
+	}
+	if sooner := next.Add(-s.opts.Early(most)); sooner.After(r.end.Add(MinGap)) {
+		return sooner
+	}
+	return next
 }
 
 // follow brings a server in line with a checker that was up or not, and returns what changed

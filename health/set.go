@@ -30,6 +30,12 @@ type Options struct {
 
 	// Jitter draws a duration from 0 up to d, which is positive; nil draws evenly.
 	Jitter func(d time.Duration) time.Duration
+
+	// Early draws from 0 up to d, which is a twentieth of a DelayLoop, how much earlier a probe
+	// comes that would wait for a whole one; nil draws evenly. So checkers that something brought
+	// into step, such as the bound of probes or a timeout of many at once, do not stay in it, and
+	// as no probe comes later, what DelayLoop promises holds.
+	Early func(d time.Duration) time.Duration
 }
 
 // A Set runs the checkers of many servers: one goroutine keeps the time, and each probe
@@ -55,6 +61,9 @@ type Set struct {
 	observed map[observedKey]Observation
 
 	suspended map[string]bool // services whose checkers wait; nobody changes it
+
+	guard  guard
+	limits map[string]int // given to Limit; nobody changes it
 }
 
 // A server is a real server as the Set knows it.
@@ -98,6 +107,9 @@ func NewSet(opts Options) *Set {
 	if opts.Jitter == nil {
 		opts.Jitter = rand.N[time.Duration]
 	}
+	if opts.Early == nil {
+		opts.Early = rand.N[time.Duration]
+	}
 	return &Set{opts: opts, wake: make(chan struct{}, 1), judged: make(chan struct{}), observed: make(map[observedKey]Observation)}
 }
 
@@ -130,6 +142,19 @@ func (s *Set) Apply(servers []Server) {
 func (s *Set) Suspend(services map[string]bool) {
 	s.mu.Lock()
 	s.suspended = services
+	s.mu.Unlock()
+}
+
+// Limit has the Set keep servers as they were when too many go down at once: limits are the
+// percentages, 1 to 100, of the servers that were up, by Key.Service, and by "" for those of all
+// services together. When so many of them, and at least two, go down within the longest DelayLoop
+// of their checks and a second, OnEvent is told that they are up, and hears nothing of those that
+// follow. Once checks succeed again the others have as long again to do so; then OnEvent is told
+// of those that are down. A server whose checks have never succeeded does not count. Limits hold
+// from the next Apply on. The Set keeps the map, which nobody may change any more.
+func (s *Set) Limit(limits map[string]int) {
+	s.mu.Lock()
+	s.limits = limits
 	s.mu.Unlock()
 }
 
@@ -175,6 +200,7 @@ func (s *Set) Run(ctx context.Context) error {
 		case r := <-results:
 			s.report(s.finish(r))
 		case <-timer.C:
+			s.report(s.passTime(mono.Now()))
 		}
 		if !heard && s.heardAll() {
 			heard = true
@@ -204,8 +230,49 @@ func (s *Set) takeUp(now mono.Time) (events []Event) {
 		events = append(events, s.replace(list, now)...)
 		events = append(events, s.begin(now)...)
 	}
+	var ended []Event
+	if len(s.lists) > 0 {
+		ended = s.guard.apply(s.limits, s.members(), now)
+	}
 	s.lists = nil
-	return append(events, s.hearNews(now)...)
+	return append(s.guarded(append(events, s.hearNews(now)...)), ended...)
+}
+
+// members lists the servers that have checkers, for the guard, if there is one. mu is held.
+func (s *Set) members() (list []member) {
+	if len(s.limits) == 0 && len(s.guard.scopes) == 0 {
+		return nil
+	}
+	for _, srv := range s.servers {
+		if len(srv.checkers) == 0 {
+			continue
+		}
+		m := member{key: srv.Key, up: srv.up(), proven: srv.up()}
+		for _, c := range srv.checkers {
+			m.proven = m.proven && c.machine.ran
+			m.loop = max(m.loop, c.machine.check.delayLoop())
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// guarded passes events through the guard. mu is held.
+func (s *Set) guarded(events []Event) (told []Event) {
+	if len(s.guard.scopes) == 0 {
+		return events
+	}
+	for _, e := range events {
+		told = append(told, s.guard.hear(e)...)
+	}
+	return told
+}
+
+// passTime ends panics whose time has come.
+func (s *Set) passTime(now mono.Time) []Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.guard.pass(now)
 }
 
 // begin queues the checkers that a list has brought, and tells those that observe what is

@@ -30,12 +30,18 @@ type site struct {
 	took  time.Duration // of each probe
 }
 
+// punctual has no probe come early.
+func punctual(time.Duration) time.Duration { return 0 }
+
 func newSite(opts health.Options) *site {
 	n := &site{
 		dead: map[netip.AddrPort]bool{}, hang: map[netip.AddrPort]bool{},
 		probes: map[netip.AddrPort][]time.Duration{}, begun: time.Now(),
 	}
 	opts.Prober = n
+	if opts.Early == nil { // most tests ask for exact times
+		opts.Early = punctual
+	}
 	if opts.OnEvent == nil {
 		opts.OnEvent = func(e health.Event) {
 			n.mu.Lock()
@@ -161,7 +167,7 @@ func TestDelayLoopLeftOutProbesOnceAMinute(t *testing.T) {
 	}
 }
 
-// TestWarmupSpreadsFirstProbes: jitter is at the start, and nowhere else.
+// TestWarmupSpreadsFirstProbes: the warm-up is at the start, and nowhere else.
 func TestWarmupSpreadsFirstProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newSite(health.Options{})
@@ -235,7 +241,7 @@ func TestReCheckIsNotFlooded(t *testing.T) {
 			c := health.Check{Kind: health.HTTP, Target: web1, DelayLoop: 10 * s, FastRecovery: fast,
 				URLs: []health.URL{{Path: "/1"}, {Path: "/2"}}}
 			count := 0
-			set := health.NewSet(health.Options{Prober: proberFunc(func(step health.Step) health.Outcome {
+			set := health.NewSet(health.Options{Early: punctual, Prober: proberFunc(func(step health.Step) health.Outcome {
 				// First everything fails once, then only the second url does.
 				if count++; count == 1 || step.URL == 1 {
 					return fail

@@ -11,6 +11,7 @@ import (
 type Status struct {
 	Key
 	Up     bool
+	Kept   bool      // it is down, and counts as up in a panic (Set.Limit)
 	Since  mono.Time // of the last change, or of the server's arrival
 	Checks []CheckStatus
 }
@@ -43,7 +44,7 @@ func (s *Set) Snapshot() []Status {
 	defer s.mu.Unlock()
 	all := make([]Status, 0, len(s.servers))
 	for _, srv := range s.servers {
-		st := Status{Key: srv.Key, Up: srv.up(), Since: srv.changed}
+		st := Status{Key: srv.Key, Up: srv.up(), Kept: s.guard.keeps(srv.Key), Since: srv.changed}
 		for _, c := range srv.checkers {
 			st.Checks = append(st.Checks, c.status())
 		}

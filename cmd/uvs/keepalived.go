@@ -146,7 +146,7 @@ func runAsKeepalived(ctx context.Context, p process, a actions, o keepalivedOpti
 		level = slog.LevelDebug
 	}
 	return a.run(ctx, runOptions{
-		file: o.file, configID: o.id, runDir: dir, steer: "auto", io: "auto", ftpPorts: []uint16{21}, healthWait: defaultHealthWait, realtime: defaultRealtime,
+		file: o.file, configID: o.id, runDir: dir, steer: "auto", io: "auto", ftpPorts: []uint16{21}, healthWait: defaultHealthWait, maxProbes: defaultMaxProbes, realtime: defaultRealtime,
 		log: slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})),
 	})
 }

@@ -34,8 +34,8 @@ func told() actions {
 		if o.file == "bad.conf" {
 			return errors.Join(errors.New("bad.conf:1:1: first"), errors.New("bad.conf:2:1: second"))
 		}
-		fmt.Printf("file=%s optional=%t id=%s run-dir=%s steer=%s workers=%d max-connections=%d io=%s ring-memory=%d strict=%v vs=%q ftp-ports=%v health-wait=%s realtime=%d debug=%v\n",
-			o.file, o.optional, o.configID, o.runDir, o.steer, o.workers, o.maxConnections, o.io, o.ringMemory, o.strict, o.sysctls, o.ftpPorts, o.healthWait, o.realtime, o.log.Enabled(ctx, -4))
+		fmt.Printf("file=%s optional=%t id=%s run-dir=%s steer=%s workers=%d max-connections=%d io=%s ring-memory=%d strict=%v vs=%q ftp-ports=%v health-wait=%s max-probes=%d realtime=%d debug=%v\n",
+			o.file, o.optional, o.configID, o.runDir, o.steer, o.workers, o.maxConnections, o.io, o.ringMemory, o.strict, o.sysctls, o.ftpPorts, o.healthWait, o.maxProbes, o.realtime, o.log.Enabled(ctx, -4))
 		if err := os.WriteFile("up", nil, 0o644); err != nil {
 			return err
 		}

@@ -17,6 +17,9 @@ const defaultConfig = "/etc/keepalived/keepalived.conf"
 // defaultHealthWait is enough for checks with the usual timeouts.
 const defaultHealthWait = 5 * time.Second
 
+// defaultMaxProbes is health.DefaultMaxProbes.
+const defaultMaxProbes = 256
+
 // defaultRealtime is the lowest of the real-time priorities: it is above all ordinary threads.
 const defaultRealtime = 1
 
@@ -38,6 +41,7 @@ type runOptions struct {
 	sysctls        []string // NAME=VALUE
 	ftpPorts       []uint16 // of control connections
 	healthWait     time.Duration
+	maxProbes      int // health checks under way at a time
 	realtime       int // priority of VRRP's thread, 0: none
 	log            *slog.Logger
 }
@@ -51,6 +55,7 @@ func newRun(p process, run func(context.Context, runOptions) error) *cobra.Comma
 	busyPoll := span{most: time.Second}
 	ringMemory := size{least: 4 << 20}
 	realtime := number{value: defaultRealtime, max: 99}
+	maxProbes := number{value: defaultMaxProbes, max: 1 << 16}
 	ftpPorts := portList{21}
 	healthWait := span{value: defaultHealthWait, most: time.Hour}
 	var id, extra string
@@ -81,6 +86,7 @@ read with it, at a reload as well. It has the same form:
       reply_by_uplink     # answers by NAT go back to where the client came from
       fullnat 10.0.0.100-10.0.0.103  # servers see these come, and need no route back;
                           # "ports 1024-65535" and "dev eth1" may follow
+      panic_threshold 80  # when 80 % of the servers go down at once, they stay
   }
 
 Virtual addresses float between directors by VRRP, as keepalived has it. After the
@@ -142,6 +148,7 @@ their other ports are silent. auto takes it only where nothing else works.`,
 				ringMemory:     ringMemory.value,
 				strict:         strict,
 				healthWait:     healthWait.value,
+				maxProbes:      maxProbes.value,
 				realtime:       realtime.value,
 				sysctls:        sysctls,
 				ftpPorts:       ftpPorts,
@@ -168,8 +175,9 @@ their other ports are silent. auto takes it only where nothing else works.`,
 	f.Var(&ftpPorts, "ftp-ports", "ports of services by NAT that speak FTP, up to 8 with commas between, or none")
 	f.Var(&realtime, "vrrp-realtime", "real-time priority of VRRP's timers unless vrrp_rt_priority is set, 0 for none")
 	f.Var(&healthWait, "vrrp-health-wait", "how long a living master of lower priority is left alone after the start until the servers have been judged, 0 not to wait")
+	f.Var(&maxProbes, "max-probes", "health checks under way at a time, 0 for 256; what is due beyond that waits")
 	f.Bool("strict", false, "refuse a configuration with any error")
 	f.Var(&level, "log-level", "least level that is logged")
-	twin(f, "file", "extra", "config-id", "steer", "workers", "max-connections", "io", "transmit", "busy-poll", "ring-memory", "vs", "ftp-ports", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
+	twin(f, "file", "extra", "config-id", "steer", "workers", "max-connections", "io", "transmit", "busy-poll", "ring-memory", "vs", "ftp-ports", "max-probes", "vrrp-health-wait", "vrrp-realtime", "strict", "log-level")
 	return cmd
 }

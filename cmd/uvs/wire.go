@@ -66,6 +66,7 @@ func wired() actions {
 				Sysctls:        o.sysctls,
 				FTPPorts:       o.ftpPorts,
 				HealthWait:     o.healthWait,
+				MaxProbes:      o.maxProbes,
 				VRRPRealtime:   o.realtime,
 				Reload:         reload,
 				Version:        version(),

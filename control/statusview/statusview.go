@@ -216,6 +216,9 @@ func remark(b *bytes.Buffer, format string, args ...any) {
 func serviceRemarks(b *bytes.Buffer, v *control.Service, configured bool) {
 	originRemark(b, v.Origin, v.Edited, configured)
 	unservedRemarks(b, v)
+	if v.Panic {
+		remark(b, "PANIC: servers went down at once and stay as they were until checks succeed again")
+	}
 	if q := v.Quorum; q != nil && !q.Up {
 		remark(b, "quorum lost: weight %d, want %d", q.Weight, q.Required)
 	}

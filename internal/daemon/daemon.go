@@ -59,6 +59,7 @@ type Options struct {
 	Transmit       string        // how frames go out: "auto", "sendmmsg" or "afxdp"
 	BusyPoll       time.Duration // how long a worker looks for frames before it sleeps
 	RingMemory     uint64        // bytes for all receive rings together; 0: from the machine's memory
+	MaxProbes      int           // health checks under way at a time; 0: health.DefaultMaxProbes
 	Strict         bool          // refuse a configuration with any error
 	Sysctls        []string      // NAME=VALUE of IPVS's settings
 	FTPPorts       []uint16      // of services by NAT whose control connections of FTP are read
@@ -306,7 +307,7 @@ func (d *director) open(undo *undoList) error {
 	if err := d.setTimeouts(d.plan.timeouts.since(timeouts{})); err != nil {
 		return err
 	}
-	d.health = health.NewSet(health.Options{OnEvent: d.onHealth, Prober: (&probers{programs: d.programs, identities: make(map[health.Identity]*tls.Config)}).prober()})
+	d.health = health.NewSet(health.Options{OnEvent: d.onHealth, MaxProbes: d.opts.MaxProbes, Prober: (&probers{programs: d.programs, identities: make(map[health.Identity]*tls.Config)}).prober()})
 	return nil
 }
 
@@ -376,6 +377,7 @@ func (d *director) bringUp(ctx context.Context, undo *undoList, fail chan<- erro
 	undo.start(fail, "tracking", d.fitness.run)
 	d.floating.start(ctx)
 	undo.add(func() error { d.floating.stop(); return nil })
+	d.health.Limit(d.plan.limits)
 	d.health.Apply(d.plan.checks())
 	undo.start(fail, "health", d.health.Run)
 	undo.add(func() error {

@@ -17,6 +17,7 @@ type plan struct {
 	services []table.FileService
 	extras   map[table.Key]table.Extra
 	checked  []checked
+	limits   map[string]int          // of servers that go down at once (health.Set.Limit)
 	suspends map[string][]netip.Addr // virtual addresses that a service's checks are bound to (ha_suspend), by its group
 	byKey    map[health.Key]int      // into checked
 	holdings holdingPlan

@@ -213,6 +213,7 @@ func (c *changeover) carryOut(ctx context.Context) {
 	d.fallBehind()
 	d.look()
 	d.macs.prune() // now that who leaves has said so by his device
+	d.health.Limit(next.limits)
 	d.health.Apply(next.checks())
 	for _, line := range c.changes {
 		d.log.Info("reload: " + line)

@@ -159,6 +159,7 @@ func (d *director) configuredServices(p *plan, network *hostnet.Snapshot) []cont
 			y := serverStatus(r, serverOf(info, r.Addr), network)
 			if k, ok := keys[server{s.Group, r.Addr}]; ok && !r.Sorry {
 				y.Checks = checkStatus(checks[k], now)
+				x.Panic = x.Panic || checks[k].Kept
 			}
 			x.Servers = append(x.Servers, y)
 		}

@@ -53,6 +53,7 @@ func translate(c *config.Config) plan {
 	p.notes = append(p.notes, onePacketNotes(c, p.services)...)
 	p.extras = translateExtra(&c.Extra)
 	p.notes = append(p.notes, extraNotes(&c.Extra, p.services)...)
+	p.limits = translateLimits(&c.Extra, p.services)
 	return p
 }
 

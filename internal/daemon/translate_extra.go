@@ -20,6 +20,26 @@ func translateExtra(x *config.Extra) map[table.Key]table.Extra {
 	return extras
 }
 
+// translateLimits lists how many servers may go down at once, in percent, by the name by which their
+// health is known, and by "" for all. The services of one group share their servers' health, and so the
+// limit of the first that has one.
+func translateLimits(x *config.Extra, services []table.FileService) map[string]int {
+	limits := make(map[string]int)
+	if x.PanicThreshold != 0 {
+		limits[""] = x.PanicThreshold
+	}
+	for i := range x.Services {
+		s := &x.Services[i]
+		keys := extraKeys(s)
+		for _, f := range services {
+			if s.PanicThreshold != 0 && limits[f.Group] == 0 && slices.Contains(keys, f.Key) {
+				limits[f.Group] = s.PanicThreshold
+			}
+		}
+	}
+	return limits
+}
+
 // extraKeys lists the services that a block may be about.
 func extraKeys(s *config.ExtraService) []table.Key {
 	if s.Fwmark != 0 {
