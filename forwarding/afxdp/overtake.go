@@ -9,11 +9,11 @@ import (
 	"uvs/internal/wire"
 )
 
-// settleTime is for how long a frame of several segments may wait in a queueing discipline
-// and what its flow sends has to go the same way. fq_codel aims at 5 ms.
+// settleTime is for how long a frame may wait in a queueing discipline and what its flow sends
+// has to go the same way. fq_codel aims at 5 ms.
 const settleTime = 20 * time.Millisecond
 
-// waiting knows which flows sent a frame of several segments lately, by a hash of their
+// waiting knows which flows sent a frame past the queue lately, by a hash of their
 // addresses and ports: until when they have to wait in line. Two flows that meet there only
 // lose the faster way.
 type waiting [1024]mono.Time

@@ -52,7 +52,8 @@ func (p *Port) Send(fs []forwarding.Frame) (sent int, err error) {
 }
 
 // split returns how many frames from the first on go the same way, and whether that is the
-// queue. A few that could, between others that cannot, go with those.
+// queue. A few that could, between others that cannot, go with those. Of what does not go by the
+// queue note is taken.
 func (p *Port) split(fs []forwarding.Frame, now mono.Time) (n int, fast bool) {
 	for n < len(fs) && p.suits(&fs[n], now) {
 		n++
@@ -64,10 +65,24 @@ func (p *Port) split(fs []forwarding.Frame, now mono.Time) (n int, fast bool) {
 		if !p.suits(&fs[n], now) {
 			run = 0
 		} else if run++; run == fewFrames {
-			return n + 1 - run, false
+			n++
+			return p.line(fs[:n-run], now), false
 		}
 	}
-	return n, false
+	return p.line(fs, now), false
+}
+
+// line takes note that frames wait in line, if the interface has a queueing discipline, and
+// returns how many they are. A flow that waits already is not to wait for ever.
+func (p *Port) line(fs []forwarding.Frame, now mono.Time) int {
+	if waiting := p.sender.waiting; waiting != nil {
+		for i := range fs {
+			if !waiting.has(&fs[i], now) {
+				waiting.mark(&fs[i], now)
+			}
+		}
+	}
+	return len(fs)
 }
 
 // suits reports whether a frame may go by the queue.

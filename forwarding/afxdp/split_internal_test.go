@@ -71,8 +71,8 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestSplitWhenQueued: what a flow sends after a frame of several segments waits in line with
-// that, for a time; other flows do not.
+// TestSplitWhenQueued: what a flow sends after a frame that did not go by the queue waits in line
+// with that, for a time; other flows do not.
 func TestSplitWhenQueued(t *testing.T) {
 	p := &Port{sender: &Sender{umem: newUmem(make([]byte, 4096), 2048), waiting: new(waiting)}}
 	start := mono.Time(time.Hour)
@@ -86,6 +86,12 @@ func TestSplitWhenQueued(t *testing.T) {
 		{time.Millisecond, "ssssSSSS", "mmmm qqqq"},
 		{settleTime - 1, "s", "m"},
 		{settleTime, "s", "q"},
+		{time.Second, "SSSl", "mmmm"}, // a few go with the long one, and their flow behind them
+		{time.Second + time.Millisecond, "SSSS", "mmmm"},
+		{2 * time.Second, "SSSlSSSS", "mmmm mmmm"},
+		{3 * time.Second, "X", "m"}, // so it does behind one that no chunk holds
+		{3*time.Second + time.Millisecond, "SSSSxssss", "mmmmm mmmm"},
+		{4 * time.Second, "S", "q"},
 	} {
 		if got := ways(p, tt.frames, start.Add(tt.after)); got != tt.want {
 			t.Errorf("%s after %v: %s, want %s", tt.frames, tt.after, got, tt.want)
