@@ -18,7 +18,7 @@ func (w *Worker) gather(f *Frame, p *Packet, now mono.Time, out *Batch) Reason {
 	g := w.engine.fragments.add(f, p, now, w.scratch.whole)
 	w.reasons.addN(DropFragmentMemory, g.evicted)
 	if g.reason == Forwarded {
-		whole := Frame{Data: w.scratch.whole[:g.length], VLAN: f.VLAN, Port: f.Port}
+		whole := Frame{Data: w.scratch.whole[:g.length], VLAN: f.VLAN, Port: f.Port, own: f.own}
 		if g.reason = w.beginWhole(&whole, p, &g); g.reason == Forwarded {
 			g.reason = w.dispatch(&whole, p, now, out)
 		}

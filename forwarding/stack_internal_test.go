@@ -120,6 +120,36 @@ func TestLocalServer(t *testing.T) {
 	}
 }
 
+// TestLocalServerAnswersInFragments: what the stack sends in fragments, as its device is narrow, makes
+// no hop here and may come from the loopback address, as what it sends whole.
+func TestLocalServerAnswersInFragments(t *testing.T) {
+	s := stackSite(t)
+	key := ServiceKey{vip6, 80, wire.ProtoUDP}
+	server := netip.MustParseAddrPort("[::1]:8080")
+	s.update(func(tx *Tx) error {
+		if err := tx.AddService(key, ServiceSpec{Scheduler: "rr"}); err != nil {
+			return err
+		}
+		return tx.AddServer(key, server, ServerSpec{Method: Masq, Weight: 1})
+	})
+	s.engine.SetAnswering([]ServiceKey{{server.Addr(), server.Port(), wire.ProtoUDP}})
+	client, service := endpoint(client6, 40000), endpoint(vip6, 80)
+	if out, via, reason := s.process(outside, segment{src: client, dst: service, protocol: wire.ProtoUDP}.frame(t), nil); out == nil || via != loopbackPort {
+		t.Fatalf("the request leaves by port %d: %s", via, reason)
+	}
+	answer := segment{src: server, dst: client, protocol: wire.ProtoUDP, payload: 3000, from: stackMAC}.frame(t)
+	for _, b := range cut6(answer, 1280, 0, 7) {
+		s.process(stackPort, b, nil)
+	}
+	if len(s.own) == 0 {
+		t.Fatal("nothing leaves")
+	}
+	whole := &Frame{Data: join6(t, s.own, 1280)}
+	if got, want := describe(t, whole), fmt.Sprintf("%s %s ttl 64", hardware(outsideMAC, gatewayMAC), colons(service, client)); got != want {
+		t.Errorf("the answer leaves as %s, want %s", got, want)
+	}
+}
+
 // describeOwn is describe for frames whose source or destination nobody but the host has.
 func describeOwn(t testing.TB, f *Frame) string {
 	if f != nil {
