@@ -146,7 +146,8 @@ func (b *binder) finishBFD(d *BFD, s *Statement) bool {
 			d.TTL = ttl6
 		}
 	}
-	if d.MaxHops > int(d.TTL) {
+	const noMatter = 255 // what -1 means, in keepalived's eight bits
+	if d.MaxHops > int(d.TTL) || d.MaxHops < 0 && d.TTL < noMatter {
 		b.diags.warnf(s.Pos, d.Name, "max_hops %d of bfd_instance %s is above its ttl and set to %d", d.MaxHops, d.Name, d.TTL)
 		d.MaxHops = int(d.TTL)
 	}

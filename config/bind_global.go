@@ -61,6 +61,9 @@ func standardGlobal() Global {
 func (b *binder) mailWord(m *Mail, k *keyword, s *Statement, vs values) bool {
 	switch k.canonical() {
 	case "notification_email":
+		if len(s.Block.Statements) == 0 {
+			b.diags.warnf(s.Pos, k.name, "notification_email names nobody")
+		}
 		for _, line := range s.Block.Statements {
 			m.To = append(m.To, line.Keyword)
 		}
@@ -230,7 +233,7 @@ func (b *binder) umask(s *Statement) {
 	for _, w := range s.Args {
 		text += w.Text
 	}
-	if text[0] >= '0' && text[0] <= '9' {
+	if text != "" && text[0] >= '0' && text[0] <= '9' {
 		const most = 0o777
 		if n, err := strconv.ParseUint(cNumber(text), 0, 32); err != nil || n > most {
 			b.diags.errorf(s.Args[0].Pos, text, "umask %q is not a number up to 0777; it is ignored", text)

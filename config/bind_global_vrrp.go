@@ -33,8 +33,16 @@ func (b *binder) vrrpWord(k *keyword, s *Statement, vs values) bool {
 	case "log_unknown_vrids":
 		g.LogUnknownVRIDs = true
 	case "vmac_prefix":
-		b.defaults.macPrefix = vs[0].word.Text
+		if b.defaults.macPrefixSet {
+			b.setAlready(k, vs[0].word)
+			return true
+		}
+		b.defaults.macPrefix, b.defaults.macPrefixSet = vs[0].word.Text, true
 	case "vmac_addr_prefix":
+		if g.AddressMACPrefix != "" {
+			b.setAlready(k, vs[0].word)
+			return true
+		}
 		g.AddressMACPrefix = vs[0].word.Text
 	case "default_interface":
 		b.defaults.link = vs[0].word.Text
@@ -138,6 +146,9 @@ func (b *binder) defaultExtraGARP(s *Statement) {
 	if args[0].Text == "all" {
 		a.extraAll = true
 		args = args[1:]
+		if len(args) == 0 {
+			b.diags.errorf(s.Pos, s.Keyword, "%s all needs a number of seconds after it; it is ignored", s.Keyword)
+		}
 	}
 	for _, w := range args {
 		if n, ok := b.option(s, Word{Text: "interval"}, w, 1, 24*60*60); ok {
@@ -215,4 +226,9 @@ func (b *binder) fifo(to *FIFO, s *Statement) {
 	if len(s.Args) > 2 {
 		to.Group = s.Args[2].Text
 	}
+}
+
+// setAlready reports a word of global_defs of which only the first counts.
+func (b *binder) setAlready(k *keyword, w Word) {
+	b.diags.errorf(w.Pos, w.Text, "%s is set already; %q is ignored", k.name, w.Text)
 }

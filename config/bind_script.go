@@ -127,7 +127,10 @@ func (b *binder) runnable(s *Statement, user string) bool {
 	switch {
 	case user != "":
 		if !b.hasUser(user) {
-			b.diags.errorf(s.Pos, user, "user %s of %s does not exist on this host; it is not run", user, s.Keyword).silent()
+			f := b.diags.errorf(s.Pos, user, "user %s of %s does not exist on this host; it is not run", user, s.Keyword)
+			if s.Keyword != "startup_script" && s.Keyword != "shutdown_script" {
+				f.silent()
+			}
 			return false
 		}
 	case b.security && b.scriptUser == "" && !b.hasUser(defaultScriptUser):

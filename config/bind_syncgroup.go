@@ -234,7 +234,7 @@ func (b *binder) garpGroup(s *Statement) {
 		case "gna_interval":
 			g.GNAInterval, timed = b.largeInterval(k, vs[0]), true
 		case "interface":
-			b.joinGARP(&g, vs[0].word)
+			b.joinGARP(&g, vs[0].word, false)
 		case "interfaces":
 			empty := true
 			for _, line := range s.Block.Statements {
@@ -244,7 +244,7 @@ func (b *binder) garpGroup(s *Statement) {
 				for _, w := range append([]Word{{Pos: line.Pos, Text: line.Keyword}}, line.Args...) {
 					empty = false
 					if b.link("interfaces", w) {
-						b.joinGARP(&g, w)
+						b.joinGARP(&g, w, len(line.Args) == 0)
 					}
 				}
 			}
@@ -273,10 +273,13 @@ func (b *binder) largeInterval(k *keyword, v value) time.Duration {
 	return v.time
 }
 
-// joinGARP adds an interface to a garp_group; an interface is in one only.
-func (b *binder) joinGARP(g *GARPGroup, w Word) {
+// joinGARP adds an interface to a garp_group; an interface is in one only. alone: it is all that stands on its line.
+func (b *binder) joinGARP(g *GARPGroup, w Word, alone bool) {
 	if b.garpOwner[w.Text] {
-		b.diags.errorf(w.Pos, w.Text, "%s is in a garp_group already; it is ignored here", w.Text)
+		f := b.diags.errorf(w.Pos, w.Text, "%s is in a garp_group already; it is ignored here", w.Text)
+		if alone { // keepalived's own message wants a second word
+			f.exit(ExitMissing)
+		}
 		return
 	}
 	if l, _ := b.host.linkNamed(w.Text); l.Kind == "macvlan" || l.Kind == "ipvlan" {

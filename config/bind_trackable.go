@@ -31,7 +31,9 @@ func (b *binder) scriptBlock(s *Statement, vs values) {
 	b.each("vrrp_script", s.Block.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.canonical() {
 		case "script":
-			command = b.onlyCommand(s)
+			if len(s.Args) > 0 { // a bare word leaves the one before
+				command = b.onlyCommand(s)
+			}
 			if len(s.Args) > 1 {
 				b.diags.errorf(s.Args[1].Pos, s.Args[1].Text, "script takes one word; %q is ignored: put a command with arguments into quotes", s.Args[1].Text).silent()
 			}

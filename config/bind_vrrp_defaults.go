@@ -20,6 +20,7 @@ type vrrpDefaults struct {
 	skipAddressCheck bool
 	group4, group6   netip.Addr
 	macPrefix        string
+	macPrefixSet     bool // by the configuration
 	mail             bool
 	priorityChanges  bool
 }

@@ -20,6 +20,21 @@ type Keyword struct {
 	Tier    byte // A in almost every configuration, B common, C rare, N of keepalived's own processes; 0 in the extra file
 	State   State
 	Note    string // why, or what to write instead
+	Args    []Argument
+	Block   string // the context that it opens, "" if none; Lines if the lines in it are data
+}
+
+// Lines is the Block of keywords whose block holds data, not keywords: addresses, names, routes.
+const Lines = lines
+
+// An Argument describes one word after a keyword.
+type Argument struct {
+	// Kind is text, number, signed, seconds, boolean, choice, address, interface, or rest for any number of words.
+	Kind     string
+	Optional bool
+	// Min and Max bound a number; those of seconds are in nanoseconds.
+	Min, Max int64
+	Words    []string // of a choice
 }
 
 // Inventory lists the words of keepalived.conf that the parser knows, by context and in the order
@@ -37,7 +52,7 @@ func (g grammar) inventory() (list []Keyword) {
 	slices.Sort(contexts)
 	for _, c := range contexts {
 		for _, k := range g[c] {
-			row := Keyword{Context: c, Name: k.name, Tier: byte(k.tier), State: Served, Note: k.why}
+			row := Keyword{Context: c, Name: k.name, Tier: byte(k.tier), State: Served, Note: k.why, Args: arguments(k.args), Block: k.block}
 			switch k.use {
 			case partly:
 				row.State = InPart
@@ -55,4 +70,16 @@ func (g grammar) inventory() (list []Keyword) {
 		}
 	}
 	return list
+}
+
+func arguments(as []arg) []Argument {
+	kinds := [...]string{
+		argText: "text", argNumber: "number", argSigned: "signed", argTimer: "seconds", argBool: "boolean",
+		argEnum: "choice", argAddr: "address", argLink: "interface", argRest: "rest",
+	}
+	out := make([]Argument, len(as))
+	for i, a := range as {
+		out[i] = Argument{Kind: kinds[a.kind], Optional: a.optional, Min: a.min, Max: a.max, Words: slices.Clone(a.words)}
+	}
+	return out
 }

@@ -35,6 +35,8 @@ type keyword struct {
 	shell bool
 	// lax words may lack their parameter: keepalived says so and goes on, where it exits otherwise.
 	lax bool
+	// exact words are at fault with more words than they take; after others those are dropped in silence.
+	exact bool
 	// fault words are reported by `keepalived -t` though they have their effect: some of the deprecated ones.
 	fault bool
 	// fallback says what a value that cannot be used sets nevertheless ("100 is used"): the handler is called then, too,

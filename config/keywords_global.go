@@ -6,6 +6,8 @@ const (
 	cProcess = "it tunes keepalived's own processes"
 	cKernel  = "it tunes the kernel's IPVS or firewall, which take no part here"
 	cAgent   = "there is no such agent here"
+
+	maxCPU = 8191 // the most that Linux may have
 )
 
 // globalKeywords are the words of global_defs.
@@ -48,8 +50,8 @@ var globalKeywords = join([]keyword{
 	{name: "umask", tier: 'C', use: moot, args: some(), why: "each file that is written has the mode that it needs"},
 	{name: "random_seed", tier: 'C', use: inert, args: one(num(0, maxUint32)), why: "nothing that is drawn here needs repeating"},
 	{name: "reload_check_config", tier: 'B', use: served, args: one(opt(arg{}))},
-	{name: "reload_time_file", tier: 'C', use: inert, args: str(), lax: true, why: "have a timer of systemd or cron run `uvs reload`"},
-	{name: "reload_repeat", tier: 'C', use: inert, args: onOff(), why: "have a timer of systemd or cron run `uvs reload`"},
+	{name: "reload_time_file", tier: 'C', use: inert, args: str(), lax: true, exact: true, why: "have a timer of systemd or cron run `uvs reload`"},
+	{name: "reload_repeat", tier: 'C', use: inert, args: rest(), why: "have a timer of systemd or cron run `uvs reload`"},
 	{name: "reload_file", tier: 'C', use: inert, args: one(opt(arg{})), why: "a SIGHUP or `uvs reload` is enough"},
 	{name: "include_check", tier: 'C', use: moot, args: some(), lax: true, why: "a file that is named and cannot be included is always an error"},
 	{name: "data_use_instance", tier: 'C', use: inert, args: onOff(), why: "files stand under the run directory (--run-dir)"},
@@ -100,32 +102,36 @@ var globalVRRPKeywords = []keyword{
 var globalInertKeywords = join(
 	inertWords(cKernel, rest,
 		"vrrp_iptables", "vrrp_ipsets", "nftables", "nftables_ifindex", "nftables_counters", "nftables_ipvs", "disable_local_igmp"),
-	inertWords(cKernel, some,
-		"nftables_priority", "nftables_ipvs_priority", "nftables_ipvs_start_fwmark"),
-	inertWords(cProcess, some,
+	inertWords(cKernel, func() []arg { return one(signed(-maxInt32-1, maxInt32)) }, "nftables_priority", "nftables_ipvs_priority"),
+	inertWords(cKernel, positive, "nftables_ipvs_start_fwmark"),
+	inertWords(cProcess, positive,
 		"vrrp_rlimit_rttime", "checker_rlimit_rttime", "bfd_rlimit_rttime",
-		"vrrp_rlimit_rtime", "checker_rlimit_rtime", "bfd_rlimit_rtime",
+		"vrrp_rlimit_rtime", "checker_rlimit_rtime", "bfd_rlimit_rtime"),
+	inertWords(cProcess, some,
 		"process_name", "vrrp_process_name", "checker_process_name", "lvs_process_name", "bfd_process_name",
 		"config_save_dir"),
+	lax(inertWords(cProcess, func() []arg { return one(signed(-20, 19)) }, "checker_priority", "bfd_priority")),
+	lax(inertWords(cProcess, func() []arg { return one(num(1, 99)) }, "checker_rt_priority", "bfd_rt_priority")),
+	lax(inertWords(cProcess, func() []arg { return append(one(num(0, maxCPU)), rest()...) },
+		"vrrp_cpu_affinity", "checker_cpu_affinity", "bfd_cpu_affinity")),
+	inertWords(cProcess, func() []arg { return one(opt(signed(-1, 99))) }, "max_auto_priority"),
+	lax(inertWords(cProcess, func() []arg { return one(num(1, 10000000)) }, "min_auto_priority_delay")),
+	lax(inertWords(cProcess, func() []arg { return one(num(0, maxUint32)) },
+		"vrrp_netlink_cmd_rcv_bufs", "vrrp_netlink_monitor_rcv_bufs", "lvs_netlink_cmd_rcv_bufs", "lvs_netlink_monitor_rcv_bufs",
+		"process_monitor_rcv_bufs")),
+	inertWords(cProcess, onOff,
+		"vrrp_netlink_cmd_rcv_bufs_force", "vrrp_netlink_monitor_rcv_bufs_force", "lvs_netlink_cmd_rcv_bufs_force",
+		"lvs_netlink_monitor_rcv_bufs_force", "process_monitor_rcv_bufs_force"),
+	lax(inertWords(cProcess, positive, "vrrp_rx_bufs_multiplier")),
+	lax(inertWords(cProcess, some, "vrrp_rx_bufs_policy", "tmp_config_directory")),
 	inertWords(cProcess, rest,
-		"checker_priority", "bfd_priority",
-		"checker_rt_priority", "bfd_rt_priority",
-		"vrrp_no_swap", "checker_no_swap", "bfd_no_swap",
-		"vrrp_cpu_affinity", "checker_cpu_affinity", "bfd_cpu_affinity",
-		"max_auto_priority", "min_auto_priority_delay",
-		"process_names",
-		"vrrp_netlink_cmd_rcv_bufs", "vrrp_netlink_cmd_rcv_bufs_force",
-		"vrrp_netlink_monitor_rcv_bufs", "vrrp_netlink_monitor_rcv_bufs_force",
-		"lvs_netlink_cmd_rcv_bufs", "lvs_netlink_cmd_rcv_bufs_force",
-		"lvs_netlink_monitor_rcv_bufs", "lvs_netlink_monitor_rcv_bufs_force",
-		"process_monitor_rcv_bufs", "process_monitor_rcv_bufs_force",
-		"vrrp_rx_bufs_policy", "vrrp_rx_bufs_multiplier",
-		"tmp_config_directory", "iproute_usr_dir", "iproute_etc_dir"),
+		"vrrp_no_swap", "checker_no_swap", "bfd_no_swap", "process_names", "iproute_usr_dir", "iproute_etc_dir"),
+	lax(inertWords(cAgent, some, "snmp_socket", "dbus_service_name")),
 	inertWords(cAgent, rest,
-		"snmp_socket", "enable_traps", "enable_snmp_vrrp", "enable_snmp_keepalived", "enable_snmp_checker",
+		"enable_traps", "enable_snmp_vrrp", "enable_snmp_keepalived", "enable_snmp_checker",
 		"enable_snmp_rfc", "enable_snmp_rfcv2", "enable_snmp_rfcv3",
 		"snmp_vs_stats_update_interval", "snmp_rs_stats_update_interval",
-		"enable_dbus", "dbus_service_name", "dbus_no_interface_name"),
+		"enable_dbus", "dbus_no_interface_name"),
 )
 
 // inertWords makes rows of tier N that share their reason.
@@ -136,3 +142,13 @@ func inertWords(why string, args func() []arg, words ...string) []keyword {
 	}
 	return out
 }
+
+// lax marks words that may lack their parameter.
+func lax(ks []keyword) []keyword {
+	for i := range ks {
+		ks[i].lax = true
+	}
+	return ks
+}
+
+func positive() []arg { return one(num(1, maxUint32)) }

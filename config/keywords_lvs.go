@@ -49,7 +49,7 @@ var virtualServerKeywords = []keyword{
 	{name: "weight", tier: 'C', use: served, args: one(num(1, maxInt32))},
 	{name: "smtp_alert", tier: 'B', use: served, args: onOff()},
 	{name: "ip_family", tier: 'C', use: served, args: one(enum("inet", "inet6"))},
-	{name: "snmp_name", tier: 'N', use: inert, args: str(), why: cAgent, lax: true},
+	{name: "snmp_name", tier: 'N', use: inert, args: str(), why: cAgent, lax: true, exact: true},
 	{name: "real_server", tier: 'A', use: served, args: one(arg{}, opt(arg{})), block: "real_server"},
 }
 
@@ -70,7 +70,7 @@ var realServerKeywords = []keyword{
 	{name: "connect_timeout", tier: 'B', use: served, args: connectTimeout()},
 	{name: "virtualhost", tier: 'B', use: served, args: str(), lax: true},
 	{name: "smtp_alert", tier: 'B', use: served, args: onOff()},
-	{name: "snmp_name", tier: 'N', use: inert, args: str(), why: cAgent, lax: true},
+	{name: "snmp_name", tier: 'N', use: inert, args: str(), why: cAgent, lax: true, exact: true},
 	{name: "TCP_CHECK", tier: 'A', use: served, block: "TCP_CHECK"},
 	{name: "HTTP_GET", tier: 'A', use: served, block: "HTTP_GET"},
 	{name: "SSL_GET", tier: 'A', use: served, block: "SSL_GET"},

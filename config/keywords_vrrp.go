@@ -134,7 +134,7 @@ var scriptBlockKeywords = []keyword{
 // trackFileKeywords are the words of track_file.
 var trackFileKeywords = []keyword{
 	{name: "file", tier: 'C', use: served, args: str(), lax: true},
-	{name: "weight", tier: 'C', use: served, args: weight(maxInt32), lax: true, fallback: "1 is used"},
+	{name: "weight", tier: 'C', use: served, args: weight(maxWeight + 1), lax: true, fallback: "1 is used"},
 	{name: "init_file", tier: 'C', use: served, args: rest()},
 }
 

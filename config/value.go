@@ -79,7 +79,7 @@ func (b *binder) extra(k *keyword, ws []Word) {
 		instead = ": a line holds one statement, and here also " + strings.Join(known, ", ")
 	}
 	f := b.diags.errorf(ws[0].Pos, text, "%s is followed by %q, which is ignored%s", k.name, text, instead)
-	if k.block != lines {
+	if k.block != lines && !k.exact {
 		f.silent()
 	}
 }
