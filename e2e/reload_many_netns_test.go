@@ -26,9 +26,8 @@ func TestReloadOfManyServices(t *testing.T) {
 	const services, perVIP = 3000, 500
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 2, NoVIP: true})
 	host := top.Directors[0]
-	for _, h := range top.Servers {
-		startWeb(t, h)
-	}
+	startWeb(t, top.Servers[0])
+	other := startWeb(t, top.Servers[1])
 	vip := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, byte(150 + n)}) }
 	// config has the stream's service and the others, whose first or all servers have a weight.
 	config := func(first, all, count int) string {
@@ -40,7 +39,7 @@ func TestReloadOfManyServices(t *testing.T) {
 		}
 		fmt.Fprintf(&b, " }\n}\nvirtual_server %s 7 {\n lb_algo rr\n lb_kind NAT\n protocol UDP\n real_server %s 7 {\n }\n}\n", top.VIP4, top.Servers[0].Addr4("eth0"))
 		for n := range count {
-			fmt.Fprintf(&b, "virtual_server %s %d {\n delay_loop 60\n lb_algo wrr\n lb_kind NAT\n protocol TCP\n", vip(n/perVIP), 1000+n%perVIP)
+			fmt.Fprintf(&b, "virtual_server %s %d {\n delay_loop 5\n lb_algo wrr\n lb_kind NAT\n protocol TCP\n", vip(n/perVIP), 1000+n%perVIP)
 			for i, h := range top.Servers {
 				weight := all
 				if n == 0 && i == 0 {
@@ -104,6 +103,16 @@ func TestReloadOfManyServices(t *testing.T) {
 			t.Errorf("%s: %d lines, want %d: %.300s", step.name, lines, step.want, out)
 		}
 	}
+	// All that a check notices within one delay_loop and one retry, with so many commits.
+	began = time.Now()
+	other.stop()
+	labtest.Eventually(t, time.Minute, func() error {
+		if n := strings.Count(d.uvs("ipvsadm", "-S", "-n"), " -r "); n != services+1 {
+			return fmt.Errorf("%d servers are in the table, want %d", n, services+1)
+		}
+		return nil
+	})
+	t.Logf("half of the servers died: all are out after %s", time.Since(began).Round(time.Millisecond))
 	sent, lost := stop()
 	t.Logf("the stream: %d requests, %d without a reply", sent, lost)
 	if lost != 0 || sent < 1000 {

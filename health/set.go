@@ -24,6 +24,11 @@ type Options struct {
 	// the Set but Run; nil ignores events.
 	OnEvent func(Event)
 
+	// OnEvents is told instead of OnEvent if it is not nil: all events that have come about since
+	// it was called last, so that who pays for each change of state pays for many at once when
+	// many servers fail. The slice is its own.
+	OnEvents func([]Event)
+
 	// MaxProbes bounds the probes under way; what is due beyond that waits, the
 	// longest due first. Not positive: DefaultMaxProbes.
 	MaxProbes int
@@ -100,6 +105,13 @@ func NewSet(opts Options) *Set {
 	}
 	if opts.OnEvent == nil {
 		opts.OnEvent = func(Event) {}
+	}
+	if opts.OnEvents == nil {
+		opts.OnEvents = func(events []Event) {
+			for _, e := range events {
+				opts.OnEvent(e)
+			}
+		}
 	}
 	if opts.MaxProbes <= 0 {
 		opts.MaxProbes = DefaultMaxProbes
@@ -198,7 +210,11 @@ func (s *Set) Run(ctx context.Context) error {
 		case <-s.wake:
 			s.report(s.takeUp(mono.Now()))
 		case r := <-results:
-			s.report(s.finish(r))
+			events := s.finish(r)
+			for range len(results) { // that came while the last events were told
+				events = append(events, s.finish(<-results)...)
+			}
+			s.report(events)
 		case <-timer.C:
 			s.report(s.passTime(mono.Now()))
 		}
@@ -217,8 +233,8 @@ func (s *Set) Run(ctx context.Context) error {
 
 // report tells events to the owner.
 func (s *Set) report(events []Event) {
-	for _, e := range events {
-		s.opts.OnEvent(e)
+	if len(events) > 0 {
+		s.opts.OnEvents(events)
 	}
 }
 

@@ -307,7 +307,7 @@ func (d *director) open(undo *undoList) error {
 	if err := d.setTimeouts(d.plan.timeouts.since(timeouts{})); err != nil {
 		return err
 	}
-	d.health = health.NewSet(health.Options{OnEvent: d.onHealth, MaxProbes: d.opts.MaxProbes, Prober: (&probers{programs: d.programs, identities: make(map[health.Identity]*tls.Config)}).prober()})
+	d.health = health.NewSet(health.Options{OnEvents: d.onHealth, MaxProbes: d.opts.MaxProbes, Prober: (&probers{programs: d.programs, identities: make(map[health.Identity]*tls.Config)}).prober()})
 	return nil
 }
 

@@ -98,73 +98,61 @@ func (d *director) aim(g goal) error {
 	return d.reconcile(d.network.Snapshot())
 }
 
-// onHealth carries the checks' events into the log and the service table.
-func (d *director) onHealth(e health.Event) {
-	if e.Message != "" {
-		d.log.Info(e.Message)
+// onHealth carries the checks' events into the log and the service table. What changes at one
+// moment is one commit: a commit goes over all services, and if a thousand servers fail at once
+// the last one is not to wait for a thousand of them.
+func (d *director) onHealth(events []health.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := d.table
+	change := func() *table.Table { // a copy, once there is something to change
+		if next == d.table {
+			next = d.table.Clone()
+		}
+		return next
 	}
-	switch e.Kind {
-	case health.ServerUp:
-		d.judge(e, true)
-	case health.ServerDown:
-		d.judge(e, false)
-	case health.ServerWeight:
-		d.weigh(e)
+	for _, e := range events {
+		if e.Message != "" {
+			d.log.Info(e.Message)
+		}
+		c, known := d.plan.find(e.Key)
+		if !known {
+			continue // of a configuration that is not in force any more, or of no server
+		}
+		switch e.Kind {
+		case health.ServerUp, health.ServerDown:
+			if e.Kind == health.ServerDown {
+				d.doubtServer(c.server.Addr())
+			}
+			verdict := table.Verdict{Group: c.group, Server: c.server, Up: e.Kind == health.ServerUp}
+			if !next.News(verdict) {
+				// The first verdict on each server without a checker is that it is up.
+				continue
+			}
+			for i, line := range change().Judge(verdict) {
+				var detail []any
+				if i == 0 {
+					detail = verdictDetail(e)
+				}
+				d.log.Info(line, detail...)
+			}
+		case health.ServerWeight:
+			for _, line := range change().Weigh(c.group, c.server, table.Weight(e.Weight)) {
+				d.log.Info(line)
+			}
+		}
+	}
+	if next == d.table {
+		return
+	}
+	if err := d.commit(next); err != nil {
+		d.log.Error("service table not changed by the checks", "events", len(events), "error", err)
 	}
 }
 
 // observe tells the checks of a session or file.
 func (d *director) observe(kind health.Kind, name string, o health.Observation) {
 	d.health.Observe(kind, name, o)
-}
-
-// weigh enters what checks make of a server's weight into the table.
-func (d *director) weigh(e health.Event) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	c, known := d.plan.find(e.Key)
-	if !known {
-		return // of a configuration that is not in force any more
-	}
-	next := d.table.Clone()
-	lines := next.Weigh(c.group, c.server, table.Weight(e.Weight))
-	for _, line := range lines {
-		d.log.Info(line)
-	}
-	if err := d.commit(next); err != nil {
-		d.log.Error("service table not changed", "service", e.Service, "server", e.Server, "error", err)
-	}
-}
-
-// judge enters a verdict into the table.
-func (d *director) judge(e health.Event, up bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	c, known := d.plan.find(e.Key)
-	if !known {
-		return // of a configuration that is not in force any more
-	}
-	if !up {
-		d.doubtServer(c.server.Addr())
-	}
-	verdict := table.Verdict{Group: c.group, Server: c.server, Up: up}
-	if !d.table.News(verdict) {
-		// The first verdict on each server without a checker is that it is up. With ten
-		// thousand of them as many commits would take minutes.
-		return
-	}
-	next := d.table.Clone()
-	lines := next.Judge(verdict)
-	for i, line := range lines {
-		var detail []any
-		if i == 0 {
-			detail = verdictDetail(e)
-		}
-		d.log.Info(line, detail...)
-	}
-	if err := d.commit(next); err != nil {
-		d.log.Error("service table not changed", "service", e.Service, "server", e.Server, "error", err)
-	}
 }
 
 func verdictDetail(e health.Event) []any {
