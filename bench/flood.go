@@ -92,11 +92,16 @@ type delivery struct {
 	rate    float64 // frames per second that arrived
 	offered float64 // frames per second that were sent
 	cpu     cpuTimes
+	length  time.Duration // that it was measured for
 }
+
+// forwarded is the part of what is offered that has to arrive for nothing to be lost: what is
+// between director and sink when they are counted is not.
+const forwarded = 0.98
 
 // limited names the generator if all that it sent arrived.
 func (d delivery) limited() string {
-	if d.rate >= 0.98*d.offered {
+	if d.rate >= forwarded*d.offered {
 		return "generator"
 	}
 	return ""
@@ -124,7 +129,7 @@ func (f *flood) saturate(ctx context.Context, length time.Duration) (d delivery,
 	}()
 	d.rate, d.cpu, err = f.observe(ctx, length)
 	err = errors.Join(err, <-done)
-	d.offered = sent.Rate()
+	d.offered, d.length = sent.Rate(), length
 	return d, err
 }
 

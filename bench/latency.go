@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -98,10 +97,9 @@ func (l latency) measure(ctx context.Context, t *turn) (m measurement, err error
 	m.value = at(0.5)
 	m.metrics = map[string]float64{"p99": at(0.99), "lost": float64(p.Lost), "load": rate / 1e6}
 	m.command = fmt.Sprintf("UDP ping-pong on CPU %d, %v between, %d pings", t.site.cores.ends, pingEvery, len(p.Times))
-	m.output, err = json.Marshal(map[string]float64{
+	return m, m.record(map[string]float64{
 		"min": at(0), "p10": at(0.1), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "p999": at(0.999), "max": at(1),
 	})
-	return m, err
 }
 
 // background starts half of the load that the contender delivers.

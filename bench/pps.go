@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"uvs/bench/load"
 	"uvs/bench/outcome"
 )
 
@@ -31,20 +30,31 @@ func parseShape(variation string) (sh shape, err error) {
 	return sh, err
 }
 
-// pps is as many UDP packets as the generator makes. Its value is what arrives.
+// pps is the maximum forwarding rate (RFC 2285, section 3.6.2) of UDP packets: the most that
+// arrives, over all loads that are offered.
 type pps struct{ profile profile }
 
 func (p pps) about() outcome.Load {
 	l := outcome.Load{
 		Name: "pps", Unit: "Mpackets/s",
-		About: "UDP as fast as the generator sends; what arrives at the server. *Director ns* is the time of the director's core per packet, " +
-			"receive softirq and sink included; *machine ns* that of all cores.",
-		Metrics: []outcome.Metric{{Name: "offered", Unit: "Mpackets/s"}, {Name: "director", Unit: "ns"}, {Name: "machine", Unit: "ns"}},
+		About: "The maximum forwarding rate (RFC 2285) of UDP packets: the most that arrives at the server in " + windowText + ", while what is offered " +
+			"climbs and then follows what arrives. *Offered* is what was sent in that time, *flood* what arrives of all that the generator can " +
+			"send. *Director ns* is the time of the director's core per packet, receive softirq and sink included; *machine ns* that of " +
+			"all cores, with the generator, which spins.",
+		Metrics: []outcome.Metric{
+			{Name: "offered", Unit: "Mpackets/s"}, {Name: "flood", Unit: "Mpackets/s"}, {Name: "director", Unit: "ns"}, {Name: "machine", Unit: "ns"},
+		},
 	}
-	l.Cases = p.profile.pick([]string{usual}, "64 B, 1 flow", usual, "64 B, 100000 flows", "64 B, 1000000 flows",
-		"1400 B, 1 flow", "1400 B, 1000 flows", "1400 B, 100000 flows", "1400 B, 1000000 flows")
-	if p.profile == guest {
-		l.Cases = []string{usual, "64 B, 100000 flows"}
+	const many, most, long = "64 B, 100000 flows", "64 B, 1000000 flows", "1400 B, 1000 flows"
+	switch p.profile {
+	case quick:
+		l.Cases = []string{usual}
+	case guest:
+		l.Cases = []string{usual, many}
+	case full:
+		l.Cases = []string{"64 B, 1 flow", usual, many, most, "1400 B, 1 flow", long, "1400 B, 100000 flows", "1400 B, 1000000 flows"}
+	default:
+		l.Cases = []string{"64 B, 1 flow", usual, many, most, long}
 	}
 	return l
 }
@@ -53,14 +63,18 @@ func (pps) demand(variation string) demand { return udpService(variation) }
 func (pps) rounds() int                    { return everyRound }
 func (pps) needs() []program               { return []program{{"nft", "nftables"}, {"taskset", "util-linux"}} }
 
-func (pps) takes(c contender, variation string) bool {
-	switch c.role {
-	case waiting:
+func (p pps) takes(c contender, variation string) bool {
+	// The cases that targets are about; only the full profile has all others with everyone.
+	judged := variation == usual || variation == "64 B, 1000000 flows" || p.profile == full || p.profile == guest
+	switch {
+	case c.role == waiting:
 		return false
-	case fallback:
+	case c.role == fallback:
 		return c.kind == nat && variation == usual
-	case mode:
-		return strings.HasPrefix(variation, "64 B")
+	case c.role == mode:
+		return strings.HasPrefix(variation, "64 B") && judged
+	case c.kind == dr && !judged:
+		return false
 	}
 	if c.kind == nobody { // flows make no difference without a director
 		return strings.HasSuffix(variation, " 1000 flows")
@@ -75,36 +89,41 @@ func (p pps) measure(ctx context.Context, t *turn) (m measurement, err error) {
 	if err != nil {
 		return m, err
 	}
-	return measureSaturated(ctx, t, p.demand(t.variation), sh, p.profile)
-}
-
-// measureSaturated floods a session with packets of a shape whose flows exist.
-func measureSaturated(ctx context.Context, t *turn, d demand, sh shape, p profile) (m measurement, err error) {
-	f, err := newFlood(ctx, t, d, sh)
+	f, err := newFlood(ctx, t, p.demand(t.variation), sh)
 	if err != nil {
 		return m, err
 	}
 	defer func() { err = errors.Join(err, f.stop()) }()
-	m.command = f.command("flat out")
+	m.command = f.command("flat out, then at the rate that gets most through")
 	if err := f.verify(ctx); err != nil {
 		return m, err
 	}
-	if err := f.introduce(ctx, p.introduction()); err != nil {
+	if err := f.introduce(ctx, p.profile.introduction()); err != nil {
 		return m, err
 	}
-	if _, err := f.generator.Run(ctx, load.Plan{For: t.warmUp}); err != nil {
+	flat, err := f.saturate(ctx, t.length/4)
+	if err != nil {
 		return m, err
 	}
-	var got delivery
-	err = t.window(ctx, func() error {
-		got, err = f.saturate(ctx, t.length)
-		return err
-	})
-	m.value, m.limit = got.rate/1e6, got.limited()
+	best := flat
+	if err := t.window(ctx, func() error {
+		marks, err := f.climb(ctx, flat, t.warmUp+t.length)
+		if got := bestWindow(marks, windowSteps); got.rate > best.rate {
+			best = got
+		}
+		return errors.Join(err, m.record(rungs(marks)))
+	}); err != nil {
+		return m, err
+	}
+	m.value = best.rate / 1e6
+	if best.rate >= forwarded*flat.offered {
+		m.limit = "generator" // it has no more to offer
+	}
 	m.metrics = map[string]float64{
-		"offered":  got.offered / 1e6,
-		"director": perPacket(got.cpu.usedBy(t.site.cores.director), got.rate, t.length),
-		"machine":  perPacket(got.cpu.used(), got.rate, t.length),
+		"offered":  best.offered / 1e6,
+		"flood":    flat.rate / 1e6,
+		"director": perPacket(best.cpu.usedBy(t.site.cores.director), best.rate, best.length),
+		"machine":  perPacket(best.cpu.used(), best.rate, best.length),
 	}
 	return m, err
 }

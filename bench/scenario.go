@@ -79,7 +79,13 @@ type measurement struct {
 	limit   string // who was the limit, if it was not the contender
 	metrics map[string]float64
 	command string          // that made the load
-	output  json.RawMessage // of the command, unchanged
+	output  json.RawMessage // of the command, unchanged; or what a load of ours has to tell
+}
+
+// record keeps a value as the load's own output.
+func (m *measurement) record(v any) (err error) {
+	m.output, err = json.Marshal(v)
+	return err
 }
 
 // A profile is how much is measured.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -66,6 +68,8 @@ func (g *Generator) Close() error { return g.port.close() }
 type Plan struct {
 	// Rate is in frames per second; 0 sends as many as go.
 	Rate float64
+	// Pace, if there is one, says the rate instead, and may change it on the way.
+	Pace *Pace
 	// For is how long to send, if Frames is 0.
 	For time.Duration
 	// Frames is how many to send.
@@ -74,6 +78,25 @@ type Plan struct {
 	// generator's cost is that of sending. Otherwise it spins, which is more even.
 	Sleep bool
 }
+
+// A Pace steers a generator while it runs and tells how far it is. It is safe for use by many
+// goroutines, and serves one run.
+type Pace struct {
+	rate, sent atomic.Uint64 // the rate's bits, frames
+}
+
+// NewPace returns a pace of a number of frames per second; 0 sends as many as go.
+func NewPace(rate float64) *Pace {
+	p := new(Pace)
+	p.Set(rate)
+	return p
+}
+
+// Set changes the rate. What the generator owes of the rate before is forgiven.
+func (p *Pace) Set(rate float64) { p.rate.Store(math.Float64bits(rate)) }
+
+// Sent returns the frames that were sent until now.
+func (p *Pace) Sent() uint64 { return p.sent.Load() }
 
 // Sent is what a generator offered.
 type Sent struct {
@@ -102,6 +125,8 @@ func (g *Generator) Run(ctx context.Context, p Plan) (Sent, error) {
 
 func (g *Generator) run(ctx context.Context, p Plan) (sent Sent, err error) {
 	start := time.Now()
+	// What is due counts from when the rate was last changed.
+	rate, since, before := p.Rate, time.Duration(0), uint64(0)
 	for {
 		now := time.Since(start)
 		sent.Elapsed = now
@@ -111,11 +136,16 @@ func (g *Generator) run(ctx context.Context, p Plan) (sent Sent, err error) {
 		if p.Frames == 0 && now >= p.For || p.Frames > 0 && sent.Frames >= uint64(p.Frames) {
 			return sent, nil
 		}
+		if p.Pace != nil {
+			if r := math.Float64frombits(p.Pace.rate.Load()); r != rate {
+				rate, since, before = r, now, sent.Frames
+			}
+		}
 		due := burst
-		if p.Rate > 0 {
-			if due = min(burst, int(p.Rate*now.Seconds())-int(sent.Frames)); due < minBurst(p) {
+		if rate > 0 {
+			if due = min(burst, int(rate*(now-since).Seconds())-int(sent.Frames-before)); due < minBurst(p) {
 				if p.Sleep {
-					pause(time.Duration(float64(minBurst(p)-due) / p.Rate * 1e9))
+					pause(time.Duration(float64(minBurst(p)-due) / rate * 1e9))
 				}
 				continue
 			}
@@ -132,6 +162,9 @@ func (g *Generator) run(ctx context.Context, p Plan) (sent Sent, err error) {
 			return sent, err
 		}
 		sent.Frames += uint64(n)
+		if p.Pace != nil {
+			p.Pace.sent.Store(sent.Frames)
+		}
 	}
 }
 

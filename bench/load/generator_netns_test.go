@@ -3,6 +3,7 @@
 package load
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -144,6 +145,47 @@ func TestGenerator(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestPace: the rate changes while the generator runs, which tells how far it is and does not
+// make up for what it did not send at the rate before.
+func TestPace(t *testing.T) {
+	p := newPair(t)
+	g := p.generator(t, Sendmmsg)
+	const crawl, walk = 100, 20_000
+	pace := NewPace(crawl)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	type end struct {
+		sent Sent
+		err  error
+	}
+	done := make(chan end, 1)
+	go func() {
+		sent, err := g.Run(ctx, Plan{Pace: pace, For: time.Minute})
+		done <- end{sent, err}
+	}()
+	reach := func(frames uint64) time.Duration {
+		start := time.Now()
+		labtest.Eventually(t, 10*time.Second, func() error {
+			if got := pace.Sent(); got < frames {
+				return fmt.Errorf("sent %d frames, want %d", got, frames)
+			}
+			return nil
+		})
+		return time.Since(start)
+	}
+	reach(8)
+	pace.Set(walk)
+	before := pace.Sent()
+	if took := reach(before + walk/4); took < 200*time.Millisecond {
+		t.Errorf("a quarter of a second's frames took %v", took)
+	}
+	pace.Set(crawl)
+	stop()
+	if e := <-done; e.err != nil || e.sent.Frames != pace.Sent() {
+		t.Errorf("sent %d frames, %v; the pace says %d", e.sent.Frames, e.err, pace.Sent())
 	}
 }
 

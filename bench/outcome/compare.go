@@ -2,6 +2,7 @@ package outcome
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -41,6 +42,9 @@ func Compare(a, b *Results, tolerance float64) Comparison {
 		switch {
 		case after.Contender == Reference:
 			continue
+		case !sameMetrics(a.load(after.Scenario), load):
+			c.Skipped = append(c.Skipped, fmt.Sprintf("%s, %s, %s: not measured alike, as its figures tell", after.Scenario, after.Case, after.Contender))
+			continue
 		case before.Ratio != nil && after.Ratio != nil:
 			change.Before, change.After = *before.Ratio, *after.Ratio
 		case !same:
@@ -61,6 +65,10 @@ func Compare(a, b *Results, tolerance float64) Comparison {
 	}
 	return c
 }
+
+// sameMetrics tells that two loads have the same unit and figures: what is measured in another
+// way has others.
+func sameMetrics(a, b Load) bool { return a.Unit == b.Unit && slices.Equal(a.Metrics, b.Metrics) }
 
 // Regressions counts what got worse.
 func (c Comparison) Regressions() int {

@@ -18,6 +18,8 @@ func TestCompare(t *testing.T) {
 		return r
 	}
 	s := func(min, median, max float64) *Summary { return &Summary{median, min, max} }
+	floodOnly := result("6", row("pps", "uvs-nat", nil, s(.1, .1, .1)))
+	floodOnly.Loads[0].Metrics = []Metric{{"offered", "M"}}
 	for _, tt := range []struct {
 		name          string
 		before, after *Results
@@ -43,6 +45,8 @@ func TestCompare(t *testing.T) {
 			"not compared  pps, c, uvs-nat: no ratio, and the machines differ\n0 rows compared: 0 worse, 0 better, the rest within spread or tolerance\n"},
 		{"the reference", result("6", row("pps", "kernel", s(4, 4, 4), nil)), result("6", row("pps", "kernel", s(2, 2, 2), nil)),
 			"0 rows compared: 0 worse, 0 better, the rest within spread or tolerance\n"},
+		{"a load that has changed", floodOnly, result("6", row("pps", "uvs-nat", nil, s(.8, .8, .8))),
+			"not compared  pps, c, uvs-nat: not measured alike, as its figures tell\n0 rows compared: 0 worse, 0 better, the rest within spread or tolerance\n"},
 		{"a row that is new", result("6"), result("6", row("pps", "uvs-nat", s(2, 2, 2), s(1, 1, 1))),
 			"0 rows compared: 0 worse, 0 better, the rest within spread or tolerance\n"},
 	} {
