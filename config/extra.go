@@ -3,6 +3,7 @@ package config
 import (
 	"io/fs"
 	"net/netip"
+	"time"
 )
 
 // An Extra is what a director has beyond keepalived.conf, from a file of its own (`--extra`), so that keepalived.conf
@@ -14,6 +15,8 @@ type Extra struct {
 	Marks []MarkRule
 	// PanicThreshold is the percentage of all checked servers that were up, 1 to 100, which do not go down at once; 0 is none.
 	PanicThreshold int
+	// MailDigest is how long mails are collected into one; 0 sends each alone.
+	MailDigest time.Duration
 }
 
 // An ExtraService is a virtual_server block of the extra file. It configures a service that the main file, or an
@@ -43,6 +46,7 @@ func extraKeywords() grammar {
 			{name: "virtual_server", use: served, args: one(arg{}, opt(arg{})), block: "virtual_server"},
 			{name: "mark", use: served, args: one(num(0, maxUint32)), block: "mark"},
 			{name: "panic_threshold", use: served, args: one(num(1, 100))},
+			{name: "mail_digest", use: served, args: one(num(1, 86400))},
 		},
 		"mark": markKeywords(),
 		"virtual_server": {
@@ -69,6 +73,8 @@ func LoadExtra(fsys fs.FS, name string, opts Options, host Host) (Extra, Diagnos
 			x.service(s, vs)
 		case "mark":
 			x.mark(s, vs)
+		case "mail_digest":
+			x.extra.MailDigest = time.Duration(vs[0].number) * time.Second
 		case "panic_threshold":
 			x.extra.PanicThreshold = int(vs[0].number)
 		default:

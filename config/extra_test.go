@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"uvs/config"
 )
@@ -29,6 +30,7 @@ virtual_server $VIP 443 {
     panic_threshold 75
 }
 panic_threshold 100
+mail_digest 300
 virtual_server 2001:db8::10 { reply_by_uplink yes }
 virtual_server fwmark 7 { ip_family inet6
  reply_by_uplink off }
@@ -46,8 +48,8 @@ virtual_server 2001:db8::11 80 { fullnat 2001:db8:5::100-10f }
 			"198.51.100.100", "198.51.100.103", "198.51.100.110", "198.51.100.111", "198.51.100.120", "198.51.100.120")}},
 		{Addr: netip.MustParseAddrPort("[2001:db8::11]:80"), Pool: config.Pool{FirstPort: 1024, LastPort: 65535, Ranges: ranges("2001:db8:5::100", "2001:db8:5::10f")}},
 	}
-	if x.PanicThreshold != 100 {
-		t.Errorf("panic_threshold %d, want 100", x.PanicThreshold)
+	if x.PanicThreshold != 100 || x.MailDigest != 5*time.Minute {
+		t.Errorf("panic_threshold %d, mail_digest %v, want 100 and 5m", x.PanicThreshold, x.MailDigest)
 	}
 	if len(x.Services) != len(want) {
 		t.Fatalf("%d services, want %d", len(x.Services), len(want))

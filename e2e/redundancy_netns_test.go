@@ -153,10 +153,9 @@ vrrp_track_process sleeper {
 	}
 }
 
-// TestMail: each state of an instance is told by mail to a real server, in keepalived's words.
-func TestMail(t *testing.T) {
-	top := modes()[0].site(t, netlab.Plan{NoVIP: true})
-	host := top.Directors[0]
+// startMail starts a mail server on a host's 127.0.0.1:2525 that prints what it gets.
+func startMail(t *testing.T, host *netlab.Host) *netlab.Process {
+	t.Helper()
 	server := labtest.StartCmd(t, host, netlab.Cmd{Name: "/usr/bin/aiosmtpd", Args: []string{"-n", "-l", "127.0.0.1:2525", "-c", "aiosmtpd.handlers.Debugging", "stdout"},
 		Env: []string{"PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"}})
 	labtest.Eventually(t, time.Minute, func() error {
@@ -166,6 +165,14 @@ func TestMail(t *testing.T) {
 		}
 		return c.Close()
 	})
+	return server
+}
+
+// TestMail: each state of an instance is told by mail to a real server, in keepalived's words.
+func TestMail(t *testing.T) {
+	top := modes()[0].site(t, netlab.Plan{NoVIP: true})
+	host := top.Directors[0]
+	server := startMail(t, host)
 	d := startDirector(t, host, `global_defs {
 	router_id lb1
 	notification_email {

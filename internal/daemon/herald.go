@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"uvs/config"
 	"uvs/control"
@@ -26,6 +27,7 @@ type heraldPlan struct {
 	instances, groups map[string]notify.Config
 	fifos             []fifoPlan
 	mail              config.Mail
+	digest            time.Duration            // collects mails into one; 0 does not
 	rules             config.Scripts           // for readers of FIFOs
 	where             map[string]config.Pos    // FIFOs, by path
 	services          map[string]serviceAlerts // by table.FileService.Group
@@ -40,7 +42,7 @@ type fifoPlan struct {
 // planHerald is who a configuration wants to be told. It is pure.
 func planHerald(c *config.Config) heraldPlan {
 	p := heraldPlan{
-		router: c.RouterID, mail: c.Global.Mail, rules: c.Global.Scripts,
+		router: c.RouterID, mail: c.Global.Mail, digest: c.Extra.MailDigest, rules: c.Global.Scripts,
 		instances: make(map[string]notify.Config), groups: make(map[string]notify.Config), where: make(map[string]config.Pos),
 	}
 	for n := range c.Instances {
@@ -158,7 +160,7 @@ func (h *herald) apply(p heraldPlan, pipes []*openPipe) {
 		return
 	}
 	h.usePipes(pipes)
-	if !reflect.DeepEqual(old.mail, p.mail) {
+	if !reflect.DeepEqual(old.mail, p.mail) || old.digest != p.digest {
 		h.openMails()
 	}
 }
@@ -175,7 +177,7 @@ func (h *herald) openMails() {
 		return
 	}
 	queue := mail.NewQueue(mail.Options{
-		Server: net.JoinHostPort(m.Server, strconv.Itoa(int(m.Port))), From: sender(m), To: m.To, Helo: m.Helo, Timeout: m.Timeout,
+		Server: net.JoinHostPort(m.Server, strconv.Itoa(int(m.Port))), From: sender(m), To: m.To, Helo: m.Helo, Timeout: m.Timeout, Digest: h.plan.digest,
 		OnEvent: func(e mail.Event) {
 			if e.First || len(e.Refused) > 0 {
 				h.log.Info(e.String())

@@ -155,11 +155,11 @@ func subject(router, what, event string) string {
 
 // text is a message as it goes over the wire, without the dot that ends it: keepalived's headers in its order. Line
 // breaks in any part cannot make further headers.
-func (m Message) text(from string, to []string, date time.Time) string {
+func (m dated) text(from string, to []string) string {
 	const rfc822 = "Mon, 02 Jan 2006 15:04:05 -0700"
 	var b strings.Builder
 	for _, h := range [][2]string{
-		{"Date", date.Format(rfc822)},
+		{"Date", m.at.Format(rfc822)},
 		{"From", oneLine(from)},
 		{"Subject", mime.QEncoding.Encode("utf-8", oneLine(m.Subject))},
 		{"X-Mailer", "Keepalived"},
@@ -167,12 +167,42 @@ func (m Message) text(from string, to []string, date time.Time) string {
 	} {
 		b.WriteString(h[0] + ": " + h[1] + "\r\n")
 	}
-	body := oneLine(m.Body)
-	if strings.HasPrefix(body, ".") {
-		body = "." + body
+	b.WriteString("\r\n")
+	for _, line := range append([]string{m.Body}, m.more...) {
+		line = oneLine(line)
+		if strings.HasPrefix(line, ".") {
+			line = "." + line
+		}
+		b.WriteString(line + "\r\n")
 	}
-	b.WriteString("\r\n" + body + "\r\n\r\n")
+	b.WriteString("\r\n")
 	return b.String()
+}
+
+// digestMax is how many messages a digest tells one by one.
+const digestMax = 1000
+
+// digest puts messages together: one alone stays as it is. The subject says how many there are and what the first is,
+// and each has a line with its time, subject and body.
+func digest(list []dated) dated {
+	if len(list) == 1 {
+		return list[0]
+	}
+	m := dated{at: list[len(list)-1].at}
+	router, first := "", list[0].Subject
+	if name, rest, ok := strings.Cut(first, "] "); ok && strings.HasPrefix(name, "[") {
+		router, first = name+"] ", rest
+	}
+	m.Subject = fmt.Sprintf("%s%d alerts, the first: %s", router, len(list), first)
+	m.Body = fmt.Sprintf("=> %d alerts from %s to %s <=", len(list), list[0].at.Format(time.TimeOnly), m.at.Format(time.TimeOnly))
+	for i := range list[:min(len(list), digestMax)] {
+		x := &list[i]
+		m.more = append(m.more, fmt.Sprintf("%s %s %s", x.at.Format(time.TimeOnly), strings.TrimPrefix(x.Subject, router), x.Body))
+	}
+	if n := len(list) - digestMax; n > 0 {
+		m.more = append(m.more, fmt.Sprintf("and %d more", n))
+	}
+	return m
 }
 
 // oneLine takes control characters out.

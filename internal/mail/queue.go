@@ -34,6 +34,8 @@ type Options struct {
 	Helo string
 	// Timeout bounds the connection and each wait for an answer; not positive: DefaultTimeout.
 	Timeout time.Duration
+	// Digest is how long messages are collected into one, counted from the first; 0 sends each alone, as keepalived does.
+	Digest time.Duration
 	// Max is how many messages wait; not positive: DefaultMax.
 	Max int
 	// Dial connects, nil is the system's way.
@@ -81,7 +83,8 @@ type Queue struct {
 // A dated message is one with the time that its header will name.
 type dated struct {
 	Message
-	at time.Time
+	at   time.Time
+	more []string // lines of the body after the first
 }
 
 // NewQueue returns a Queue that sends nothing before its Run.
@@ -107,7 +110,7 @@ func NewQueue(o Options) *Queue {
 // Send puts a message into the queue and never waits.
 func (q *Queue) Send(m Message) {
 	select {
-	case q.waiting <- dated{m, time.Now()}:
+	case q.waiting <- dated{Message: m, at: time.Now()}:
 		q.full.Store(false)
 	default:
 		q.opts.OnEvent(Event{Message: m, Err: ErrFull, First: !q.full.Swap(true), Failed: q.failed.Add(1)})
@@ -132,6 +135,9 @@ func (q *Queue) Run(ctx context.Context) error {
 				return nil
 			}
 		}
+		if q.opts.Digest > 0 {
+			m = q.collect(ctx, m)
+		}
 		e := Event{Message: m.Message}
 		e.Refused, e.Err = q.send(sending, m)
 		bad := e.Err != nil || len(e.Refused) > 0
@@ -141,6 +147,30 @@ func (q *Queue) Run(ctx context.Context) error {
 		}
 		e.Failed = q.failed.Load()
 		q.opts.OnEvent(e)
+	}
+}
+
+// collect waits for what else there is to tell, until the time of a digest is over or ctx ends, and puts it together.
+func (q *Queue) collect(ctx context.Context, first dated) dated {
+	list := []dated{first}
+	timer := time.NewTimer(q.opts.Digest)
+	defer timer.Stop()
+	for {
+		select {
+		case m := <-q.waiting:
+			list = append(list, m)
+		case <-timer.C:
+			return digest(list)
+		case <-ctx.Done():
+			for {
+				select {
+				case m := <-q.waiting:
+					list = append(list, m)
+				default:
+					return digest(list)
+				}
+			}
+		}
 	}
 }
 
@@ -199,7 +229,7 @@ func (t talk) deliver(o *Options, m dated) (refused []string, err error) {
 	if err := t.say("DATA", goAhead, "DATA"); err != nil {
 		return nil, err
 	}
-	if err := t.say("message", done, "%s.", m.text(o.From, o.To, m.at)); err != nil {
+	if err := t.say("message", done, "%s.", m.text(o.From, o.To)); err != nil {
 		return nil, err
 	}
 	_ = t.say("QUIT", 0, "QUIT") // the message is the server's now

@@ -316,3 +316,52 @@ func TestLastMessagesAreSent(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestDigest: what comes within the time of a digest goes out as one mail, in order, and what comes alone as it is. At
+// the end nothing is waited for.
+func TestDigest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{greeting: "220 ready"}
+		var events []mail.Event
+		q := mail.NewQueue(mail.Options{
+			Server: "mx:25", From: "lb@x", To: []string{"ops@x"}, Dial: s.dial, Digest: time.Minute,
+			OnEvent: func(e mail.Event) { events = append(events, e) },
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = q.Run(ctx) }) // returns nil
+		send := func(names ...string) {
+			for _, n := range names {
+				q.Send(mail.Message{Subject: "[lb1] " + n + " - DOWN", Body: "=> " + n + " <="})
+			}
+		}
+		send("a", "b")
+		time.Sleep(59 * time.Second)
+		send("c")
+		synctest.Wait()
+		if said := s.said(); said != "" {
+			t.Errorf("said before its time:\n%s", said)
+		}
+		time.Sleep(2 * time.Second)
+		send("alone")
+		time.Sleep(61 * time.Second)
+		send("d", "e")
+		cancel()
+		running.Wait()
+		var subjects []string
+		for _, e := range events {
+			subjects = append(subjects, e.Message.Subject)
+		}
+		want := "[lb1] 3 alerts, the first: a - DOWN; [lb1] alone - DOWN; [lb1] 2 alerts, the first: d - DOWN"
+		if got := strings.Join(subjects, "; "); got != want {
+			t.Errorf("mails %q\nwant  %q", got, want)
+		}
+		said := s.said()
+		begin := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Local() // of a bubble
+		at := func(after time.Duration) string { return begin.Add(after).Format(time.TimeOnly) }
+		lines := fmt.Sprintf("=> 3 alerts from %[1]s to %[2]s <=\n%[1]s a - DOWN => a <=\n%[1]s b - DOWN => b <=\n%[2]s c - DOWN => c <=\n\n.", at(0), at(59*time.Second))
+		if !strings.Contains(said, lines) || strings.Count(said, "=> alone <=") != 1 || strings.Contains(said, "alone - DOWN => alone") {
+			t.Errorf("the server was told\n%s\nand not\n%s", said, lines)
+		}
+	})
+}
