@@ -22,7 +22,7 @@ type Method uint8
 // Forwarding methods.
 const (
 	Masq   Method = 0 // NAT: the destination address and port are rewritten
-	Local  Method = 1 // not served yet
+	Local  Method = 1 // IPVS has it for servers that are this host; here these have one of the others
 	Tunnel Method = 2 // the packet goes inside another one: ServerSpec.Tunnel
 	Route  Method = 3 // direct routing: only the MAC addresses change
 )

@@ -122,13 +122,13 @@ func (w *wireBetween) take(senders, each int) {
 		for _, f := range fs[:n] {
 			s, i := int(f.Data[11]), int(binary.BigEndian.Uint32(f.Data[60:]))
 			if i != next[s] {
-				w.t.Fatalf("sender %d: frame %d came, want %d", s, i, next[s])
+				w.t.Fatalf("sender %d: frame %d came, want %d; the ring had no room for %d", s, i, next[s], w.to.Stats().RingDrops)
 			}
 			next[s]++
 		}
 		w.to.Release(fs[:n])
 		if got += n; got < senders*each {
-			return fmt.Errorf("%d frames came, want %d", got, senders*each)
+			return fmt.Errorf("%d frames came, want %d; the ring had no room for %d", got, senders*each, w.to.Stats().RingDrops)
 		}
 		return nil
 	})

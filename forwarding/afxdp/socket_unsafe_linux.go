@@ -35,6 +35,18 @@ func getOffsets(fd int) (o mmapOffsets, err error) {
 	return o, asError(errno)
 }
 
+// statistics is the part of struct xdp_statistics that every kernel knows.
+type statistics struct{ rxDropped, rxInvalidDescs, txInvalidDescs uint64 }
+
+// invalidDescs returns how many entries to send the kernel has skipped.
+func invalidDescs(fd int) (uint64, error) {
+	var x statistics
+	size := uint32(unsafe.Sizeof(x))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_XDP, unix.XDP_STATISTICS,
+		uintptr(unsafe.Pointer(&x)), uintptr(unsafe.Pointer(&size)), 0)
+	return x.txInvalidDescs, asError(errno)
+}
+
 func asError(errno unix.Errno) error {
 	if errno != 0 {
 		return errno
