@@ -35,7 +35,7 @@ func (b bulk) about() outcome.Load {
 }
 
 func (bulk) demand(string) demand { return demand{protocol: "TCP", port: iperfPort} }
-func (bulk) rounds() int          { return everyRound }
+func (b bulk) rounds() int        { return b.profile.few(3) }
 func (bulk) needs() []program     { return []program{{"iperf3", "iperf3"}, {"taskset", "util-linux"}} }
 
 func (b bulk) takes(c contender, variation string) bool {

@@ -82,3 +82,15 @@ func TestBestWindow(t *testing.T) {
 		t.Errorf("a window of one step: %+v", got)
 	}
 }
+
+// TestClimbAfterFlood: what arrives out of a full ring is no reason to offer more than that.
+func TestClimbAfterFlood(t *testing.T) {
+	c := newClimber(delivery{offered: 1600, rate: 50})
+	if c.rate() != 150 {
+		t.Fatalf("begins with %v/s, want half as much again as a sixteenth of the flood", c.rate())
+	}
+	c.saw(150, 800)
+	if c.rate() != 225 {
+		t.Errorf("offers %v/s next, want 225", c.rate())
+	}
+}
