@@ -118,12 +118,12 @@ func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) error {
 	h.mu.Unlock()
 	var changes []hostnet.Change
 	for _, r := range old.routes {
-		if owners[r.instance] && !slices.ContainsFunc(p.routes, func(x routePlan) bool { return sameRoute(x, r) }) {
+		if owners[r.instance] && !p.hasRoute(r, owners) {
 			changes = append(changes, h.routeChanges(s, r, false)...)
 		}
 	}
 	for _, r := range old.rules {
-		if owners[r.instance] && !slices.ContainsFunc(p.rules, func(x rulePlan) bool { return sameRule(x, r) }) {
+		if owners[r.instance] && !p.hasRule(r, owners) {
 			changes = append(changes, hostnet.DeleteRule{Rule: translateRule(r.spec)})
 		}
 	}
@@ -143,16 +143,21 @@ func (p *holdingPlan) wants(o ownedAddress, owners map[string]bool) bool {
 	return slices.ContainsFunc(p.addresses, func(a addressPlan) bool { return a.key() == o && (owners == nil || owners[a.instance]) })
 }
 
-// sameRoute compares what two plans ask for; where it stands in the file does not matter.
-func sameRoute(a, b routePlan) bool {
-	a.spec.Pos, b.spec.Pos = config.Pos{}, config.Pos{}
-	return reflect.DeepEqual(a, b)
+// hasRoute reports whether a plan has a route for one of the owners. Several may list the same;
+// where it stands in the file does not matter.
+func (p *holdingPlan) hasRoute(r routePlan, owners map[string]bool) bool {
+	return slices.ContainsFunc(p.routes, func(x routePlan) bool {
+		x.spec.Pos = r.spec.Pos
+		return owners[x.instance] && reflect.DeepEqual(x.spec, r.spec)
+	})
 }
 
-// sameRule does so for rules.
-func sameRule(a, b rulePlan) bool {
-	a.spec.Pos, b.spec.Pos = config.Pos{}, config.Pos{}
-	return reflect.DeepEqual(a, b)
+// hasRule does so for rules.
+func (p *holdingPlan) hasRule(r rulePlan, owners map[string]bool) bool {
+	return slices.ContainsFunc(p.rules, func(x rulePlan) bool {
+		x.spec.Pos = r.spec.Pos
+		return owners[x.instance] && reflect.DeepEqual(x.spec, r.spec)
+	})
 }
 
 // begin makes instances owners: what they own is wanted from now on. take follows.
@@ -302,7 +307,8 @@ func (h *holdings) save() error {
 	return nil
 }
 
-// give takes what an instance owns, or a crash left of it, off the host, the last first.
+// give takes what an instance owns, or a crash left of it, off the host, the last first. What
+// another owner lists as well stays.
 func (h *holdings) give(s *hostnet.Snapshot, instance string) error {
 	h.acts.Lock()
 	defer h.acts.Unlock()
@@ -311,18 +317,23 @@ func (h *holdings) give(s *hostnet.Snapshot, instance string) error {
 	plan := h.plan.of(instance)
 	var drop []ownedAddress
 	for _, p := range plan.addresses {
-		if slices.Contains(h.owned, p.key()) {
+		if slices.Contains(h.owned, p.key()) && !h.plan.wants(p.key(), h.owners) {
 			drop = append(drop, p.key())
 		}
 		delete(h.claimed, p.key())
 	}
+	all, owners := h.plan, maps.Clone(h.owners)
 	h.mu.Unlock()
 	var changes []hostnet.Change
 	for _, r := range slices.Backward(plan.rules) {
-		changes = append(changes, hostnet.DeleteRule{Rule: translateRule(r.spec)})
+		if !all.hasRule(r, owners) {
+			changes = append(changes, hostnet.DeleteRule{Rule: translateRule(r.spec)})
+		}
 	}
 	for _, r := range slices.Backward(plan.routes) {
-		changes = append(changes, h.routeChanges(s, r, false)...)
+		if !all.hasRoute(r, owners) {
+			changes = append(changes, h.routeChanges(s, r, false)...)
+		}
 	}
 	return errors.Join(h.do(changes), h.delete(s, drop))
 }
