@@ -11,8 +11,9 @@ import (
 // only says that a checksum is unfinished (TP_STATUS_CSUMNOTREADY): the field then holds the
 // sum of the pseudo header, and whoever sends the frame on completes it. If the TCP or UDP
 // header's field does not hold that, the unfinished checksum is of a packet inside this one;
-// the result then points nowhere, so that the frame is not rewritten. A frame that is
-// neither, or is cut short, has no such header: the result is nil.
+// the result then points nowhere, so that the frame is not rewritten. Of SCTP it is always its own:
+// the field holds nothing. A frame that is none of these, or is cut short, has no such header: the result
+// is nil.
 func describe(frame []byte, h forwarding.VnetHeader) forwarding.VnetHeader {
 	start, protocol, pseudo, ok := transport(frame)
 	if !ok {
@@ -21,10 +22,13 @@ func describe(frame []byte, h forwarding.VnetHeader) forwarding.VnetHeader {
 	clear(h)
 	h[0] = vnetNeedsChecksum
 	at := wire.TCPChecksumOffset
-	if protocol == wire.ProtoUDP {
+	switch protocol {
+	case wire.ProtoUDP:
 		at = wire.UDPChecksumOffset
+	case wire.ProtoSCTP:
+		at = wire.SCTPChecksumOffset
 	}
-	if l4 := frame[start:]; len(l4) >= at+2 && binary.BigEndian.Uint16(l4[at:]) == pseudo {
+	if l4 := frame[start:]; protocol == wire.ProtoSCTP || len(l4) >= at+2 && binary.BigEndian.Uint16(l4[at:]) == pseudo {
 		binary.NativeEndian.PutUint16(h[vnetChecksumStart:], uint16(start))
 		binary.NativeEndian.PutUint16(h[vnetChecksumOffset:], uint16(at))
 	}
@@ -38,7 +42,7 @@ const (
 	vnetChecksumOffset = 8
 )
 
-// transport returns the offset in a frame of its TCP or UDP header, and the sum of that
+// transport returns the offset in a frame of its TCP, UDP or SCTP header, and the sum of that
 // one's pseudo header. ok is false for anything else, fragments among it.
 func transport(frame []byte) (start int, protocol uint8, pseudo uint16, ok bool) {
 	if len(frame) < wire.EthernetLen {
@@ -64,7 +68,7 @@ func transport(frame []byte) (start int, protocol uint8, pseudo uint16, ok bool)
 		end = wire.IPv6Len + h.PayloadLen()
 		src, dst = h.Source(), h.Destination()
 	}
-	if protocol != wire.ProtoTCP && protocol != wire.ProtoUDP || start > end || end > len(b) {
+	if protocol != wire.ProtoTCP && protocol != wire.ProtoUDP && protocol != wire.ProtoSCTP || start > end || end > len(b) {
 		return 0, 0, 0, false
 	}
 	return wire.EthernetLen + start, protocol, wire.PseudoHeaderSum(src, dst, protocol, end-start), true
