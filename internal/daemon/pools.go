@@ -49,6 +49,10 @@ func placePool(c *config.Config, x *config.ExtraService, s *hostnet.Snapshot) er
 			}
 			continue
 		}
+		if p, own := ownNetwork(s, a); own {
+			return fmt.Errorf("%s is this machine's own address in %s: answers to the machine itself, to its health checks above all, "+
+				"would be taken for connections'; give the pool addresses that nobody else uses", a, p.Masked())
+		}
 		device := x.Pool.Device
 		if device == "" {
 			device = deviceFor(s, a)
@@ -64,6 +68,17 @@ func placePool(c *config.Config, x *config.ExtraService, s *hostnet.Snapshot) er
 		c.Static.Addresses = append(c.Static.Addresses, add...)
 	}
 	return nil
+}
+
+// ownNetwork is the prefix by which the machine is in a network with an address; own is false if it does
+// not have the address, or has it alone, as UVS adds those of pools.
+func ownNetwork(s *hostnet.Snapshot, a netip.Addr) (prefix netip.Prefix, own bool) {
+	for _, x := range s.Addresses {
+		if x.Prefix.Addr() == a && !x.Prefix.IsSingleIP() {
+			return x.Prefix, true
+		}
+	}
+	return netip.Prefix{}, false
 }
 
 // ownerOf is the instance that has a virtual address, "" if none has.

@@ -29,7 +29,7 @@ func TestWithPools(t *testing.T) {
 	}
 	network := hostnet.NewSnapshot(
 		[]hostnet.Link{{Index: 2, Name: "eth0", Ethernet: true, Admin: true, Up: true}, {Index: 3, Name: "eth1", Ethernet: true, Admin: true, Up: true}},
-		nil, nil, []hostnet.Route{
+		[]hostnet.Address{{Link: 3, Prefix: netip.MustParsePrefix("10.0.0.1/24")}, {Link: 3, Prefix: netip.MustParsePrefix("10.0.0.109/32")}}, nil, []hostnet.Route{
 			{Dst: netip.MustParsePrefix("192.0.2.0/24"), Kind: hostnet.Unicast, Table: hostnet.TableMain, Hops: []hostnet.Hop{{Link: 2}}},
 			{Dst: netip.MustParsePrefix("10.0.0.0/24"), Kind: hostnet.Unicast, Table: hostnet.TableMain, Hops: []hostnet.Hop{{Link: 3}}},
 			{Dst: netip.MustParsePrefix("0.0.0.0/0"), Kind: hostnet.Unicast, Table: hostnet.TableMain, Hops: []hostnet.Hop{{Link: 2, Gateway: netip.MustParseAddr("192.0.2.1")}}},
@@ -49,6 +49,10 @@ func TestWithPools(t *testing.T) {
 			service("192.0.2.10:80", pool("", "10.0.0.100", "10.0.0.100")), service("192.0.2.11:80", pool("", "10.0.0.100", "10.0.0.101"))},
 			[]string{"10.0.0.100/32 eth1 A", "10.0.0.101/32 eth1 A"}, nil, []bool{true, true}},
 		{"the virtual address itself", []config.ExtraService{service("192.0.2.10:80", pool("", "192.0.2.10", "192.0.2.10"))}, nil, nil, []bool{true}},
+		{"the machine's own address", []config.ExtraService{service("192.0.2.10:80", pool("", "10.0.0.1", "10.0.0.1"))},
+			nil, []string{"10.0.0.1 is this machine's own address in 10.0.0.0/24"}, []bool{false}},
+		{"left by an earlier run", []config.ExtraService{service("192.0.2.10:80", pool("", "10.0.0.109", "10.0.0.109"))},
+			[]string{"10.0.0.109/32 eth1 A"}, nil, []bool{true}},
 		{"of no instance", []config.ExtraService{service("192.0.2.99:80", pool("", "10.0.0.100", "10.0.0.100"))},
 			[]string{"10.0.0.100/32 eth1 "}, nil, []bool{true}},
 		{"shared by two instances", []config.ExtraService{
