@@ -89,7 +89,10 @@ func TestExtraFindings(t *testing.T) {
 		"virtual_server 192.0.2.1 80 { fullnat 10.0.0.1 ports 9-8 }":                                                      `extra.conf:1:54: fullnat ports "9-8" is not a range such as 10000-10999 within 1 to 65535; the pool is ignored`,
 		"virtual_server 192.0.2.1 80 { fullnat 10.0.0.1 dev }":                                                            `extra.conf:1:48: fullnat "dev" needs a value after it; the pool is ignored`,
 		"virtual_server 192.0.2.1 80 { fullnat 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9 }": `extra.conf:1:103: fullnat has more than 8 ranges; the pool is ignored`,
-		"reply_by_uplink": `extra.conf:1:1: "reply_by_uplink" is not a keyword at the top level: it belongs in virtual_server`,
+		"panic_threshold 0":   `extra.conf:1:17: panic_threshold "0" is not a whole number from 1 to 100; it is ignored`,
+		"panic_threshold 101": `extra.conf:1:17: panic_threshold "101" is not a whole number from 1 to 100; it is ignored`,
+		"mail_digest":         `extra.conf:1:1: mail_digest needs a whole number from 1 to 86400 after it`,
+		"reply_by_uplink":     `extra.conf:1:1: "reply_by_uplink" is not a keyword at the top level: it belongs in virtual_server`,
 	} {
 		if _, lines := loadExtra(text); len(lines) != 1 || lines[0] != want {
 			t.Errorf("%s\ngives %q\nwant  %q", text, lines, want)

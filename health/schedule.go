@@ -56,14 +56,6 @@ func (s *Set) due(ctx context.Context, now mono.Time) (start []probing, wait tim
 	return start, s.soonest(idle, now)
 }
 
-// soonest is a wait, or less if a panic ends before. mu is held.
-func (s *Set) soonest(wait time.Duration, now mono.Time) time.Duration {
-	if at := s.guard.due(); at != 0 {
-		return max(0, min(wait, at.Sub(now)))
-	}
-	return wait
-}
-
 // probe does one probe. It runs in a goroutine of its own.
 func (s *Set) probe(p probing) result {
 	begun := mono.Now()

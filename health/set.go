@@ -157,19 +157,6 @@ func (s *Set) Suspend(services map[string]bool) {
 	s.mu.Unlock()
 }
 
-// Limit has the Set keep servers as they were when too many go down at once: limits are the
-// percentages, 1 to 100, of the servers that were up, by Key.Service, and by "" for those of all
-// services together. When so many of them, and at least two, go down within the longest DelayLoop
-// of their checks and a second, OnEvent is told that they are up, and hears nothing of those that
-// follow. Once checks succeed again the others have as long again to do so; then OnEvent is told
-// of those that are down. A server whose checks have never succeeded does not count. Limits hold
-// from the next Apply on. The Set keeps the map, which nobody may change any more.
-func (s *Set) Limit(limits map[string]int) {
-	s.mu.Lock()
-	s.limits = limits
-	s.mu.Unlock()
-}
-
 // Nudge makes the loop of Run begin another round soon, even if there is nothing to do. It
 // does not block.
 func (s *Set) Nudge() {
@@ -252,43 +239,6 @@ func (s *Set) takeUp(now mono.Time) (events []Event) {
 	}
 	s.lists = nil
 	return append(s.guarded(append(events, s.hearNews(now)...)), ended...)
-}
-
-// members lists the servers that have checkers, for the guard, if there is one. mu is held.
-func (s *Set) members() (list []member) {
-	if len(s.limits) == 0 && len(s.guard.scopes) == 0 {
-		return nil
-	}
-	for _, srv := range s.servers {
-		if len(srv.checkers) == 0 {
-			continue
-		}
-		m := member{key: srv.Key, up: srv.up(), proven: srv.up()}
-		for _, c := range srv.checkers {
-			m.proven = m.proven && c.machine.ran
-			m.loop = max(m.loop, c.machine.check.delayLoop())
-		}
-		list = append(list, m)
-	}
-	return list
-}
-
-// guarded passes events through the guard. mu is held.
-func (s *Set) guarded(events []Event) (told []Event) {
-	if len(s.guard.scopes) == 0 {
-		return events
-	}
-	for _, e := range events {
-		told = append(told, s.guard.hear(e)...)
-	}
-	return told
-}
-
-// passTime ends panics whose time has come.
-func (s *Set) passTime(now mono.Time) []Event {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.guard.pass(now)
 }
 
 // begin queues the checkers that a list has brought, and tells those that observe what is
