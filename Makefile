@@ -98,6 +98,7 @@ netns: root build $(GATE)
 
 sites: root packages build $(GATE)
 	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -timeout 15m -run '^TestSite' ./e2e | $(GATE)
+	scripts/guest.sh '^TestGuestSite'
 
 # Flags for the program, such as -scenarios pps,bulk, go into BENCHFLAGS.
 bench: root packages build

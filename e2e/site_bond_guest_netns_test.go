@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -19,14 +20,16 @@ import (
 func TestGuestSiteSmallBox(t *testing.T) {
 	modprobe(t, "bonding", "8021q")
 	p := newPlace(t)
-	tagged := func(id int, addr string) []string {
-		return []string{
-			fmt.Sprintf("ip link add link eth0 name eth0.%d type vlan id %d", id, id),
-			fmt.Sprintf("ip link set eth0.%d up", id), fmt.Sprintf("ip address add %s dev eth0.%d", addr, id),
+	tagged := func(name string, id int, addr string) *netlab.Host {
+		device := fmt.Sprintf("eth0.%d", id)
+		h := p.host(name, []string{"trunk eth0"}, fmt.Sprintf("ip link add link eth0 name %s type vlan id %d", device, id), "ip link set "+device+" up")
+		if err := h.AddAddr(device, netip.MustParsePrefix(addr)); err != nil {
+			t.Fatal(err)
 		}
+		return h
 	}
-	client := p.host("client", []string{"trunk eth0"}, tagged(2, "192.168.0.5/24")...)
-	p.host("gateway", []string{"trunk eth0"}, tagged(2, "192.168.0.1/24")...)
+	client := tagged("client", 2, "192.168.0.5/24")
+	tagged("gateway", 2, "192.168.0.1/24")
 	box := p.host("box", []string{"trunk eth0", "trunk eth1"},
 		"ip link add bond0 type bond mode active-backup arp_interval 200 arp_ip_target 192.168.0.1 primary eth0",
 		"ip link set eth0 down", "ip link set eth1 down",
@@ -37,8 +40,8 @@ func TestGuestSiteSmallBox(t *testing.T) {
 	var servers []*netlab.Host
 	var webs []*daemon
 	for i := range 2 {
-		h := p.host(fmt.Sprintf("web%d", i+1), []string{"trunk eth0"},
-			append(tagged(10, fmt.Sprintf("172.16.0.%d/24", 2+i)), "ip route add default via 172.16.0.1")...)
+		h := tagged(fmt.Sprintf("web%d", i+1), 10, fmt.Sprintf("172.16.0.%d/24", 2+i))
+		run(t, h, "ip route add default via 172.16.0.1")
 		servers, webs = append(servers, h), append(webs, startApache(t, h))
 	}
 	mails := labtest.StartCmd(t, box, netlab.Cmd{Name: "/usr/bin/aiosmtpd", Args: []string{"-n", "-l", "11.11.11.11:25", "-c", "aiosmtpd.handlers.Debugging", "stdout"},

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	startTimeout = 10 * time.Second
+	startTimeout = 30 * time.Second
 	stopTimeout  = 10 * time.Second
 
 	// SnapLen is how many bytes of a packet are kept. tcpdump's ring has slots of the
