@@ -146,3 +146,25 @@ func (f *flood) climb(ctx context.Context, flood delivery, length time.Duration)
 	}
 	return marks, nil
 }
+
+// most measures the maximum forwarding rate into m, and returns what arrives then and what
+// arrives of all that the generator can send.
+func (f *flood) most(ctx context.Context, m *measurement) (best, flat delivery, err error) {
+	t := f.turn
+	if flat, err = f.saturate(ctx, t.length/4); err != nil {
+		return best, flat, err
+	}
+	best = flat
+	err = t.window(ctx, func() error {
+		marks, err := f.climb(ctx, flat, t.warmUp+t.length)
+		if got := bestWindow(marks, windowSteps); got.rate > best.rate {
+			best = got
+		}
+		return errors.Join(err, m.record(rungs(marks)))
+	})
+	m.value = best.rate / 1e6
+	if best.rate >= forwarded*flat.offered {
+		m.limit = "generator" // it has no more to offer
+	}
+	return best, flat, err
+}

@@ -109,11 +109,15 @@ func (l latency) background(ctx context.Context, t *turn) (stop func() error, ra
 	if err != nil {
 		return nil, 0, err
 	}
-	most, err := f.saturate(ctx, 300*time.Millisecond)
+	flat, err := f.saturate(ctx, 100*time.Millisecond)
 	if err != nil {
 		return nil, 0, errors.Join(err, f.stop())
 	}
-	rate = most.rate / 2
+	marks, err := f.climb(ctx, flat, time.Second)
+	if err != nil {
+		return nil, 0, errors.Join(err, f.stop())
+	}
+	rate = max(flat.rate, bestWindow(marks, windowSteps).rate) / 2
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() {

@@ -101,23 +101,9 @@ func (p pps) measure(ctx context.Context, t *turn) (m measurement, err error) {
 	if err := f.introduce(ctx, p.profile.introduction()); err != nil {
 		return m, err
 	}
-	flat, err := f.saturate(ctx, t.length/4)
+	best, flat, err := f.most(ctx, &m)
 	if err != nil {
 		return m, err
-	}
-	best := flat
-	if err := t.window(ctx, func() error {
-		marks, err := f.climb(ctx, flat, t.warmUp+t.length)
-		if got := bestWindow(marks, windowSteps); got.rate > best.rate {
-			best = got
-		}
-		return errors.Join(err, m.record(rungs(marks)))
-	}); err != nil {
-		return m, err
-	}
-	m.value = best.rate / 1e6
-	if best.rate >= forwarded*flat.offered {
-		m.limit = "generator" // it has no more to offer
 	}
 	m.metrics = map[string]float64{
 		"offered":  best.offered / 1e6,

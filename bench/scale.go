@@ -14,7 +14,7 @@ type scale struct{ profile profile }
 func (s scale) about() outcome.Load {
 	return outcome.Load{
 		Name: "scale", Unit: "Mconnections/s",
-		About: "The flood of SYNs of syn, with one to 10 000 services of one server each, to whose ports connections go in turn, " +
+		About: "The SYNs of syn, with one to 10 000 services of one server each, to whose ports connections go in turn, " +
 			"and with one service of one to 1 000 servers.",
 		Cases: s.profile.pick([]string{"1 service", "10000 services"}, "1 service", "100 services", "10000 services",
 			"1 server, rr", "30 servers, rr", "1000 servers, rr", "1 server, wlc", "30 servers, wlc", "1000 servers, wlc"),
