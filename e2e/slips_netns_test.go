@@ -132,7 +132,7 @@ func slips() []slip {
 		{"line of elsewhere", func(r *rand.Rand, l []string, at int) ([]string, bool) {
 			return slices.Insert(l, at, strings.Trim(l[r.IntN(len(l))], "{}")), true
 		}},
-		{"block lost", onBlock(func(l []string, at, end int) []string { return slices.Delete(l, at, end) })},
+		{"block lost", onBlock(slices.Delete[[]string])},
 		{"block twice", onBlock(func(l []string, at, end int) []string { return slices.Insert(l, end, l[at:end]...) })},
 		{"block emptied", onBlock(func(l []string, at, end int) []string { return slices.Delete(l, at+1, end-1) })},
 		{"block at the end", onBlock(func(l []string, at, end int) []string {
