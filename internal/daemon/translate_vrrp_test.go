@@ -283,10 +283,10 @@ func TestTranslateVRRPNotes(t *testing.T) {
 		members      []string
 		notes        []string
 	}{
-		"virtual MAC": {body: "use_vmac\n" + vips, instances: []string{"A"}},
+		"virtual MAC":                      {body: "use_vmac\n" + vips, instances: []string{"A"}},
 		"virtual MAC for other interfaces": {body: "use_vmac\nuse_vmac_addr\n" + vips, instances: []string{"A"}},
-		"no_accept": {body: "no_accept\n" + vips, instances: []string{"A"}},
-		"ipvlan": {body: "use_ipvlan iv7 192.0.2.7/24 bridge\n" + vips, instances: []string{"A"}},
+		"no_accept":                        {body: "no_accept\n" + vips, instances: []string{"A"}},
+		"ipvlan":                           {body: "use_ipvlan iv7 192.0.2.7/24 bridge\n" + vips, instances: []string{"A"}},
 		"HMAC": {before: group, body: "version 3\nauth_hmac {\n key 1 " + key + "\n active_key 1\n}\n" + vips, instances: []string{"B"}, members: []string{"B"},
 			notes: []string{"vrrp_instance A is not run: auth_hmac is not served yet", "vrrp_sync_group G is run without vrrp_instance A"}},
 		"BFD":     {before: "bfd_instance up {\n neighbor_ip 192.0.2.9\n source_ip 192.0.2.8\n}", body: "track_bfd {\n up\n}\n" + vips, instances: []string{"A"}},
