@@ -50,7 +50,7 @@ func newRun(p process, run func(context.Context, runOptions) error) *cobra.Comma
 	steering := choice{"auto", steer.Names()}
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
 	workers, maxConnections := number{max: 1024}, number{max: 1 << 28}
-	input := choice{"auto", []string{"auto", "v2", "v3", "recvmmsg", "plain"}}
+	input := choice{"auto", []string{"auto", "v2", "v3", "recvmmsg", "plain", "afxdp"}}
 	output := choice{"auto", []string{"auto", "afxdp", "sendmmsg"}}
 	busyPoll := span{most: time.Second}
 	ringMemory := size{least: 4 << 20}
@@ -103,6 +103,14 @@ the kernel's word on unfinished frames: it switches the offloads of captured
 interfaces off and back on at exit (on a virtual link, such as veth, switch off
 segmentation at the other end as well). What cannot be opened is replaced by the
 next best; "uvs status" says so.
+
+--io afxdp adds a way past the kernel's stack beside the best ring: an XDP program in
+the driver hands plain frames of services and NAT servers to AF_XDP sockets, one for
+each queue: TCP and UDP in untagged frames for this host, without options, extension
+headers or fragments. All others come by the ring, as do those of interfaces whose
+driver has no XDP, that somebody else's XDP program has, or that take VLAN tags off.
+It needs CAP_BPF and Linux 5.9. tcpdump on the director sees such frames no more, and
+nothing merges them (GRO): bulk traffic is slower by it on virtual links.
 
 Frames go out by transmit queues of AF_XDP (--transmit afxdp), for less CPU time than
 by sendmmsg, which takes those of several segments, and all where there is no such

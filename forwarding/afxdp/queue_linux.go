@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uvs/forwarding"
+	"uvs/internal/wire"
 )
 
 // Config says which queue to take.
@@ -25,6 +26,14 @@ type Config struct {
 	Chunks int
 	// SendBuffer bounds what a sender has on its way out in bytes of the kernel's memory.
 	SendBuffer int
+	// Receive is how many frames of the queue can be on their way in, a power of two; 0: the
+	// queue only sends. Frames come if an XDP program redirects them to Queue.FD.
+	Receive int
+	// Unfinished says that frames may come with an unfinished checksum, which nothing but the
+	// value of its field tells (see Receiver).
+	Unfinished bool
+	// MAC is the interface's address.
+	MAC wire.MAC
 	// Queued says that the interface has a queueing discipline. Frames of several segments
 	// wait there, and what follows them must not overtake them.
 	Queued bool
@@ -34,18 +43,26 @@ type Config struct {
 func DefaultConfig(link, queue, mtu int) Config {
 	const tagged = 18 // an Ethernet header with a VLAN tag
 	c := Config{Link: link, Queue: queue, Senders: 1, Chunk: 2 << 10, Chunks: 1 << 10, SendBuffer: 16 << 20}
-	if mtu+tagged > c.Chunk {
+	if mtu+tagged > c.Longest() { // also for what is received
 		c.Chunk = 4 << 10
 	}
 	return c
 }
 
-// A Queue is a transmit queue of an interface, which the AF_XDP sockets of one owner at a time
+// Longest returns the length of the longest frame that can be received.
+func (c Config) Longest() int { return c.Chunk - receiveHeadroom }
+
+// receiveHeadroom is what the kernel leaves free at the start of a chunk
+// (XDP_PACKET_HEADROOM).
+const receiveHeadroom = 256
+
+// A Queue is a queue of an interface, which the AF_XDP sockets of one owner at a time
 // can have. It outlives the ports that use it, so that they can be replaced. Its methods are
 // safe for use by many goroutines.
 type Queue struct {
 	umem    *umem
 	senders []*Sender
+	in      *Receiver    // nil: it only sends
 	mapped  [][]byte     // all memory that is to be unmapped
 	users   atomic.Int32 // who opened it, and all ports
 }
@@ -63,11 +80,14 @@ func Open(c Config) (*Queue, error) {
 }
 
 func (q *Queue) open(c Config) error {
-	mem, err := q.mapMemory(-1, 0, c.Chunks*c.Chunk, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	mem, err := q.mapMemory(-1, 0, (c.Chunks+c.Receive)*c.Chunk, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return err
 	}
-	q.umem = newUmem(mem, c.Chunk)
+	q.umem = newUmem(mem[:c.Chunks*c.Chunk], c.Chunk)
+	if c.Receive > 0 {
+		q.in = newReceiver(q, c, mem)
+	}
 	for i := range max(c.Senders, 1) {
 		if err := q.addSender(c, i == 0); err != nil {
 			return err
@@ -88,12 +108,16 @@ func (q *Queue) addSender(c Config, first bool) error {
 		s.waiting = new(waiting)
 	}
 	if first {
-		if err := setUmem(fd, q.umem.mem, c.Chunk); err != nil {
+		if err := setUmem(fd, q.mapped[0], c.Chunk); err != nil {
 			return os.NewSyscallError("setsockopt XDP_UMEM_REG", err)
 		}
 	}
-	if err := q.makeRings(s, c.Chunks, first); err != nil {
+	if err := q.makeRings(s, c, first); err != nil {
 		return err
+	}
+	if first && q.in != nil {
+		q.in.fd = fd
+		q.in.fillAll()
 	}
 	// More than the usual 32 frames in one call. The same Linux, 6.17, began to tell at the end of each
 	// call how far it came ("net: xsk: update tx queue consumer immediately after transmission").
@@ -115,16 +139,20 @@ func (q *Queue) addSender(c Config, first bool) error {
 }
 
 // makeRings makes a socket's rings and maps those that are used. The kernel insists on a fill
-// ring, from which it would take memory to receive into.
-func (q *Queue) makeRings(s *Sender, n int, first bool) error {
+// ring, from which it takes memory to receive into, also where nothing is received.
+func (q *Queue) makeRings(s *Sender, c Config, first bool) error {
 	type size struct {
 		option int
 		name   string
 		n      int
 	}
-	sizes := []size{{unix.XDP_TX_RING, "XDP_TX_RING", n}}
+	sizes := []size{{unix.XDP_TX_RING, "XDP_TX_RING", c.Chunks}}
 	if first {
-		sizes = append(sizes, size{unix.XDP_UMEM_COMPLETION_RING, "XDP_UMEM_COMPLETION_RING", n}, size{unix.XDP_UMEM_FILL_RING, "XDP_UMEM_FILL_RING", 1})
+		sizes = append(sizes, size{unix.XDP_UMEM_COMPLETION_RING, "XDP_UMEM_COMPLETION_RING", c.Chunks},
+			size{unix.XDP_UMEM_FILL_RING, "XDP_UMEM_FILL_RING", max(c.Receive, 1)})
+		if q.in != nil {
+			sizes = append(sizes, size{unix.XDP_RX_RING, "XDP_RX_RING", c.Receive})
+		}
 	}
 	for _, r := range sizes {
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_XDP, r.option, r.n); err != nil {
@@ -138,21 +166,28 @@ func (q *Queue) makeRings(s *Sender, n int, first bool) error {
 	if err != nil {
 		return os.NewSyscallError("getsockopt XDP_MMAP_OFFSETS", err)
 	}
-	const shared = unix.MAP_SHARED | unix.MAP_POPULATE
-	tx, err := q.mapMemory(s.fd, unix.XDP_PGOFF_TX_RING, int(offsets.tx.desc)+n*int(descSize), shared)
-	if err != nil {
+	s.tx, err = mapRing[desc](q, s.fd, unix.XDP_PGOFF_TX_RING, offsets.tx, c.Chunks, descSize)
+	if err != nil || !first {
 		return err
 	}
-	s.tx = view[desc](tx, offsets.tx, n)
-	if !first {
-		return nil
-	}
-	done, err := q.mapMemory(s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, int(offsets.completion.desc)+n*int(addrSize), shared)
-	if err != nil {
+	q.umem.done, err = mapRing[uint64](q, s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, offsets.completion, c.Chunks, addrSize)
+	if err != nil || q.in == nil {
 		return err
 	}
-	q.umem.done = view[uint64](done, offsets.completion, n)
-	return nil
+	if q.in.rx, err = mapRing[desc](q, s.fd, unix.XDP_PGOFF_RX_RING, offsets.rx, c.Receive, descSize); err != nil {
+		return err
+	}
+	q.in.fill, err = mapRing[uint64](q, s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, offsets.fill, c.Receive, addrSize)
+	return err
+}
+
+// mapRing maps a ring of n entries, each of some bytes.
+func mapRing[T any](q *Queue, fd int, at int64, o ringOffsets, n int, entry uintptr) (ring[T], error) {
+	mem, err := q.mapMemory(fd, at, int(o.desc)+n*int(entry), unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err != nil {
+		return ring[T]{}, err
+	}
+	return view[T](mem, o, n), nil
 }
 
 func (q *Queue) mapMemory(fd int, offset int64, size, flags int) ([]byte, error) {
@@ -191,6 +226,18 @@ func bind(fd int, address *unix.SockaddrXDP) error {
 
 // Sender returns the queue's part that belongs to one worker, from 0 to Config.Senders−1.
 func (q *Queue) Sender(i int) *Sender { return q.senders[i] }
+
+// FD returns the socket that an XDP program can redirect the queue's frames to, if it receives.
+func (q *Queue) FD() int { return q.senders[0].fd }
+
+// Receiver returns the port that receives from the queue, nil if it only sends. Each call must
+// be matched by a Close of the port.
+func (q *Queue) Receiver() *Receiver {
+	if q.in != nil {
+		q.users.Add(1)
+	}
+	return q.in
+}
 
 // Close gives the queue up. It is free for others when all ports that use it are closed, too.
 func (q *Queue) Close() error {

@@ -70,3 +70,12 @@ const (
 	descSize = unsafe.Sizeof(desc{})
 	addrSize = unsafe.Sizeof(uint64(0))
 )
+
+// droppedBy returns how many frames found no room in a socket, full rings included.
+func droppedBy(fd int) (uint64, error) {
+	var s statistics
+	size := uint32(unsafe.Sizeof(s))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_XDP, unix.XDP_STATISTICS,
+		uintptr(unsafe.Pointer(&s)), uintptr(unsafe.Pointer(&size)), 0)
+	return s.rxDropped, asError(errno)
+}

@@ -16,6 +16,7 @@ import (
 	"uvs/forwarding/afpacket"
 	"uvs/forwarding/tap"
 	"uvs/internal/hostnet"
+	"uvs/internal/steer"
 	"uvs/internal/wire"
 )
 
@@ -36,6 +37,8 @@ type capture struct {
 	vips     []netip.Addr                                   // that the groups know
 	open     func(afpacket.Config) (*afpacket.Group, error) // afpacket.Open, but in tests
 	lanes    map[int]*lanes                                 // by interface, of those with ports
+	diverter *steer.Diverter                                // nil: nothing is diverted
+	noDivert string                                         // why, if it was asked for
 
 	mu       sync.Mutex // guards what follows against status
 	groups   map[int]*portGroup
@@ -51,12 +54,24 @@ type portGroup struct {
 	ports []forwarding.Port // the group's, by worker
 	plan  ringPlan          // the zero plan only sends
 	lanes *lanes
+
+	mode, reason string // for status: how frames come in and go out, and why not better
 }
 
 func (g *portGroup) receives() bool { return g.plan.receivers > 0 }
 
+// tell brings the group's words for status up to date. notIn says why plain frames do not come
+// in by AF_XDP although they were to.
+func (g *portGroup) tell(notIn string) {
+	g.mode = g.lanes.in() + g.plan.shape.String() + "/" + g.lanes.by()
+	if !g.receives() {
+		notIn = ""
+	}
+	g.reason = join(join(g.plan.reason, notIn), g.lanes.reason)
+}
+
 func newCapture(e *forwarding.Engine, o *Options, m memory) *capture {
-	return &capture{
+	c := &capture{
 		engine:   e,
 		log:      o.Log,
 		asked:    o.IO,
@@ -69,6 +84,10 @@ func newCapture(e *forwarding.Engine, o *Options, m memory) *capture {
 		groups:   make(map[int]*portGroup),
 		past:     make(map[string]forwarding.PortStats),
 	}
+	if c.asked == ioAFXDP {
+		c.openDiverter()
+	}
+	return c
 }
 
 // A want is what an interface should have.
@@ -116,6 +135,7 @@ func (c *capture) apply(p portPlan, s *hostnet.Snapshot, vips []netip.Addr) erro
 		}
 	}
 	c.handOver(next, false)
+	errs = append(errs, c.divertTo(next, s))
 	restored, err := c.offloads.restore(s, func(link int) bool { return next[link] != nil && next[link].plan.shape.Plain })
 	for _, line := range restored {
 		c.log.Info(line)
@@ -151,7 +171,7 @@ func (g *portGroup) serves(w want) bool {
 	if !w.receive || !g.receives() {
 		return w.receive == g.receives()
 	}
-	return g.plan.bytes() <= w.share && (!g.plan.shape.Plain || w.maxFrame <= g.plan.shape.MaxFrame)
+	return g.plan.bytes() <= g.lanes.rest(w.share) && (!g.plan.shape.Plain || w.maxFrame <= g.plan.shape.MaxFrame)
 }
 
 // add opens ports where there are none.
@@ -187,8 +207,9 @@ func (c *capture) openGroup(w want) (*portGroup, error) {
 	if !w.receive {
 		return c.try(w, config, ringPlan{})
 	}
-	plans := planRings(c.asked, w.share, config.Workers, w.maxFrame)
+	plans := planRings(c.asked, c.lanesOf(w).rest(w.share), config.Workers, w.maxFrame)
 	if len(plans) == 0 {
+		c.leaveLanes(w.link.Index)
 		return nil, fmt.Errorf("capture %s: no receive ring fits its %s of the ring memory, %s in all (%s); give more with --ring-memory",
 			w.link.Name, mebibytes(w.share), mebibytes(int(c.budget.bytes)), c.budget.source)
 	}
@@ -206,6 +227,7 @@ func (c *capture) openGroup(w want) (*portGroup, error) {
 		}
 		failed = join(failed, fmt.Sprintf("%s: %v", name(p.shape), err))
 	}
+	c.leaveLanes(w.link.Index)
 	return nil, fmt.Errorf("capture %s: %s", w.link.Name, failed)
 }
 
@@ -214,6 +236,7 @@ func (c *capture) try(w want, config afpacket.Config, p ringPlan) (*portGroup, e
 	config.Shape, config.Receivers, config.Memory = p.shape, p.receivers, p.memory
 	group, err := c.open(config)
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
+		c.leaveLanes(w.link.Index)
 		return nil, nil
 	}
 	if err != nil {
@@ -222,21 +245,31 @@ func (c *capture) try(w want, config afpacket.Config, p ringPlan) (*portGroup, e
 	if p.reason != "" {
 		c.log.Warn("frames do not come in as they best would", "interface", w.link.Name, "mode", p.shape.String(), "reason", p.reason)
 	}
-	lanes := c.lanesOf(w.link)
-	return &portGroup{name: w.link.Name, group: group, ports: lanes.ports(group), plan: p, lanes: lanes}, nil
+	lanes := c.lanesOf(w)
+	g := &portGroup{name: w.link.Name, group: group, ports: lanes.ports(group), plan: p, lanes: lanes}
+	g.tell("")
+	return g, nil
 }
 
-// lanesOf returns the ways out of an interface, which are opened with its first ports.
-func (c *capture) lanesOf(link hostnet.Link) *lanes {
-	l := c.lanes[link.Index]
+// lanesOf returns the queues of an interface, which are opened with its first ports.
+func (c *capture) lanesOf(w want) *lanes {
+	l := c.lanes[w.link.Index]
 	if l == nil {
-		l = openLanes(c.transmit, link, len(c.engine.Workers()))
-		c.lanes[link.Index] = l
+		l = openLanes(laneWish{transmit: c.transmit, receive: c.diverter != nil, memory: w.share / xdpFraction, workers: len(c.engine.Workers())}, w.link)
+		c.lanes[w.link.Index] = l
 		if l.reason != "" {
-			c.log.Info("frames go out by sendmmsg", "interface", link.Name, "reason", l.reason)
+			c.log.Info("frames go out by sendmmsg", "interface", w.link.Name, "reason", l.reason)
 		}
 	}
 	return l
+}
+
+// leaveLanes gives up the queues of an interface that has no ports.
+func (c *capture) leaveLanes(link int) {
+	if l := c.lanes[link]; l != nil && c.groups[link] == nil {
+		l.close() //nolint:errcheck // nothing can be done about a socket that does not close
+		delete(c.lanes, link)
+	}
 }
 
 func (c *capture) setStack(g *tap.Group) {
@@ -266,6 +299,7 @@ func (c *capture) handOver(next map[int]*portGroup, stack bool) {
 	}
 	for link, l := range c.lanes {
 		if next[link] == nil {
+			c.retire(l)
 			l.close() //nolint:errcheck // nothing can be done about a socket that does not close
 			delete(c.lanes, link)
 		}
@@ -274,6 +308,9 @@ func (c *capture) handOver(next map[int]*portGroup, stack bool) {
 		ports := make([]forwarding.Port, 0, len(next))
 		for _, g := range next {
 			ports = append(ports, g.ports[i])
+		}
+		for _, g := range next { // behind those that send
+			ports = append(ports, g.lanes.receiversOf(i)...)
 		}
 		if c.stack != nil {
 			ports = append(ports, c.stack.Ports()[i])

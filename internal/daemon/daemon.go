@@ -55,7 +55,7 @@ type Options struct {
 	Steer          string        // steering backend: "auto" or one of steer.Names
 	Workers        int           // forwarding threads; 0: one for each usable CPU
 	MaxConnections int           // bound of the flow table; 0: from the machine's memory
-	IO             string        // how frames come in: "auto", "v2", "v3", "recvmmsg" or "plain"
+	IO             string        // how frames come in: "auto", "v2", "v3", "recvmmsg", "plain" or "afxdp"
 	Transmit       string        // how frames go out: "auto", "sendmmsg" or "afxdp"
 	BusyPoll       time.Duration // how long a worker looks for frames before it sleeps
 	RingMemory     uint64        // bytes for all receive rings together; 0: from the machine's memory
@@ -316,6 +316,7 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	// Whatever goes wrong from here on, steering of ours must not stay: without a data
 	// plane it would only keep packets from the stack.
 	undo.add(d.steer.Remove)
+	undo.add(d.capture.undivert)
 	undo.add(func() error { return d.stack.close(d.network.Snapshot()) })
 	undo.add(d.capture.restoreOffloads(d.network.Snapshot))
 	undo.add(func() error { return d.holdings.remove(d.network.Snapshot()) })

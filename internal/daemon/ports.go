@@ -18,12 +18,12 @@ func (c *capture) interfaces(network *hostnet.Snapshot) []control.Interface {
 	before := c.retired()
 	list := make([]control.Interface, 0, len(c.groups))
 	for link, g := range c.groups {
-		now := g.stats()
+		now := add(g.stats(), g.lanes.stats())
 		x := control.Interface{
 			Name:      g.name,
 			Index:     link,
-			Mode:      g.plan.shape.String() + "/" + g.lanes.by(),
-			Reason:    join(g.plan.reason, g.lanes.reason),
+			Mode:      g.mode,
+			Reason:    g.reason,
 			RingSlots: now.Slots,
 			RingBytes: uint64(now.RingBytes),
 		}
@@ -65,7 +65,7 @@ func (c *capture) rings() control.Rings {
 	defer c.mu.Unlock()
 	r := control.Rings{Budget: c.budget.bytes, Source: c.budget.source}
 	for _, g := range c.groups {
-		r.Bytes += uint64(g.stats().RingBytes)
+		r.Bytes += uint64(g.stats().RingBytes + g.lanes.bytes())
 	}
 	for _, g := range c.retiring {
 		if !g.closed() {
@@ -108,11 +108,15 @@ func (g *portGroup) closed() bool {
 func (g *portGroup) stats() forwarding.PortStats {
 	var total forwarding.PortStats
 	for _, p := range g.ports {
-		now := p.Stats()
-		slots, bytes := total.Slots+now.Slots, total.RingBytes+now.RingBytes
-		total = sum(total, now)
-		total.Slots, total.RingBytes = slots, bytes
+		total = add(total, p.Stats())
 	}
+	return total
+}
+
+// add adds up totals and the size of rings.
+func add(a, b forwarding.PortStats) forwarding.PortStats {
+	total := sum(a, b)
+	total.Slots, total.RingBytes = a.Slots+b.Slots, a.RingBytes+b.RingBytes
 	return total
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -143,13 +144,18 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 	rules.SoonServices = slices.DeleteFunc(slices.Clone(goal.services), func(m steer.Match) bool { return !slices.Contains(soon, m.Addr) })
 	rules.FTPAddrs, rules.SoonFTPAddrs = among(goal.ftpAddrs, vips), among(goal.ftpAddrs, soon)
 	rules.Patterns = goal.steerPatterns(planned)
-	// A device is steered before it is captured.
+	// What goes past the stack is always steered as well. A device is steered before it is
+	// captured.
+	if err := d.capture.narrow(rules); err != nil {
+		d.inLine.with = nil
+		return err
+	}
 	if err := d.applySteering(rules); err != nil {
 		d.inLine.with = nil
 		return err
 	}
 	ports := portPlan{captured: d.inLine.points, sendOnly: sendOnly(s, d.inLine.points), loopback: network.Stack.Loopback, stack: d.stack.group}
-	if err := d.capture.apply(ports, s, soon); err != nil {
+	if err := errors.Join(d.capture.apply(ports, s, soon), d.capture.widen(rules)); err != nil {
 		d.inLine.with = nil
 		return err
 	}

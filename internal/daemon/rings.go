@@ -87,7 +87,7 @@ func planRings(asked string, share, workers, maxFrame int) []ringPlan {
 		}
 		plans = append(plans, p)
 	}
-	if asked == ioAuto {
+	if asked == ioAuto || asked == ioAFXDP {
 		// A ring that only some workers can have is worse than a smaller one for all.
 		add(order[0], workers*order[0].Good())
 		order = order[1:]
@@ -105,6 +105,9 @@ func planRings(asked string, share, workers, maxFrame int) []ringPlan {
 
 // ioAuto is the word of --io for the best that fits.
 const ioAuto = "auto"
+
+// ioAFXDP is the word of --io for AF_XDP beside the best that fits.
+const ioAFXDP = "afxdp"
 
 // closeness is 2 for what --io asks for, 1 for what is like it, else 0.
 func closeness(s afpacket.Shape, asked string) int {

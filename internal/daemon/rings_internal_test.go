@@ -100,6 +100,7 @@ func TestRingsStayInTheirBudget(t *testing.T) {
 func TestRingFallback(t *testing.T) {
 	for _, tt := range []struct{ asked, want string }{
 		{"auto", "[v2 v3 recvmmsg plain plain recvmmsg]"},
+		{"afxdp", "[v2 v3 recvmmsg plain plain recvmmsg]"},
 		{"v2", "[v2 v3 recvmmsg plain plain recvmmsg]"},
 		{"v3", "[v3 v2 recvmmsg plain plain recvmmsg]"},
 		{"recvmmsg", "[recvmmsg v2 v3 plain plain recvmmsg]"},

@@ -59,6 +59,7 @@ func readFeatures(ifname string) (*features, error) {
 		b := state[8+i*getBlockBytes:]
 		f.available = append(f.available, binary.NativeEndian.Uint32(b))
 		f.requested = append(f.requested, binary.NativeEndian.Uint32(b[4:]))
+		f.active = append(f.active, binary.NativeEndian.Uint32(b[8:]))
 	}
 	return f, nil
 }

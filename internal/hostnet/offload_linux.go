@@ -36,6 +36,21 @@ func OffloadsOn(ifname string) ([]string, error) {
 	return on, nil
 }
 
+// StripsVLAN reports whether an interface takes VLAN tags off the frames that it receives, and
+// hands them to the kernel beside the frames.
+func StripsVLAN(ifname string) (bool, error) {
+	f, err := readFeatures(ifname)
+	if err != nil {
+		return false, fmt.Errorf("offloads of %s: %w", ifname, err)
+	}
+	for i, name := range f.names {
+		if (name == "rx-vlan-hw-parse" || name == "rx-vlan-stag-hw-parse") && f.active.has(i) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // rewrites reports whether a feature (net/ethtool/common.c, netdev_features_strings) has
 // packets differ from what is or was on the wire: merged (GRO, LRO), not yet split (TSO,
 // GSO), or with an unfinished or unverified checksum.
@@ -55,6 +70,7 @@ type features struct {
 	names     []string
 	available bitset // may be switched
 	requested bitset // are meant to be on; the driver may have others off that need them
+	active    bitset // are on
 }
 
 // change returns what to set: which bits, and to what.

@@ -29,5 +29,9 @@
 // answers ARP, neighbour discovery and ping is the caller's care. It leaves nothing
 // behind.
 //
+// A [Diverter] has drivers hand the plain part of what is taken to AF_XDP sockets
+// ([Rules.Diverts]), past packet sockets and stack. It stands beside steering, which goes on
+// for all that is not diverted.
+//
 // All functions act on the network namespace of the calling thread.
 package steer

@@ -1,0 +1,5 @@
+//go:build race && netns
+
+package afxdp_test
+
+const raceEnabled = true
