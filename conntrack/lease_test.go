@@ -271,7 +271,7 @@ func poolError(table *conntrack.Table, addrs []netip.Addr, first, last uint16) e
 	return err
 }
 
-func TestLeasesDoNotAllocate(t *testing.T) {
+func TestNoAllocsOfLeases(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
