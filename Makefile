@@ -94,7 +94,7 @@ packages:
 	scripts/packages.sh
 
 netns: root build $(GATE)
-	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -p 1 -timeout 15m $(NETNS) | $(GATE)
+	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -p 1 -timeout 25m $(NETNS) | $(GATE)
 
 sites: root packages build $(GATE)
 	UVS_BIN=$(CURDIR)/bin/uvs $(GO) test -json -tags netns -count=1 -timeout 15m -run '^TestSite' ./e2e | $(GATE)
