@@ -52,7 +52,8 @@ func TestCheckers(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	director := p.host("director", []string{"lan eth0 192.0.2.1/24"})
-	server := p.host("server", []string{"lan eth0 192.0.2.9/24"})
+	// UDP_CHECK lives by ICMP errors, of which a host sends one a second to each other host.
+	server := p.host("server", []string{"lan eth0 192.0.2.9/24"}, "sysctl -q -w net.ipv4.icmp_ratelimit=0")
 	dir := openDir(t)
 	at := func(name string) string { return filepath.Join(dir, name) }
 	exit := func(code string) { write(t, at("exit"), code+"\n") }
@@ -85,6 +86,7 @@ func TestCheckers(t *testing.T) {
 			run(t, server, "iptables -t raw "+word+" PREROUTING "+rule)
 		}
 	}
+	stranger := func() {} // ends who answers in the mail server's place
 	hosts := func(text string) {
 		write(t, at("hosts"), text)
 		names.proc.Signal(syscall.SIGHUP) //nolint:errcheck // the next probe tells
@@ -98,11 +100,12 @@ func TestCheckers(t *testing.T) {
 		{2, "HTTP_GET {\n url {\n path /page.html\n regex lost\n regex_no_match\n }\n connect_port 80\n connect_timeout 1\n}", webStall, nil, nil},
 		{3, "SMTP_CHECK {\n helo_name director.example.com\n connect_port 25\n connect_timeout 1\n}", mailStall, func(on bool) {
 			if !on {
+				stranger()
 				mail.start()
 				return
 			}
 			mail.kill()
-			refuses(t, server, ":25", "554 no mail here\r\n")
+			stranger = says(t, server, ":25", "554 no mail here\r\n")
 		}, mailDie},
 		{4, "DNS_CHECK {\n type A\n name www.example.com\n connect_port 53\n connect_timeout 1\n}", namesStall, func(on bool) {
 			hosts(map[bool]string{true: "", false: "192.0.2.9 www.example.com\n"}[on])
@@ -183,16 +186,17 @@ func TestCheckers(t *testing.T) {
 	d.stop()
 }
 
-// refuses answers connections with a line until somebody else wants the port.
-func refuses(t *testing.T, h *netlab.Host, addr, line string) {
+// says answers connections with a line until it is stopped.
+func says(t *testing.T, h *netlab.Host, addr, line string) (stop func()) {
 	t.Helper()
 	l, err := h.Listen(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
+	done := make(chan struct{})
 	go func() {
-		defer l.Close() //nolint:errcheck // it is to go
-		for range 4 {
+		defer close(done)
+		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
@@ -201,4 +205,8 @@ func refuses(t *testing.T, h *netlab.Host, addr, line string) {
 			c.Close()               //nolint:errcheck // the checker tells
 		}
 	}()
+	return func() {
+		l.Close() //nolint:errcheck // it is to go
+		<-done
+	}
 }
