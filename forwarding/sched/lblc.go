@@ -1,21 +1,14 @@
 package sched
 
-import (
-	"time"
-
-	"uvs/internal/mono"
-)
-
 // localityLeastConnection keeps a virtual address with its server, so that caches see the
 // same addresses again, and chooses as wlc does for new ones and for those whose server is
 // gone or has too much to do (ip_vs_lblc.c).
 type localityLeastConnection struct {
 	locality
-	expiration func() time.Duration
 }
 
 func newLocalityLeastConnection(e Env) *localityLeastConnection {
-	return &localityLeastConnection{newLocality(), e.LBLCExpiration}
+	return &localityLeastConnection{newLocality(e.LBLCExpiration)}
 }
 
 func (l *localityLeastConnection) Name() string { return "lblc" }
@@ -44,6 +37,3 @@ func (l *localityLeastConnection) Pick(r Request) int {
 	l.cache.add(e, l.list[i], r.Now)
 	return i
 }
-
-// Collect implements Collector.
-func (l *localityLeastConnection) Collect(now mono.Time) { l.cache.collect(now, l.expiration()) }

@@ -1,21 +1,16 @@
 package sched
 
-import (
-	"time"
-
-	"uvs/internal/mono"
-)
+import "uvs/internal/mono"
 
 // replicatedLeastConnection is lblc with a set of servers for each virtual address: the set
 // grows when its least loaded server has too much to do, and loses the most loaded one when it
 // has not changed for long (ip_vs_lblcr.c).
 type replicatedLeastConnection struct {
 	locality
-	expiration func() time.Duration
 }
 
 func newReplicatedLeastConnection(e Env) *replicatedLeastConnection {
-	return &replicatedLeastConnection{newLocality(), e.LBLCRExpiration}
+	return &replicatedLeastConnection{newLocality(e.LBLCRExpiration)}
 }
 
 func (l *replicatedLeastConnection) Name() string { return "lblcr" }
@@ -78,6 +73,3 @@ func (l *replicatedLeastConnection) shrink(e *entry, now mono.Time) {
 		l.cache.drop(e, worst, now)
 	}
 }
-
-// Collect implements Collector.
-func (l *replicatedLeastConnection) Collect(now mono.Time) { l.cache.collect(now, l.expiration()) }

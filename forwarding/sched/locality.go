@@ -1,5 +1,11 @@
 package sched
 
+import (
+	"time"
+
+	"uvs/internal/mono"
+)
+
 // locality is what lblc and lblcr have in common.
 type locality struct {
 	list  []Server
@@ -7,9 +13,16 @@ type locality struct {
 	cache cache
 	quiet []bool // by index: has less than half the active connections of its weight
 	some  int    // how many of them have
+
+	expiration func() time.Duration // of what is not asked for
 }
 
-func newLocality() locality { return locality{least: newWeightedLeastConnection()} }
+func newLocality(expiration func() time.Duration) locality {
+	return locality{least: newWeightedLeastConnection(), expiration: expiration}
+}
+
+// Collect implements Collector.
+func (l *locality) Collect(now mono.Time) { l.cache.collect(now, l.expiration()) }
 
 func (l *locality) Watches() Watch { return WatchCounts }
 
