@@ -43,6 +43,8 @@ type contender struct {
 	missing func() error
 	// start makes the site's director serve a demand, and returns when it does.
 	start func(ctx context.Context, s *site, d demand) (session, error)
+	// offloads are the changes to offloads that it makes by what it is, as offloadChanges has them.
+	offloads []string
 	// inKernel: what it forwards counts as the kernel's.
 	inKernel bool
 }

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -246,42 +245,4 @@ func (s *site) retransmitted() (uint64, error) {
 		sum += n
 	}
 	return sum, nil
-}
-
-// offloadNames are the features that decide how large frames are and who computes
-// checksums.
-func offloadNames() []string {
-	return []string{
-		"rx-checksumming", "tx-checksumming", "scatter-gather", "tcp-segmentation-offload", "generic-segmentation-offload",
-		"generic-receive-offload", "large-receive-offload", "rx-gro-list", "rx-udp-gro-forwarding",
-	}
-}
-
-// offloads returns the features of every interface on the way as ethtool -k has them:
-// "director eth0" → "rx-checksumming: on, …".
-func (s *site) offloads(ctx context.Context) (map[string]string, error) {
-	all := make(map[string]string)
-	for _, i := range []struct {
-		host *netlab.Host
-		name string
-	}{{s.client, "eth0"}, {s.director, "eth0"}, {s.director, "eth1"}, {s.server, "eth0"}} {
-		out, err := i.host.Run(ctx, "ethtool", "-k", i.name)
-		if err != nil {
-			return nil, err
-		}
-		all[i.host.Name()+" "+i.name] = features(out)
-	}
-	return all, nil
-}
-
-// features picks offloadNames from ethtool's output.
-func features(ethtool string) string {
-	var have []string
-	for line := range strings.Lines(ethtool) {
-		name, value, ok := strings.Cut(strings.TrimSpace(line), ": ")
-		if ok && slices.Contains(offloadNames(), name) {
-			have = append(have, name+": "+strings.Fields(value)[0])
-		}
-	}
-	return strings.Join(have, ", ")
 }

@@ -71,16 +71,25 @@ func (b build) contender(method string, k kind) contender {
 	}
 	b.path = path
 	return contender{
-		name:    name,
-		about:   strings.TrimSpace("uvs run --workers 1 "+strings.Join(b.args, " ")) + ": " + method + ", steering and all else by default",
-		kind:    k,
-		role:    b.role,
-		missing: func() error { return b.unknownWord(name) },
-		needs:   []program{{name: b.path}},
+		name:     name,
+		about:    strings.TrimSpace("uvs run --workers 1 "+strings.Join(b.args, " ")) + ": " + method + ", steering and all else by default",
+		kind:     k,
+		role:     b.role,
+		offloads: b.changes(),
+		missing:  func() error { return b.unknownWord(name) },
+		needs:    []program{{name: b.path}},
 		start: func(ctx context.Context, s *site, d demand) (session, error) {
 			return b.start(ctx, s, d, method)
 		},
 	}
+}
+
+// changes returns the changes to offloads that this build makes.
+func (b build) changes() []string {
+	if strings.Contains(strings.Join(b.args, " "), "--io afxdp") {
+		return segmentsAtTheEnds()
+	}
+	return nil
 }
 
 // unknownWord is an error if this build does not know a word that it would run with: an older one
