@@ -116,6 +116,9 @@ func contenderName(c contender) string { return c.name }
 // reference is the contender that all others are compared with.
 const reference = outcome.Reference
 
+// withoutDirector is the contender that is nobody: what the ends can do without a director.
+const withoutDirector = "direct"
+
 // contenders lists all of them, the reference first.
 func contenders(builds []build) []contender {
 	all := []contender{kernelForwarding(), endsAlone()}

@@ -15,7 +15,7 @@ import (
 // it reaches is the limit of the load, the ends and the cores that they run on.
 func endsAlone() contender {
 	return contender{
-		name:  "direct",
+		name:  withoutDirector,
 		about: "client and server by a veth pair of their own, without a director: the limit of the load itself",
 		kind:  nobody,
 		start: func(_ context.Context, s *site, d demand) (session, error) {

@@ -15,6 +15,11 @@ func udpService(string) demand { return demand{protocol: "UDP", port: 9000} }
 // usual is the case that most figures are about.
 const usual = "64 B, 1000 flows"
 
+// judgedByRate are the cases that targets are about.
+func judgedByRate(variation string) bool {
+	return variation == usual || variation == "64 B, 1000000 flows"
+}
+
 // introduction is at which rate flows are new, in packets per second: one that the slowest
 // contender takes.
 func (p profile) introduction() float64 {
@@ -64,8 +69,8 @@ func (pps) rounds() int                    { return everyRound }
 func (pps) needs() []program               { return []program{{"nft", "nftables"}, {"taskset", "util-linux"}} }
 
 func (p pps) takes(c contender, variation string) bool {
-	// The cases that targets are about; only the full profile has all others with everyone.
-	judged := variation == usual || variation == "64 B, 1000000 flows" || p.profile == full || p.profile == guest
+	// Only the full profile has all others with everyone.
+	judged := judgedByRate(variation) || p.profile == full || p.profile == guest
 	switch {
 	case c.role == waiting:
 		return false

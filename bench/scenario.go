@@ -102,7 +102,7 @@ const (
 // scenarios lists all of them.
 func scenarios(p profile) []scenario {
 	return []scenario{
-		pps{p}, lossFree{p}, cost{p}, latency{p}, bulk{p}, connections{p}, requests{p}, syn{p}, scale{p}, memory{p},
+		pps{p}, apart{pps{p}}, lossFree{p}, cost{p}, latency{p}, bulk{p}, connections{p}, requests{p}, syn{p}, scale{p}, memory{p},
 	}
 }
 

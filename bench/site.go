@@ -125,6 +125,10 @@ func (s *site) connect() error {
 			// Clients that open connections one after the other need ports.
 			{"net.ipv4.ip_local_port_range", "1024 65535"},
 			{"net.ipv4.tcp_tw_reuse", "1"},
+			// The server knows all contenders' connections by the same addresses and ports; a client who tells the
+			// way by which it goes begins with other sequence numbers on each. What one contender's run leaves in
+			// TIME_WAIT would then refuse SYNs of the next one's, which come again a second later.
+			{"net.ipv4.tcp_max_tw_buckets", "0"},
 			{"net.core.somaxconn", "65535"},
 		} {
 			if err := h.Sysctl(setting.name, setting.value); err != nil {

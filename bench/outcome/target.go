@@ -28,8 +28,11 @@ type Target struct {
 	Bound       float64 `json:"bound"`
 	AtMost      bool    `json:"at_most,omitempty"` // the bound is from above
 	// Open: there is no bound; the figure itself is what we want to know.
-	Open bool   `json:"open,omitempty"`
-	Unit string `json:"unit,omitempty"` // of the bound
+	Open bool `json:"open,omitempty"`
+	// Ceiling is the contender that shows what the load itself can do, with nobody in its way; empty
+	// if that is not asked.
+	Ceiling string `json:"ceiling,omitempty"`
+	Unit    string `json:"unit,omitempty"` // of the bound
 }
 
 // A Judgement is a target and what was measured of it.
@@ -41,6 +44,8 @@ type Judgement struct {
 	Word     string  `json:"verdict"` // "reached", "within spread", "not reached"; "measured" if open
 	// Limited: somebody else than the one who is compared with was its limit.
 	Limited bool `json:"limited,omitempty"`
+	// Possible is what the ceiling itself has in place of Measured, if even that does not keep the bound.
+	Possible float64 `json:"possible,omitempty"`
 }
 
 // judge returns the verdict: reached if the median keeps the bound, not reached if no round does, and
@@ -54,10 +59,38 @@ func (t Target) judge(runs []Run) []Judgement {
 		variation = t.Case
 	}
 	base := rounds(runs, t.Scenario, variation, against)
-	j := Judgement{Target: t}
-	var values []float64
-	limited := 0
-	for round, r := range rounds(runs, t.Scenario, t.Case, t.Contender) {
+	values, limited := t.measured(rounds(runs, t.Scenario, t.Case, t.Contender), base)
+	if len(values) == 0 {
+		return nil
+	}
+	j := Judgement{Target: t, Rounds: len(values), Measured: summary(values), Limited: 2*limited > len(values)}
+	for _, v := range values {
+		if t.keeps(v) {
+			j.Reached++
+		}
+	}
+	if t.Ceiling != "" {
+		if values, _ = t.measured(rounds(runs, t.Scenario, t.Case, t.Ceiling), base); len(values) > 0 && !t.keeps(summary(values).Median) {
+			j.Possible = summary(values).Median
+		}
+	}
+	switch {
+	case t.Open:
+		j.Word = "measured"
+	case t.keeps(j.Measured.Median):
+		j.Word = "reached"
+	case j.Reached == 0:
+		j.Word = "not reached"
+	default:
+		j.Word = "within spread"
+	}
+	return []Judgement{j}
+}
+
+// measured returns a contender's figure of each round as the target wants it, compared with that of base, and
+// how many of those were limited by the load.
+func (t Target) measured(mine, base map[int]Run) (values []float64, limited int) {
+	for round, r := range mine {
 		v, b := t.figure(r), 0.0
 		if t.Relation != Value {
 			other, ok := base[round]
@@ -79,25 +112,8 @@ func (t Target) judge(runs []Run) []Judgement {
 			v -= b
 		}
 		values = append(values, v)
-		if t.keeps(v) {
-			j.Reached++
-		}
 	}
-	if len(values) == 0 {
-		return nil
-	}
-	j.Rounds, j.Measured, j.Limited = len(values), summary(values), 2*limited > len(values)
-	switch {
-	case t.Open:
-		j.Word = "measured"
-	case t.keeps(j.Measured.Median):
-		j.Word = "reached"
-	case j.Reached == 0:
-		j.Word = "not reached"
-	default:
-		j.Word = "within spread"
-	}
-	return []Judgement{j}
+	return values, limited
 }
 
 func (t Target) figure(r Run) float64 {
@@ -142,6 +158,9 @@ func (j Judgement) String() string {
 	}
 	if j.Limited {
 		text += "; " + j.Against + " was limited by the load"
+	}
+	if j.Possible != 0 {
+		text += fmt.Sprintf("; beyond what the load can do: %s has %s", j.Ceiling, join(digits(j.Possible), j.Unit))
 	}
 	return text
 }

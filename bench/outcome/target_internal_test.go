@@ -71,3 +71,17 @@ func TestLimitedReference(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got[0], want)
 	}
 }
+
+// TestCeiling: a verdict says so if the bound is beyond what the load can do with nobody in its way.
+func TestCeiling(t *testing.T) {
+	target := Target{Number: 3, Scenario: "pps", Case: "a", Contender: "uvs-nat", Relation: Ratio, Against: "haproxy", Bound: 3, Ceiling: "direct"}
+	runs := append(series("haproxy", "a", 10, 10, 10), series("uvs-nat", "a", 15, 16, 17)...)
+	want := "3. pps, a: uvs-nat of haproxy ≥ 3: not reached with 1.60 (1.50–1.70; 0 of 3 rounds)"
+	if got := target.judge(append(runs, series("direct", "a", 31, 30, 32)...)); got[0].String() != want {
+		t.Errorf("got  %s\nwant %s", got[0], want)
+	}
+	want += "; beyond what the load can do: direct has 2.80"
+	if got := target.judge(append(runs, series("direct", "a", 28, 29, 27)...)); got[0].String() != want {
+		t.Errorf("got  %s\nwant %s", got[0], want)
+	}
+}
