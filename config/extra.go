@@ -17,6 +17,8 @@ type Extra struct {
 	PanicThreshold int
 	// MailDigest is how long mails are collected into one; 0 sends each alone.
 	MailDigest time.Duration
+	// Removed is what becomes of the connections of removed servers of all services that say nothing else.
+	Removed Removal
 }
 
 // An ExtraService is a virtual_server block of the extra file. It configures a service that the main file, or an
@@ -37,6 +39,8 @@ type ExtraService struct {
 	Pool Pool
 	// PanicThreshold is Extra's for the servers of this service alone.
 	PanicThreshold int
+	// Removed is Extra's for the servers of this service.
+	Removed Removal
 }
 
 // extraKeywords returns the words of the extra file. It has keepalived.conf's syntax.
@@ -47,6 +51,7 @@ func extraKeywords() grammar {
 			{name: "mark", use: served, args: one(num(0, maxUint32)), block: "mark"},
 			{name: "panic_threshold", use: served, args: one(num(1, 100))},
 			{name: "mail_digest", use: served, args: one(num(1, 86400))},
+			removalKeyword(),
 		},
 		"mark": markKeywords(),
 		"virtual_server": {
@@ -55,6 +60,7 @@ func extraKeywords() grammar {
 			{name: "reply_by_uplink", use: served, args: onOff()},
 			{name: "fullnat", use: served, args: some()},
 			{name: "panic_threshold", use: served, args: one(num(1, 100))},
+			removalKeyword(),
 		},
 	}
 }
@@ -77,6 +83,10 @@ func LoadExtra(fsys fs.FS, name string, opts Options, host Host) (Extra, Diagnos
 			x.extra.MailDigest = time.Duration(vs[0].number) * time.Second
 		case "panic_threshold":
 			x.extra.PanicThreshold = int(vs[0].number)
+		case "removed_servers":
+			if r, ok := x.removal(s, vs); ok {
+				x.extra.Removed = r
+			}
 		default:
 			panic(unbound("", k))
 		}
@@ -116,6 +126,10 @@ func (x *extraBinder) service(s *Statement, vs values) {
 			}
 		case "panic_threshold":
 			e.PanicThreshold = int(vs[0].number)
+		case "removed_servers":
+			if r, ok := x.removal(s, vs); ok {
+				e.Removed = r
+			}
 		default:
 			panic(unbound("virtual_server", k))
 		}

@@ -28,10 +28,13 @@ virtual_server $VIP 443 {
     protocol tcp
     reply_by_uplink
     panic_threshold 75
+    removed_servers reset
 }
 panic_threshold 100
 mail_digest 300
-virtual_server 2001:db8::10 { reply_by_uplink yes }
+removed_servers drain 300
+virtual_server 2001:db8::10 { reply_by_uplink yes
+ removed_servers drain }
 virtual_server fwmark 7 { ip_family inet6
  reply_by_uplink off }
 virtual_server 192.0.2.11 80 { fullnat 198.51.100.100-198.51.100.103 198.51.100.110-111 198.51.100.120 ports 10000-10019 dev eth1 }
@@ -41,8 +44,8 @@ virtual_server 2001:db8::11 80 { fullnat 2001:db8:5::100-10f }
 		t.Fatalf("findings:\n%s", strings.Join(lines, "\n"))
 	}
 	want := []config.ExtraService{
-		{Addr: netip.MustParseAddrPort("192.0.2.10:443"), Protocol: config.TCP, ReplyByUplink: true, PanicThreshold: 75},
-		{Addr: netip.MustParseAddrPort("[2001:db8::10]:0"), ReplyByUplink: true},
+		{Addr: netip.MustParseAddrPort("192.0.2.10:443"), Protocol: config.TCP, ReplyByUplink: true, PanicThreshold: 75, Removed: config.Removal{How: "reset"}},
+		{Addr: netip.MustParseAddrPort("[2001:db8::10]:0"), ReplyByUplink: true, Removed: config.Removal{How: "drain"}},
 		{Fwmark: 7, IPv6: true},
 		{Addr: netip.MustParseAddrPort("192.0.2.11:80"), Pool: config.Pool{FirstPort: 10000, LastPort: 10019, Device: "eth1", Ranges: ranges(
 			"198.51.100.100", "198.51.100.103", "198.51.100.110", "198.51.100.111", "198.51.100.120", "198.51.100.120")}},
@@ -50,6 +53,9 @@ virtual_server 2001:db8::11 80 { fullnat 2001:db8:5::100-10f }
 	}
 	if x.PanicThreshold != 100 || x.MailDigest != 5*time.Minute {
 		t.Errorf("panic_threshold %d, mail_digest %v, want 100 and 5m", x.PanicThreshold, x.MailDigest)
+	}
+	if want := (config.Removal{How: "drain", Time: 5 * time.Minute}); x.Removed != want {
+		t.Errorf("removed_servers %+v, want %+v", x.Removed, want)
 	}
 	if len(x.Services) != len(want) {
 		t.Fatalf("%d services, want %d", len(x.Services), len(want))
@@ -89,10 +95,15 @@ func TestExtraFindings(t *testing.T) {
 		"virtual_server 192.0.2.1 80 { fullnat 10.0.0.1 ports 9-8 }":                                                      `extra.conf:1:54: fullnat ports "9-8" is not a range such as 10000-10999 within 1 to 65535; the pool is ignored`,
 		"virtual_server 192.0.2.1 80 { fullnat 10.0.0.1 dev }":                                                            `extra.conf:1:48: fullnat "dev" needs a value after it; the pool is ignored`,
 		"virtual_server 192.0.2.1 80 { fullnat 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9 }": `extra.conf:1:103: fullnat has more than 8 ranges; the pool is ignored`,
-		"panic_threshold 0":   `extra.conf:1:17: panic_threshold "0" is not a whole number from 1 to 100; it is ignored`,
-		"panic_threshold 101": `extra.conf:1:17: panic_threshold "101" is not a whole number from 1 to 100; it is ignored`,
-		"mail_digest":         `extra.conf:1:1: mail_digest needs a whole number from 1 to 86400 after it`,
-		"reply_by_uplink":     `extra.conf:1:1: "reply_by_uplink" is not a keyword at the top level: it belongs in virtual_server`,
+		"panic_threshold 0":         `extra.conf:1:17: panic_threshold "0" is not a whole number from 1 to 100; it is ignored`,
+		"panic_threshold 101":       `extra.conf:1:17: panic_threshold "101" is not a whole number from 1 to 100; it is ignored`,
+		"removed_servers":           `extra.conf:1:1: removed_servers needs one of drain, drop, reset after it`,
+		"removed_servers keep":      `extra.conf:1:17: removed_servers "keep" is not known (have: drain, drop, reset)`,
+		"removed_servers drain 0":   `extra.conf:1:23: removed_servers "0" is not a whole number from 1 to 86400; it is ignored`,
+		"removed_servers drain 1 2": `extra.conf:1:25: removed_servers is followed by "2", which is ignored`,
+		"virtual_server 192.0.2.1 80 { removed_servers reset 5 }": `extra.conf:1:53: removed_servers reset has no time, as nothing goes on; only drain has one`,
+		"mail_digest":     `extra.conf:1:1: mail_digest needs a whole number from 1 to 86400 after it`,
+		"reply_by_uplink": `extra.conf:1:1: "reply_by_uplink" is not a keyword at the top level: it belongs in virtual_server`,
 	} {
 		if _, lines := loadExtra(text); len(lines) != 1 || lines[0] != want {
 			t.Errorf("%s\ngives %q\nwant  %q", text, lines, want)

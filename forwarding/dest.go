@@ -33,6 +33,7 @@ type dest struct {
 	persistent   atomic.Int32          // templates (ip_vs_dest.persistconns)
 	overloaded   atomic.Bool           // IP_VS_DEST_F_OVERLOAD
 
+	fate       atomic.Uint32 // Fate, once it was removed
 	addr       netip.AddrPort
 	service    ServiceKey
 	end        sched.End
@@ -42,6 +43,8 @@ type dest struct {
 
 	// Engine.mu guards what follows.
 	trashed time.Duration // when it was removed, on the Engine's clock
+	until   time.Duration // when what is left of its connections is reset, on that clock; 0: never
+	probes  int           // how often their ends are still to be asked
 	owner   *service      // whose server it is or was
 	entered Totals        // counted before it was in that service's list
 	meter   meter

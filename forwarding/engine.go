@@ -63,6 +63,7 @@ type Engine struct {
 	worker   []*Worker
 	wants    chan Want
 	orphans  chan struct{} // flows of removed servers are to be ended
+	doomed   chan struct{} // flows of removed servers are to be reset
 	direct   directClients
 	silent   atomic.Int64 // mono.Time until which no resets are sent
 
@@ -81,6 +82,7 @@ type Engine struct {
 	services map[ServiceKey]*service // the committed services
 	order    []*service              // the same in the order of adding
 	trash    map[trashKey]*dest      // removed servers that may come back
+	leaving  map[ServiceKey]*service // deleted services that still take packets
 	past     Totals                  // of deleted services
 	meter    meter
 }
@@ -111,8 +113,10 @@ func New(c Config) (*Engine, error) {
 		started:  mono.Now(),
 		wants:    make(chan Want, wantsCapacity),
 		orphans:  make(chan struct{}, 1),
+		doomed:   make(chan struct{}, 1),
 		services: make(map[ServiceKey]*service),
 		trash:    make(map[trashKey]*dest),
+		leaving:  make(map[ServiceKey]*service),
 	}
 	e.fragments.init()
 	e.ftpPorts, e.defender.free = c.FTPPorts, c.FreePages
@@ -254,6 +258,8 @@ func (e *Engine) Housekeep(ctx context.Context) {
 			e.defend(mono.Now())
 		case <-e.orphans:
 			e.evict()
+		case <-e.doomed:
+			e.probeDoomed(mono.Now())
 		}
 	}
 }
@@ -288,11 +294,11 @@ func (e *Engine) abandon() {
 	}
 }
 
-// evict ends the flows and templates of removed servers.
+// evict ends the flows and templates of removed servers, but for those that a Removal says otherwise of.
 func (e *Engine) evict() {
 	e.flows.Evict(func(id conntrack.ServerID) bool {
 		d := e.dests.get(id)
-		return d != nil && d.removed.Load()
+		return d != nil && d.removed.Load() && Fate(d.fate.Load()) == AsIPVS
 	})
 }
 

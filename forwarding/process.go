@@ -102,9 +102,18 @@ func (w *Worker) dispatch(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 // unlocked on return.
 func (w *Worker) forward(f *Frame, p *Packet, flow *conntrack.Flow, now mono.Time, out *Batch) Reason {
 	d, direction := w.engine.dests.get(flow.Server()), flow.Dir()
-	if d == nil || direction == conntrack.Original && d.removed.Load() {
+	if d == nil {
 		flow.Unlock()
 		return DropServerGone
+	}
+	if d.removed.Load() {
+		switch how := Fate(d.fate.Load()); {
+		case how == Reset && !w.sever(f, p, flow, now, out):
+			return DropServerGone
+		case how != Reset && how != Drain && direction == conntrack.Original:
+			flow.Unlock()
+			return DropServerGone
+		}
 	}
 	method := Method(flow.Flags() & conntrack.FlagMethod)
 	masq := method == Masq

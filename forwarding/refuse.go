@@ -38,7 +38,8 @@ type answer struct {
 	frame  Frame
 	hop    NextHop
 	origin station
-	head   int // offset of what follows the IP header
+	head   int  // offset of what follows the IP header
+	posing bool // it comes from the address that the packet was sent to, whosever that is
 }
 
 // refuse answers a packet with an ICMP error, if its sender is to have one (icmp_send in
@@ -95,7 +96,7 @@ func (w *Worker) answerable(f *Frame, p *Packet) bool {
 
 // beginAnswer finds the way back to where a packet came from, takes memory for an answer of n
 // bytes behind its IP header, and writes the addresses. It comes from where the packet was
-// sent to, if that is the host's own address, else from the host's address on the way. False:
+// sent to, if that is the host's own address or the answer poses, else from the host's address on the way. False:
 // there is no way, no address, or no memory.
 func (w *Worker) beginAnswer(a *answer, f *Frame, p *Packet, n int, now mono.Time) bool {
 	t := &p.Tuple
@@ -106,7 +107,7 @@ func (w *Worker) beginAnswer(a *answer, f *Frame, p *Packet, n int, now mono.Tim
 		return false
 	}
 	from := t.Dst
-	if !w.routes.local(&t.Dst, t.V6) {
+	if !a.posing && !w.routes.local(&t.Dst, t.V6) {
 		own := w.routes.source(&t.Src, t.V6, &a.hop)
 		if !own.IsValid() {
 			return false
@@ -184,8 +185,15 @@ func (w *Worker) reset(f *Frame, p *Packet, now mono.Time, out *Batch) {
 		w.made.add(MadeSuppressed)
 		return
 	}
-	var a answer
-	if !p.verifyTCP(f) || !w.beginAnswer(&a, f, p, wire.TCPLen, now) {
+	if p.verifyTCP(f) {
+		w.sendReset(f, p, false, now, out)
+	}
+}
+
+// sendReset answers a segment with a reset, if posing from the address that it was sent to, whosever that is.
+func (w *Worker) sendReset(f *Frame, p *Packet, posing bool, now mono.Time, out *Batch) {
+	a := answer{posing: posing}
+	if !w.beginAnswer(&a, f, p, wire.TCPLen, now) {
 		return
 	}
 	if p.Tuple.V6 {

@@ -17,18 +17,28 @@ import (
 // within a minute of a failure would meet the dead server again. An established connection
 // of a server of weight 0 is alive, and a forged SYN must not move it.
 //
-// With expire_nodest_conn every packet does once the server was removed, and a SYN if the
-// server has weight 0 (ip_vs_in).
+// With expire_nodest_conn every packet does once the server was removed, unless a Removal says
+// otherwise, and a SYN if the server has weight 0 (ip_vs_in).
 func (w *Worker) beginsAnew(flow *conntrack.Flow, p *Packet) bool {
 	syn := p.opens()
 	if !syn && !w.sysctls.ExpireNodestConn || flow.Dir() != conntrack.Original {
 		return false
 	}
 	d := w.engine.dests.get(flow.Server())
-	if d == nil || d.removed.Load() {
+	if d == nil {
 		return true
 	}
 	quiet := d.weight.Load() == 0
+	if d.removed.Load() {
+		switch Fate(d.fate.Load()) {
+		case AsIPVS:
+			return true
+		case Drain:
+			quiet = true
+		default:
+			return syn
+		}
+	}
 	switch {
 	case !syn:
 		return false

@@ -56,6 +56,7 @@ const (
 	MadeTooBig                   // ICMP: fragmentation needed, packet too big
 	MadeReset                    // TCP: there is no such connection
 	MadeAbort                    // SCTP: there is no such association
+	MadeProbe                    // TCP: where are you, of a connection that is to be reset
 	MadeFragment                 // fragments of packets that do not fit the next hop
 	MadeSegment                  // segments of merged frames, each in a tunnel's packet of its own
 	// MadeSuppressed counts the errors and resets that were not sent because there were too
@@ -70,6 +71,7 @@ var madeNames = [madeCount]string{
 	MadeTooBig:       "icmp_too_big",
 	MadeReset:        "tcp_reset",
 	MadeAbort:        "sctp_abort",
+	MadeProbe:        "tcp_probe",
 	MadeFragment:     "fragment",
 	MadeSegment:      "tunnel_segment",
 	MadeSuppressed:   "suppressed",

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"math/bits"
 	"net/netip"
@@ -40,6 +39,8 @@ type Tx struct {
 	drafts map[ServiceKey]*draft // of services that were touched
 	fresh  []*draft              // of services to add, in that order; some may be deleted again
 	doomed []*service            // committed services to delete
+	// What becomes of the connections of servers, where that is not IPVS's to say.
+	retired map[trashKey]Removal
 }
 
 // A draft is a service as it will be after the commit.
@@ -65,7 +66,7 @@ type draftServer struct {
 func (e *Engine) Update(change func(*Tx) error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	tx := &Tx{engine: e, drafts: make(map[ServiceKey]*draft)}
+	tx := &Tx{engine: e, drafts: make(map[ServiceKey]*draft), retired: make(map[trashKey]Removal)}
 	if err := change(tx); err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func (tx *Tx) EditService(k ServiceKey, spec ServiceSpec) error {
 }
 
 // DeleteService removes a service and its servers, or returns ErrNoService. Packets of
-// their flows are dropped from then on.
+// their flows are dropped from then on, unless Retire says otherwise.
 func (tx *Tx) DeleteService(k ServiceKey) error {
 	if tx.draft(k) == nil {
 		return ErrNoService
@@ -187,7 +188,7 @@ func (tx *Tx) EditServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) e
 }
 
 // DeleteServer removes a server, or returns ErrNoService or ErrNoServer. Packets of its
-// flows are dropped until it is added again.
+// flows are dropped until it is added again, unless Retire says otherwise.
 func (tx *Tx) DeleteServer(k ServiceKey, server netip.AddrPort) error {
 	d := tx.draft(k)
 	if d == nil {
@@ -294,27 +295,37 @@ func (e *Engine) commit(tx *Tx) error {
 	for _, s := range tx.doomed {
 		// A service that was deleted and added again is another one, whose draft may have taken
 		// over servers of the old one: what no draft has goes, the rest never stops.
-		e.trashServers(s, tx.drafts[s.key])
+		e.trashServers(s, tx.drafts[s.key], tx.retired)
 		e.past.add(s.raw())
 		s.servers = nil
 		delete(e.services, s.key)
+		e.leaving[s.key] = s
 	}
 	if len(tx.doomed) > 0 {
 		e.order = slices.DeleteFunc(e.order, func(s *service) bool { return e.services[s.key] != s })
 	}
 	for _, d := range tx.drafts {
 		if d.service != nil {
-			e.applyDraft(d)
+			e.applyDraft(d, tx.retired)
 		}
 	}
 	for _, d := range tx.fresh {
 		if tx.drafts[d.service.key] == d {
 			e.services[d.service.key] = d.service
 			e.order = append(e.order, d.service)
+			delete(e.leaving, d.service.key)
+		}
+	}
+	for _, s := range tx.doomed {
+		if e.leaving[s.key] == s {
+			s.reschedule(e.schedulerEnv()) // without a server to pick
+			if !e.staysFor(s.key) {
+				delete(e.leaving, s.key)
+			}
 		}
 	}
 	if len(tx.doomed)+len(tx.fresh) > 0 {
-		e.publish(tx)
+		e.publish()
 	}
 	return nil
 }
@@ -364,7 +375,7 @@ func (e *Engine) find(k ServiceKey, server netip.AddrPort) *dest {
 }
 
 // applyDraft makes a service what its draft says.
-func (e *Engine) applyDraft(d *draft) {
+func (e *Engine) applyDraft(d *draft, retired map[trashKey]Removal) {
 	s := d.service
 	s.configure(d.spec)
 	s.pool.Store(d.pool)
@@ -372,7 +383,7 @@ func (e *Engine) applyDraft(d *draft) {
 		s.spread()
 		return
 	}
-	e.trashServers(s, d)
+	e.trashServers(s, d, retired)
 	list := make([]*dest, len(d.servers))
 	for i, x := range d.servers {
 		list[i] = x.dest
@@ -403,7 +414,7 @@ func (d *dest) join(s *service) {
 
 // trashServers puts the servers of s that its draft has no more aside: their flows still
 // name them.
-func (e *Engine) trashServers(s *service, d *draft) {
+func (e *Engine) trashServers(s *service, d *draft, retired map[trashKey]Removal) {
 	keep := make(map[*dest]bool, len(d.servers))
 	for _, x := range d.servers {
 		keep[x.dest] = true
@@ -412,6 +423,7 @@ func (e *Engine) trashServers(s *service, d *draft) {
 		if keep[x] {
 			continue
 		}
+		e.retire(x, retired[trashKey{s.key, x.addr}])
 		x.removed.Store(true)
 		x.watched.Store(uint32(sched.WatchNothing))
 		x.trashed = e.uptime()
@@ -423,14 +435,12 @@ func (e *Engine) trashServers(s *service, d *draft) {
 	}
 }
 
-// publish makes it visible to workers which services there are.
-func (e *Engine) publish(tx *Tx) {
-	t := &table{services: maps.Clone(e.table.Load().services)}
-	for k, d := range tx.drafts {
-		if at := newWireKey(k.Addr, k.Port, k.Protocol); d.service != nil {
-			t.services[at] = d.service
-		} else {
-			delete(t.services, at)
+// publish makes it visible to workers which services there are, those that leave included.
+func (e *Engine) publish() {
+	t := &table{services: make(map[wireKey]*service, len(e.services)+len(e.leaving))}
+	for _, services := range []map[ServiceKey]*service{e.leaving, e.services} {
+		for k, s := range services {
+			t.services[newWireKey(k.Addr, k.Port, k.Protocol)] = s
 		}
 	}
 	t.hosts = make(hosts, len(t.services))
@@ -445,11 +455,12 @@ func (e *Engine) publish(tx *Tx) {
 	e.table.Store(t)
 }
 
-// reap forgets removed servers that no flow or template names and whose grace is over
+// reap moves removed servers on, and forgets those that no flow or template names and whose grace is over
 // (ip_vs_dest_trash_expire). uptime is now on the Engine's clock.
 func (e *Engine) reap(uptime time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.part(uptime)
 	for k, d := range e.trash {
 		if !d.idle() {
 			d.trashed = uptime

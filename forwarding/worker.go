@@ -19,13 +19,14 @@ type Worker struct {
 	engine *Engine
 
 	// What follows is shared with other goroutines.
-	cpu     atomic.Int32           // −1: not pinned
-	changed atomic.Bool            // SetPorts was called since the last usePorts
-	current atomic.Pointer[[]Port] // ports in use, for Info
-	waker   *waker                 // ends the worker's wait
-	reasons reasonCounters         // its totals are read by others
-	made    madeCounters           // read by others
-	rounds  atomic.Uint64          // read by others
+	cpu       atomic.Int32           // −1: not pinned
+	changed   atomic.Bool            // SetPorts was called since the last usePorts
+	current   atomic.Pointer[[]Port] // ports in use, for Info
+	waker     *waker                 // ends the worker's wait
+	reasons   reasonCounters         // its totals are read by others
+	made      madeCounters           // read by others
+	rounds    atomic.Uint64          // read by others
+	questions questions
 
 	mu         sync.Mutex // guards what follows
 	next       *[]Port    // to change over to
@@ -169,6 +170,8 @@ func (w *Worker) round(now mono.Time) int {
 		received += w.serve(i, now)
 	}
 	w.retryHeld(now, &w.out)
+	w.flush()
+	w.probe(now, &w.out)
 	w.flush()
 	return received
 }

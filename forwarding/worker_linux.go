@@ -19,6 +19,7 @@ const (
 	expireBudget = 1024                   // flows looked at then, some 100 µs; 100 000 a second
 	idleWait     = 100 * time.Millisecond // longest wait of an idle worker
 	heldWait     = 5 * time.Millisecond   // longest wait while frames are held
+	probeWait    = time.Millisecond       // longest wait while connections are to be asked about
 )
 
 // run is the worker's thread. It returns nil after ctx is cancelled, with its ports closed.
@@ -66,6 +67,8 @@ func (w *Worker) run(ctx context.Context) error {
 		}
 		limit := idleWait
 		switch {
+		case w.questions.pending.Load():
+			limit = probeWait
 		case w.holder.used > 0:
 			limit = heldWait
 		case expiring:

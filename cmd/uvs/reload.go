@@ -25,7 +25,8 @@ Services that stay keep their connections, counters and health, and instances of
 VRRP their roles. What an operator changed with ipvsadm stays, unless the file
 changed that very entry.
 
-With --dry-run nothing is changed, and the lines say what would be.`,
+With --dry-run nothing is changed, and the lines say what would be, also of the
+connections of servers that leave (removed_servers of the extra file).`,
 		Example: `  uvs check /etc/keepalived/keepalived.conf && uvs reload
   uvs reload --dry-run
   uvs reload --dry-run -o json | jq -r '.changes[]'`,

@@ -87,6 +87,7 @@ read with it, at a reload as well. It has the same form:
       fullnat 10.0.0.100-10.0.0.103  # servers see these come, and need no route back;
                           # "ports 1024-65535" and "dev eth1" may follow
       panic_threshold 80  # when 80 % of the servers go down at once, they stay
+      removed_servers drain 300 # connections of removed servers go on for 300 s
   }
 
 Virtual addresses float between directors by VRRP, as keepalived has it. After the

@@ -45,7 +45,7 @@ func testPlan() plan {
 func enter(t *testing.T, e *forwarding.Engine, x *table.Table) {
 	t.Helper()
 	current := e.Services()
-	if err := e.Update(func(tx *forwarding.Tx) error { return effectiveOf(x.Services(), nil).sync(tx, current) }); err != nil {
+	if err := e.Update(func(tx *forwarding.Tx) error { return effectiveOf(x.Services(), nil).sync(tx, current, fates(x, x)) }); err != nil {
 		t.Fatal(err)
 	}
 }

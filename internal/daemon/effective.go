@@ -227,8 +227,8 @@ func addressesOf(list []steer.Match) []netip.Addr {
 }
 
 // sync brings the engine's services in line. Servers are added oldest first: each comes to
-// the head of the list.
-func (e *effective) sync(tx *forwarding.Tx, current []forwarding.ServiceInfo) error {
+// the head of the list. What becomes of the connections of servers that leave says fate.
+func (e *effective) sync(tx *forwarding.Tx, current []forwarding.ServiceInfo, fate fateOf) error {
 	have := make(map[forwarding.ServiceKey]*forwarding.ServiceInfo, len(current))
 	for i := range current {
 		have[current[i].Key] = &current[i]
@@ -239,20 +239,23 @@ func (e *effective) sync(tx *forwarding.Tx, current []forwarding.ServiceInfo) er
 	}
 	for _, s := range current {
 		if !want[s.Key] {
+			for i := range s.Servers {
+				tx.Retire(s.Key, s.Servers[i].Addr, fate(s.Key, s.Servers[i].Addr))
+			}
 			if err := tx.DeleteService(s.Key); err != nil {
 				return fmt.Errorf("service %s: %w", s.Key, err)
 			}
 		}
 	}
 	for i := range e.engine {
-		if err := e.engine[i].sync(tx, have[e.engine[i].key]); err != nil {
+		if err := e.engine[i].sync(tx, have[e.engine[i].key], fate); err != nil {
 			return fmt.Errorf("service %s: %w", e.engine[i].key, err)
 		}
 	}
 	return nil
 }
 
-func (s *engineService) sync(tx *forwarding.Tx, have *forwarding.ServiceInfo) error {
+func (s *engineService) sync(tx *forwarding.Tx, have *forwarding.ServiceInfo, fate fateOf) error {
 	if have == nil {
 		if err := tx.AddService(s.key, s.spec); err != nil {
 			return err
@@ -264,6 +267,11 @@ func (s *engineService) sync(tx *forwarding.Tx, have *forwarding.ServiceInfo) er
 		}
 	}
 	old := have.Servers
+	for i := range old {
+		if s.find(old[i].Addr) == nil {
+			tx.Retire(s.key, old[i].Addr, fate(s.key, old[i].Addr))
+		}
+	}
 	if !s.sameOrder(old) {
 		// Servers that leave and return within one change stay themselves.
 		for _, r := range old {

@@ -43,7 +43,7 @@ func BenchmarkVerdict(b *testing.B) {
 			var current []forwarding.ServiceInfo
 			commit := func() {
 				after := effectiveOf(x.Services(), nil)
-				if err := e.Update(func(tx *forwarding.Tx) error { return after.sync(tx, current) }); err != nil {
+				if err := e.Update(func(tx *forwarding.Tx) error { return after.sync(tx, current, fates(x, x)) }); err != nil {
 					b.Fatal(err)
 				}
 				current = e.Services()

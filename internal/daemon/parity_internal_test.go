@@ -134,7 +134,7 @@ func (b *bubble) Edit(ctx context.Context, edits []control.Edit) error {
 	if err := b.desk.Edit(ctx, edits); err != nil {
 		return err
 	}
-	goal := effectiveOf(b.table.Services(), nil).goal.with(goal{servers: matches(b.engine.Lingering())})
+	goal := effectiveOf(b.table.Services(), nil).goal.with(goal{services: matches(b.engine.LeavingServices()), servers: matches(b.engine.Lingering())})
 	b.engine.SetAnswering(answering(goal.servers))
 	return nil
 }

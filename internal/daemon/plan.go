@@ -15,7 +15,7 @@ import (
 // nobody changes after translate made it.
 type plan struct {
 	services []table.FileService
-	extras   map[table.Key]table.Extra
+	extras   table.Extras
 	checked  []checked
 	limits   map[string]int          // of servers that go down at once (health.Set.Limit)
 	suspends map[string][]netip.Addr // virtual addresses that a service's checks are bound to (ha_suspend), by its group

@@ -88,6 +88,7 @@ func (d *director) planChangeover(s *hostnet.Snapshot) (*changeover, error) {
 	c.quorums = c.table.Reckon()
 	services := c.table.Services()
 	c.after = effectiveOf(services, c.marks.rules(services))
+	c.changes = append(c.changes, departures(d.engine, c.after, fates(d.table, c.table))...)
 	return c, nil
 }
 
@@ -181,7 +182,7 @@ func (c *changeover) prepareWay(_ context.Context, undo *undoList) error {
 }
 
 // enter changes the engine's services, all or none.
-func (c *changeover) enter(context.Context, *undoList) error { return c.d.enter(c.after) }
+func (c *changeover) enter(context.Context, *undoList) error { return c.d.enter(c.table, c.after) }
 
 // carryOut goes over. What the host does not do now is logged and shown, as it is at any other
 // time, and tried again.

@@ -43,7 +43,7 @@ func (d *director) Status(ctx context.Context) (control.Status, error) {
 		Made:      make(map[string]uint64),
 	}
 	d.mu.Lock()
-	s.Config, s.Notes = d.config.status(), slices.Concat(d.config.notes, d.troubles(), d.stack.notes(), d.absentVIPs(), d.markNotes())
+	s.Config, s.Notes = d.config.status(), slices.Concat(d.config.notes, d.troubles(), d.stack.notes(), d.absentVIPs(), d.markNotes(), partingNotes(d.engine))
 	plan := d.plan
 	d.mu.Unlock()
 	network := d.network.Snapshot()

@@ -9,15 +9,21 @@ import (
 )
 
 // translateExtra puts what an extra file says of services into the table's terms.
-func translateExtra(x *config.Extra) map[table.Key]table.Extra {
-	extras := make(map[table.Key]table.Extra)
+func translateExtra(x *config.Extra) table.Extras {
+	extras := table.Extras{Services: make(map[table.Key]table.Extra), Removed: translateRemoval(x.Removed)}
 	for i := range x.Services {
 		s := &x.Services[i]
 		for _, k := range extraKeys(s) {
-			extras[k] = table.Extra{ReplyByUplink: s.ReplyByUplink, Pool: translatePool(s.Pool)}
+			extras.Services[k] = table.Extra{ReplyByUplink: s.ReplyByUplink, Pool: translatePool(s.Pool), Removed: translateRemoval(s.Removed)}
 		}
 	}
 	return extras
+}
+
+// translateRemoval is what becomes of connections in the table's terms.
+func translateRemoval(r config.Removal) table.Removal {
+	how := map[string]table.Fate{"drain": table.Drain, "drop": table.Drop, "reset": table.Reset}[r.How]
+	return table.Removal{How: how, Time: r.Time}
 }
 
 // translateLimits lists how many servers may go down at once, in percent, by the name by which their

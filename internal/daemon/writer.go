@@ -21,7 +21,7 @@ func (d *director) commit(next *table.Table) error {
 	var undo undoList
 	err := d.makeWay(e, &undo)
 	if err == nil {
-		err = d.enter(e)
+		err = d.enter(next, e)
 	}
 	if err != nil {
 		return errors.Join(err, undo.run())
@@ -43,8 +43,8 @@ func (d *director) makeWay(e *effective, undo *undoList) error {
 }
 
 // enter makes the engine's services those of a coming table, all or none. d.mu is held.
-func (d *director) enter(e *effective) error {
-	return d.engine.Update(func(tx *forwarding.Tx) error { return e.sync(tx, d.engineServices) })
+func (d *director) enter(next *table.Table, e *effective) error {
+	return d.engine.Update(func(tx *forwarding.Tx) error { return e.sync(tx, d.engineServices, fates(d.table, next)) })
 }
 
 // publish makes the table that the engine has entered the one in force. d.mu is held.
@@ -69,7 +69,7 @@ func (d *director) finish() {
 // settle lets go of what neither the table nor a flow of a removed server needs. d.mu is
 // held.
 func (d *director) settle() error {
-	want := d.effective.Load().goal.with(goal{servers: matches(d.engine.Lingering())})
+	want := d.effective.Load().goal.with(goal{services: matches(d.engine.LeavingServices()), servers: matches(d.engine.Lingering())})
 	if want.equal(*d.goal.Load()) {
 		return nil
 	}

@@ -98,9 +98,9 @@ type ServerSettings struct {
 
 // A Table is the effective table.
 type Table struct {
-	services []*service    // in the order of adding
-	stamp    uint64        // of the last server that came into a list
-	extras   map[Key]Extra // nobody changes it
+	services []*service // in the order of adding
+	stamp    uint64     // of the last server that came into a list
+	extras   Extras
 }
 
 // A service is an entry of the table, or a memory of one that an operator deleted.

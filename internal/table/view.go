@@ -46,7 +46,7 @@ func (t *Table) Services() []Service {
 			continue
 		}
 		x := Service{
-			Key: s.key, Settings: s.set, Extra: t.extras[s.key], FromFile: s.file != nil, Edited: s.edited, Unserved: s.unserved(),
+			Key: s.key, Settings: s.set, Extra: t.extras.Services[s.key], FromFile: s.file != nil, Edited: s.edited, Unserved: s.unserved(),
 			NoQuorum: s.quorum.lost, Quorum: s.quorum.needed, Hysteresis: s.quorum.hysteresis,
 		}
 		if s.file != nil {
