@@ -14,7 +14,7 @@ func (b *binder) command(s *Statement) *Command {
 	if len(s.Args) > 2 {
 		group = s.Args[2].Text
 	}
-	if !b.runnable(s, user) {
+	if !b.runnable(s, user, group) {
 		b.scripts = b.scripts[:len(b.scripts)-1]
 		return nil
 	}

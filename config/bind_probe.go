@@ -61,7 +61,7 @@ func (b *binder) complete(d *checkDraft) bool {
 			return drop("misc_path")
 		}
 		if c.Command.User == "" {
-			return b.runnable(d.statement, "")
+			return b.runnable(d.statement, "", "")
 		}
 	case BFDCheck:
 		if c.Name == "" {

@@ -122,12 +122,17 @@ func (b *binder) runBy(user, group string) (string, string) {
 	return user, group
 }
 
-// runnable reports whether somebody can run the command of a statement. user is whom the statement names.
-func (b *binder) runnable(s *Statement, user string) bool {
+// runnable reports whether somebody can run the command of a statement. user and group are whom the statement names,
+// a group only with a user.
+func (b *binder) runnable(s *Statement, user, group string) bool {
 	switch {
 	case user != "":
-		if !b.hasUser(user) {
-			f := b.diags.errorf(s.Pos, user, "user %s of %s does not exist on this host; it is not run", user, s.Keyword)
+		what, name, known := "user", user, b.hasUser(user)
+		if known && group != "" {
+			what, name, known = "group", group, b.hasGroup(group)
+		}
+		if !known {
+			f := b.diags.errorf(s.Pos, name, "%s %s of %s does not exist on this host; it is not run", what, name, s.Keyword)
 			if s.Keyword != "startup_script" && s.Keyword != "shutdown_script" {
 				f.silent()
 			}

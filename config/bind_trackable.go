@@ -63,7 +63,7 @@ func (b *binder) scriptBlock(s *Statement, vs values) {
 		b.diags.errorf(s.Pos, c.Name, "vrrp_script %s has no script and is ignored", c.Name)
 		return
 	}
-	if homeless || user == "" && !b.runnable(s, "") {
+	if homeless || user == "" && !b.runnable(s, "", "") {
 		return
 	}
 	c.Command = *command

@@ -55,6 +55,14 @@ func (r *reader) include(kind includeKind, t text) {
 	if !ok {
 		return
 	}
+	if strings.Count(t.s, `"`)%2 != 0 {
+		d := r.diags.errorf(t.pos(0), t.s, "include %s has a quote that is not closed", t.s)
+		if exit := kind.exit('m'); exit != ExitOK { // as there is no such file either
+			d.exit(exit)
+		}
+		d.suggest(strings.ReplaceAll(t.s, `"`, ""))
+		return
+	}
 	if strings.HasPrefix(t.s, `"`) {
 		r.diags.errorf(t.pos(0), t.s, "include takes a bare name, without quotes").exit(kind.exit('m')).suggest(strings.Trim(t.s, `"`))
 		return
