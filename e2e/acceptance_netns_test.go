@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab/labtest"
 )
@@ -51,7 +50,7 @@ func runConfiguration(t *testing.T, file string) {
 	h := languageHost(t)
 	addresses := func() string { return labtest.Run(t, h, "ip", "-o", "address") }
 	before := ""
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if before = addresses(); strings.Contains(before, "tentative") {
 			return fmt.Errorf("duplicate addresses are still looked for")
 		}
@@ -60,7 +59,7 @@ func runConfiguration(t *testing.T, file string) {
 	d := launchFile(t, h, abs, "-i", "main", "--ring-memory", "4M", "--workers", "1")
 	d.waitReady()
 	why := resting[filepath.Base(file)]
-	labtest.Eventually(t, 30*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		s := d.status()
 		if s.VRRP == nil || len(s.VRRP.Instances) == 0 {
 			return fmt.Errorf("there are no instances")

@@ -185,13 +185,13 @@ func TestKeepalivedIsThere(t *testing.T) {
 	file := writeConfig(t, m.config(top))
 	keepalived := labtest.Start(t, director, "keepalived", "-n", "-l", "-P", "-f", file)
 	pid := ""
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		out, err := director.Run(t.Context(), "cat", "/run/keepalived.pid")
 		pid = strings.TrimSpace(out)
 		return err
 	})
 	// Its last act of starting is to take the address.
-	labtest.Eventually(t, 15*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if !hasAddress(t, director, top.VIP4) || !hasAddress(t, director, top.VIP6) {
 			return fmt.Errorf("keepalived has not added the VIPs: %s", keepalived.Output())
 		}
@@ -313,7 +313,7 @@ func TestStopWhileStarting(t *testing.T) {
 	director := top.Directors[0]
 	before := dump(t, director)
 	probes := labtest.Start(t, top.Clients[0], "tcpdump", "-l", "-n", "--immediate-mode", "-i", "eth0", "arp")
-	if err := probes.WaitOutput(10*time.Second, "listening on"); err != nil {
+	if err := probes.WaitOutput(labtest.Hang, "listening on"); err != nil {
 		t.Fatal(err)
 	}
 	d := launch(t, director, m.config(top))

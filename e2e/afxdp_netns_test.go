@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -84,7 +83,7 @@ func TestAFXDP(t *testing.T) {
 				for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
 					transfer(t, top, web, vip, upload, want)
 					labtest.Run(t, top.Clients[0], "ping", "-n", "-c", "2", "-i", "0.01", "-W", "2", vip.String())
-					if _, err := dialFor(t, top.Clients[0], netip.AddrPortFrom(vip, 81), 5*time.Second); err == nil || !strings.Contains(err.Error(), "refused") {
+					if _, err := dialFor(t, top.Clients[0], netip.AddrPortFrom(vip, 81), labtest.Hang); err == nil || !strings.Contains(err.Error(), "refused") {
 						t.Errorf("%s, a port beside the service: %v, want it refused by the director's stack", family(vip), err)
 					}
 				}
@@ -105,7 +104,7 @@ func TestAFXDP(t *testing.T) {
 					}
 				}
 				d.ipvsadm("-D -t %s:80", top.VIP4)
-				if _, err := dialFor(t, top.Clients[0], netip.AddrPortFrom(top.VIP4, 80), 5*time.Second); err == nil || !strings.Contains(err.Error(), "refused") {
+				if _, err := dialFor(t, top.Clients[0], netip.AddrPortFrom(top.VIP4, 80), labtest.Hang); err == nil || !strings.Contains(err.Error(), "refused") {
 					t.Errorf("a service that was removed: %v, want it refused by the director's stack", err)
 				}
 				d.stop()

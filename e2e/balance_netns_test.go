@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -96,7 +95,7 @@ func roundRobin(t *testing.T, top *netlab.Topology, vip netip.Addr, servers []*w
 		t.Errorf("answers came from %v\nwant %v", got, want)
 	}
 	// nginx logs a request after it has answered.
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		now := make(map[string]int)
 		for _, s := range servers {
 			for _, line := range s.accessLog() {

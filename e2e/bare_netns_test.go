@@ -125,7 +125,7 @@ func TestBareRefuses(t *testing.T) {
 	d := startDirector(t, director, m.config(top), "--steer", "bare")
 	told := func(words string) {
 		t.Helper()
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			notes := strings.Join(d.status().Notes, "\n")
 			if (words == "") != !strings.Contains(notes, "could be followed") || !strings.Contains(notes, words) {
 				return fmt.Errorf("want %q in status: %s", words, notes)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"uvs/control"
 	"uvs/internal/netlab"
@@ -138,7 +137,7 @@ func TestCheckers(t *testing.T) {
 					f(on)
 				}
 			}
-			labtest.Eventually(t, 20*time.Second, func() error {
+			labtest.Eventually(t, labtest.Hang, func() error {
 				var errs []error
 				for _, s := range d.status().Services {
 					for _, c := range all {
@@ -167,7 +166,7 @@ func TestCheckers(t *testing.T) {
 
 	weight := func(port int, want string) {
 		t.Helper()
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			table := d.uvs("ipvsadm", "-L", "-n")
 			_, rest, _ := strings.Cut(table, fmt.Sprintf("-> 192.0.2.9:%d ", port))
 			if f := strings.Fields(rest); len(f) < 2 || f[1] != want {

@@ -195,7 +195,7 @@ func otherPort(t *testing.T, top *netlab.Topology, vip netip.Addr) {
 	defer l.Close()
 	done := make(chan error, 1)
 	go func() { done <- sendOne(l, pageBytes) }()
-	c, err := dialFor(t, top.Clients[0], netip.AddrPortFrom(vip, open), 5*time.Second)
+	c, err := dialFor(t, top.Clients[0], netip.AddrPortFrom(vip, open), labtest.Hang)
 	if err != nil {
 		t.Fatalf("another port of the VIP: %v", err)
 	}
@@ -206,7 +206,7 @@ func otherPort(t *testing.T, top *netlab.Topology, vip netip.Addr) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if _, err := dialFor(t, top.Clients[0], netip.AddrPortFrom(vip, closed), 5*time.Second); err == nil || !strings.Contains(err.Error(), "refused") {
+	if _, err := dialFor(t, top.Clients[0], netip.AddrPortFrom(vip, closed), labtest.Hang); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a port of the VIP where nobody listens: %v, want refused", err)
 	}
 }
@@ -289,7 +289,7 @@ func direct(t *testing.T, top *netlab.Topology, server netip.Addr, forward bool)
 	for _, from := range []uint16{0, ownPort} {
 		done := make(chan error, 1)
 		go func() { done <- sendOne(l, pageBytes) }()
-		c, err := dialFrom(t, top.Servers[0], from, netip.AddrPortFrom(source, port), 5*time.Second)
+		c, err := dialFrom(t, top.Servers[0], from, netip.AddrPortFrom(source, port), labtest.Hang)
 		if err != nil {
 			t.Fatalf("from port %d of a server to a client: %v", from, err)
 		}

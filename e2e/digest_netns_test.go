@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -38,7 +37,7 @@ func TestMailDigest(t *testing.T) {
 		w.stop()
 	}
 	var told string
-	labtest.Eventually(t, 30*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if told = server.Output(); !strings.Contains(told, " alerts, the first: ") {
 			return fmt.Errorf("no digest came:\n%s", told)
 		}

@@ -18,9 +18,8 @@ import (
 	"uvs/internal/netlab/labtest"
 )
 
-// startTimeout is how long a director may take until it is ready: probing its addresses
-// is most of it.
-const startTimeout = slowness * 15 * time.Second
+// startTimeout is labtest.Hang for what a director does at its start, also in a virtual machine without KVM.
+const startTimeout = slowness * labtest.Hang
 
 // A director is a running uvs on a host. Its run directory is /run/uvs, which each host
 // has for itself.
@@ -101,7 +100,7 @@ func (d *director) uvs(args ...string) string {
 }
 
 func (d *director) tryUVS(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(d.t.Context(), slowness*10*time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), slowness*labtest.Hang)
 	defer cancel()
 	return d.host.Run(ctx, d.bin, args...)
 }
@@ -190,7 +189,7 @@ http {
 func (w *webServer) start() {
 	w.t.Helper()
 	w.proc = labtest.Start(w.t, w.host, "nginx", "-c", w.conf)
-	labtest.Eventually(w.t, 10*time.Second, func() error {
+	labtest.Eventually(w.t, labtest.Hang, func() error {
 		c, err := w.host.DialContext(w.t.Context(), "tcp", "127.0.0.1:80")
 		if err != nil {
 			return err

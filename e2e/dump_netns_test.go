@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -74,7 +73,7 @@ func dump(t *testing.T, h *netlab.Host) string {
 // a new interface take a moment, and without a link-local one a host asks for no neighbour.
 func waitAddresses(t *testing.T, h *netlab.Host) {
 	t.Helper()
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if out := labtest.Run(t, h, "ip", "-6", "address", "show", "tentative"); out != "" {
 			return fmt.Errorf("%s: addresses are tentative:\n%s", h.Name(), out)
 		}

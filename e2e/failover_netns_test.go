@@ -90,7 +90,7 @@ func serverDies(t *testing.T, m mode, inhibit bool) {
 
 func waitLog(t *testing.T, d *director, line string) {
 	t.Helper()
-	if err := d.proc.WaitOutput(15*time.Second, line); err != nil {
+	if err := d.proc.WaitOutput(labtest.Hang, line); err != nil {
 		t.Fatalf("log lacks %q: %v", line, err)
 	}
 }
@@ -106,7 +106,7 @@ func wantState(t *testing.T, d *director, top *netlab.Topology, m mode, inhibit,
 			wantState = control.ServerInhibited
 		}
 	}
-	labtest.Eventually(t, 2*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		table := d.uvs("ipvsadm", "-L", "-n")
 		i := strings.Index(table, row)
 		if (i >= 0) != wantRow {
@@ -154,7 +154,7 @@ func startLoad(t *testing.T, from *netlab.Host, url string) *load {
 
 // startLoadOf is startLoad with another limit for a request.
 func startLoadOf(t *testing.T, from *netlab.Host, url string, limit time.Duration) *load {
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
 	l := &load{t: t, cancel: cancel}
 	for range 2 {
 		l.done.Go(func() { l.run(ctx, from, url, limit) })
@@ -213,7 +213,7 @@ func (l *load) waitFor(server string, n int) {
 	l.mu.Lock()
 	from := len(l.results)
 	l.mu.Unlock()
-	labtest.Eventually(l.t, 20*time.Second, func() error {
+	labtest.Eventually(l.t, labtest.Hang, func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		have := 0

@@ -37,7 +37,7 @@ func startFollowed(t *testing.T, top *netlab.Topology, client *netlab.Host, conf
 	f.began = f.d.status().Started
 	f.served("server1", "at first")
 	for _, vip := range []netip.Addr{top.VIP4, top.VIP6} {
-		c, err := dialFor(t, client, netip.AddrPortFrom(vip, 80), 5*time.Second)
+		c, err := dialFor(t, client, netip.AddrPortFrom(vip, 80), labtest.Hang)
 		if err != nil {
 			t.Fatal(err)
 		}

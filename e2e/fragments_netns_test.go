@@ -127,7 +127,7 @@ func echoed(t *testing.T, from *netlab.Host, vip netip.Addr, port, size int) {
 		}
 		return err
 	}
-	labtest.Eventually(t, 4*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if err := try(); err != nil {
 			return fmt.Errorf("%s: %d bytes from port %d: %w", family(vip), size, port, err)
 		}

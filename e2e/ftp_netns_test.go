@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -84,7 +83,7 @@ func startFTP(t *testing.T, h *netlab.Host, port int, content []byte) (dir strin
 		if v6 {
 			at = netip.AddrPortFrom(h.Addr6("eth0"), uint16(port))
 		}
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			c, err := h.DialContext(t.Context(), "tcp", at.String())
 			if err != nil {
 				return err

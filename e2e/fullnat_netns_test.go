@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -95,7 +94,7 @@ func TestFullNAT(t *testing.T) {
 					}
 				}
 				count := make(map[string]int)
-				labtest.Eventually(t, 5*time.Second, func() error {
+				labtest.Eventually(t, labtest.Hang, func() error {
 					clear(count)
 					for _, line := range web.accessLog() {
 						if source, path, _ := strings.Cut(line, " "); path == "/" {
@@ -167,13 +166,13 @@ func TestFullNATPoolUsedUp(t *testing.T) {
 	if _, err := clients[5].WriteTo([]byte("hello"), to); err != nil {
 		t.Fatal(err)
 	}
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if n := d.status().Drops["drop_pool_used_up"]; n != 1 {
 			return fmt.Errorf("drop_pool_used_up is %d, want 1", n)
 		}
 		return nil
 	})
-	labtest.Eventually(t, 10*time.Second, func() error { // two seconds later they are free
+	labtest.Eventually(t, labtest.Hang, func() error { // two seconds later they are free
 		_, err := exchangeUDP(clients[5], to, []byte("hello"))
 		return err
 	})
@@ -196,7 +195,7 @@ func TestFullNATTakeover(t *testing.T) {
 	first6, _ := poolOf(top.Servers[0].Addr6("eth0"), 210, 212)
 	owner := func(want int, when string) {
 		t.Helper()
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			for i, h := range top.Directors {
 				out := labtest.Run(t, h, "ip", "address", "show", "dev", "eth1")
 				for _, a := range []netip.Addr{first4, first6} {

@@ -65,7 +65,7 @@ virtual_server %s 80 {
 	} {
 		logged := strings.Count(d.proc.Output(), step.want)
 		write(step.content)
-		labtest.Eventually(t, 15*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			if strings.Count(d.proc.Output(), step.want) == logged {
 				return fmt.Errorf("%s: log lacks %q", step.name, step.want)
 			}
@@ -85,7 +85,7 @@ virtual_server %s 80 {
 
 func waitServer(t *testing.T, d *director, want control.ServerState) {
 	t.Helper()
-	labtest.Eventually(t, 15*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if got := d.status().Services[0].Servers[0].State; got != want {
 			return fmt.Errorf("server is %s, want %s", got, want)
 		}

@@ -128,7 +128,7 @@ func icmpErrors(packets []gopacket.Packet) (list []icmpError) {
 // waitError waits for an ICMP error in a capture.
 func waitError(t *testing.T, c *capture.Capture, want string) {
 	t.Helper()
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		packets, err := c.Packets()
 		if err != nil {
 			return err

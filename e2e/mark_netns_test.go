@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -129,7 +128,7 @@ func TestMarksOfTheHost(t *testing.T) {
 	run("nft add chain inet site pre { type filter hook prerouting priority mangle ; }")
 	run(fmt.Sprintf("nft add rule inet site pre ip6 daddr %s tcp dport 80 meta mark set 7", top.VIP6))
 	d.uvs("reload")
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		_, err := tryCurl(t, client, url(top.VIP6, 80, "/"))
 		return err
 	})

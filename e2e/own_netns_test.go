@@ -43,7 +43,7 @@ func TestOwnConnection(t *testing.T) {
 				}
 				for _, vip := range vips {
 					reason := fmt.Sprintf("own connection to VIP: a program on this machine sends to [%s]:tcp:80, which is not forwarded", vip)
-					labtest.Eventually(t, 10*time.Second, func() error {
+					labtest.Eventually(t, labtest.Hang, func() error {
 						if s := d.status(); !slices.ContainsFunc(s.Host, func(f control.Finding) bool { return strings.HasPrefix(f.Text, reason) && f.Problem }) {
 							return fmt.Errorf("status does not say %q: %+v", reason, s.Host)
 						}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/control"
 	"uvs/internal/netlab"
@@ -33,7 +32,7 @@ func TestPanicThreshold(t *testing.T) {
 	wantAnswers(t, top.Clients[0], site, "all servers live", "server1", "server2", "server3")
 	checks := func(when string, want control.CheckState) {
 		t.Helper()
-		labtest.Eventually(t, 15*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			for _, r := range d.status().Services[0].Servers {
 				if got := r.Checks[0].State; got != want {
 					return fmt.Errorf("%s: the check of %s is %s, want %s", when, r.Address, got, want)
@@ -94,7 +93,7 @@ func restore(top *netlab.Topology, h *netlab.Host) error {
 // wantRemoved waits until a server is out of the table.
 func wantRemoved(t *testing.T, d *director, address string) {
 	t.Helper()
-	labtest.Eventually(t, 15*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		for _, r := range d.status().Services[0].Servers {
 			if r.Address.String() == address && r.State != control.ServerRemoved {
 				return fmt.Errorf("server %s is %s", address, r.State)

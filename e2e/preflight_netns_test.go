@@ -32,7 +32,7 @@ func TestServerAnswersForVIP(t *testing.T) {
 		if err := server.Sysctl("net.ipv4.conf.all.arp_ignore", ignore); err != nil {
 			t.Fatal(err)
 		}
-		labtest.Eventually(t, 10*time.Second, func() error { return found(ignore == "0") })
+		labtest.Eventually(t, labtest.Hang, func() error { return found(ignore == "0") })
 	}
 	waitLog(t, d, "host: real server "+server.Addr4("eth0").String()+" ("+macOf(t, server)+") answers for the virtual address")
 	waitLog(t, d, "host: over: real server")
@@ -200,11 +200,11 @@ func TestHostAtRun(t *testing.T) {
 		{narrow, false},
 		{fmt.Sprintf("firewall rules mention the virtual address %s (nft table inet shop chain input", top.VIP4), false},
 	} {
-		labtest.Eventually(t, 10*time.Second, func() error { return hasFinding(d, want.text, want.problem, true) })
+		labtest.Eventually(t, labtest.Hang, func() error { return hasFinding(d, want.text, want.problem, true) })
 		waitLog(t, d, "host: "+want.text)
 	}
 	labtest.Run(t, director, "ip", "link", "set", "eth1", "mtu", "1500")
-	labtest.Eventually(t, 10*time.Second, func() error { return hasFinding(d, narrow, false, false) })
+	labtest.Eventually(t, labtest.Hang, func() error { return hasFinding(d, narrow, false, false) })
 	waitLog(t, d, "host: over: "+narrow)
 	d.stop()
 }

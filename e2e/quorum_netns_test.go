@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -32,7 +31,7 @@ func quorumConfig(top *netlab.Topology, words string) string {
 // wantAnswers waits until exactly these servers answer requests.
 func wantAnswers(t *testing.T, client *netlab.Host, target, when string, want ...string) {
 	t.Helper()
-	labtest.Eventually(t, 15*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		var got []string
 		for range 6 {
 			out, err := tryCurl(t, client, "--max-time", "2", target)

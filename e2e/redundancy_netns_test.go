@@ -38,7 +38,7 @@ func oneVIP(top *netlab.Topology, more string) string {
 func (d *director) instance(what string, want func(control.VRRPInstance) bool) {
 	d.t.Helper()
 	var last control.VRRPInstance
-	labtest.Eventually(d.t, 10*time.Second, func() error {
+	labtest.Eventually(d.t, labtest.Hang, func() error {
 		for _, i := range d.status().VRRP.Instances {
 			last = i
 			if want(i) {
@@ -189,7 +189,7 @@ func TestMail(t *testing.T) {
 		"Subject: [lb1] VRRP Instance VI - Entering BACKUP state", "Subject: [lb1] VRRP Instance VI - Entering MASTER state",
 		"=> VRRP Instance is now owning VRRP VIPs <=", "To: ops@example.com", "Subject: [lb1] VRRP Instance VI - Stopping",
 	} {
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			if out := server.Output(); !strings.Contains(out, line) {
 				return fmt.Errorf("no mail says %q:\n%s", line, out)
 			}
@@ -223,7 +223,7 @@ static_routes {
 	}
 	has := func(when string, want bool, words ...string) {
 		t.Helper()
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			now := state()
 			for _, w := range words {
 				if strings.Contains(now, w) != want {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -67,7 +66,7 @@ func TestReloadOfInstances(t *testing.T) {
 	if out := labtest.Run(t, host, "ip", "link", "show", "own0"); !strings.Contains(out, "00:00:5e:00:01:4c") {
 		t.Errorf("after the reload the device of VRID 76 is %s", out)
 	}
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		packets, err := seen.Packets()
 		if err != nil {
 			return err

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"uvs/control"
 	"uvs/internal/netlab"
@@ -68,7 +67,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	var before string
 	unchanged := func(what string) {
 		t.Helper()
-		labtest.Eventually(t, 5*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			if now := state(); now != before {
 				return fmt.Errorf("%s changed something:\n%s\nbefore:\n%s", what, now, before)
 			}
@@ -82,7 +81,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 		}
 	}
 	labtest.Run(t, host, "ip", "link", "add", "alien", "type", "veth", "peer", "name", "alien2")
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if before = state(); strings.Contains(before, "[2054]:") {
 			return errors.New("a master still asks whether another host answers for its addresses")
 		}
@@ -216,7 +215,7 @@ func scarce(t *testing.T, d *director, check func()) (reasons []string) {
 			t.Fatal(err)
 		}
 		success := false
-		labtest.Eventually(t, 15*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			out = d.proc.Output()
 			if success = strings.Contains(out, done); success || strings.Count(out, refused) > was {
 				return nil

@@ -109,7 +109,7 @@ func TestServerRemovedUnderADownload(t *testing.T) {
 // waitPackets waits for n packets from an address since a time.
 func waitPackets(t *testing.T, c *capture.Capture, from netip.Addr, since time.Time, n int) {
 	t.Helper()
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		packets, err := c.Packets()
 		if err != nil {
 			return err

@@ -71,7 +71,7 @@ func uvsUnderLoad(t *testing.T, top *netlab.Topology, length time.Duration) (too
 	p.heardFrom(0, 3)
 	took = p.watch(length)
 	for _, d := range p.uvs {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), labtest.Hang)
 		s, err := control.Dial(fmt.Sprintf("/proc/%d/root/run/uvs", d.proc.Pid())).Status(ctx)
 		cancel()
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"uvs/internal/netlab"
+	"uvs/internal/netlab/labtest"
 	"uvs/internal/wire"
 )
 
@@ -182,7 +183,7 @@ func (e *sctpEnd) send(chunk uint8) {
 func (e *sctpEnd) ask(chunk, want uint8) string {
 	e.t.Helper()
 	e.send(chunk)
-	p := e.receive(5 * time.Second)
+	p := e.receive(labtest.Hang)
 	if p == nil {
 		e.t.Fatalf("%s, port %d: no answer to chunk %d", e.vip, e.port, chunk)
 	}

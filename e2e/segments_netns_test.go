@@ -100,7 +100,7 @@ func (w *wires) killed() (back func()) {
 // waitSYN waits until the client has sent SYNs from n ports since a time.
 func (w *wires) waitSYN(n int, since time.Time) {
 	w.t.Helper()
-	labtest.Eventually(w.t, 5*time.Second, func() error {
+	labtest.Eventually(w.t, labtest.Hang, func() error {
 		packets, err := w.client.Packets()
 		if err != nil {
 			return err

@@ -107,7 +107,7 @@ func (s *selfTest) transfer() {
 		t.Fatal(err)
 	}
 	listener := labtest.Start(t, s.server, "sh", "-c", "exec nc.openbsd -l "+selfPort+" >"+out)
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if list := labtest.Run(t, s.server, "ss", "-Hltn", "sport = :"+selfPort); list == "" {
 			return fmt.Errorf("nobody listens: %s", listener.Output())
 		}
@@ -116,7 +116,7 @@ func (s *selfTest) transfer() {
 	labtest.Run(t, s.client, "sh", "-c", fmt.Sprintf("timeout 10 nc.openbsd -N -w 5 %s %s <%s", selfVIP, selfPort, in))
 	select {
 	case <-listener.Done():
-	case <-time.After(5 * time.Second):
+	case <-time.After(labtest.Hang):
 		t.Fatal("the server's netcat does not end")
 	}
 	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, sent) {

@@ -123,7 +123,7 @@ func TestSiteVPC(t *testing.T) {
 	}
 	told := func(i int) {
 		t.Helper()
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			b, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("172.18.1.%d", 23+2*i)))
 			if err == nil && string(b) != "assign-addresses 172.18.1.199 172.18.1.200\n" {
 				err = fmt.Errorf("the API was told %q", b)

@@ -52,7 +52,7 @@ type daemon struct {
 func (d *daemon) start() {
 	d.t.Helper()
 	d.proc = labtest.Start(d.t, d.host, d.command[0], d.command[1:]...)
-	labtest.Eventually(d.t, 20*time.Second, func() error {
+	labtest.Eventually(d.t, labtest.Hang, func() error {
 		c, err := d.host.DialContext(d.t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", d.port))
 		if err != nil {
 			return fmt.Errorf("%w\n%s", err, d.proc.Output())
@@ -201,6 +201,6 @@ func TestSiteWebCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf("real server 192.168.1.141 (%s) answers for the virtual address 192.168.1.140 on eth0", macOf(t, proxies[0]))
-	labtest.Eventually(t, 15*time.Second, func() error { return hasFinding(second, text, true, true) })
+	labtest.Eventually(t, labtest.Hang, func() error { return hasFinding(second, text, true, true) })
 	second.stop()
 }

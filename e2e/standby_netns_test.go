@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -29,7 +28,7 @@ func TestStandby(t *testing.T) {
 	waitLog(t, second, "sees master")
 	ask := func(when string, want bool) {
 		t.Helper()
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			labtest.Run(t, client, "ip", "neighbour", "replace", top.VIP4.String(), "lladdr", macOf(t, second.host), "dev", "eth0", "nud", "permanent")
 			out, err := tryCurl(t, client, url(top.VIP4, 80, "/"))
 			if served := err == nil && out == "server1\n"; served != want {

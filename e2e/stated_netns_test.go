@@ -90,7 +90,7 @@ func runStated(t *testing.T, name string, silent []string) {
 	d.waitReady()
 	golden := filepath.Join("testdata", "stated", name+".golden")
 	if *updateStated {
-		labtest.Eventually(t, 50*time.Second, func() error {
+		labtest.Eventually(t, time.Minute, func() error {
 			if p := picture(d); strings.Contains(p, "pending") || strings.Contains(p, "retries") {
 				return fmt.Errorf("not settled:\n%s", p)
 			}
@@ -102,7 +102,7 @@ func runStated(t *testing.T, name string, silent []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	labtest.Eventually(t, 50*time.Second, func() error {
+	labtest.Eventually(t, time.Minute, func() error {
 		if got := picture(d); got != string(want) {
 			return fmt.Errorf("it comes to\n%s\nwant\n%s", got, want)
 		}

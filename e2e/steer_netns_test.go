@@ -164,7 +164,7 @@ func (s *steering) exchange() {
 	}
 	// What closes when the director goes would go on closing for minutes.
 	for _, h := range append(s.top.Clients, s.top.Servers...) {
-		labtest.Eventually(s.t, 5*time.Second, func() error {
+		labtest.Eventually(s.t, labtest.Hang, func() error {
 			closing := labtest.Run(s.t, h, "ss", "-Htn", "state", "last-ack", "state", "close-wait", "state", "fin-wait-1", "state", "closing")
 			if closing != "" {
 				return fmt.Errorf("%s: connections are closing:\n%s", h.Name(), closing)
@@ -204,7 +204,7 @@ func ask(c net.Conn) error {
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		return err
 	}
-	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(labtest.Hang)); err != nil {
 		return err
 	}
 	_, err := c.Read(make([]byte, 4096))
@@ -237,7 +237,7 @@ func (s *steering) openDirect() []net.Conn {
 	var conns []net.Conn
 	server := s.top.Servers[0]
 	for _, a := range []netip.Addr{server.Addr4("eth0"), server.Addr6("eth0")} {
-		c, err := dialFor(s.t, s.top.Clients[0], netip.AddrPortFrom(a, uint16(s.mode.port)), 5*time.Second)
+		c, err := dialFor(s.t, s.top.Clients[0], netip.AddrPortFrom(a, uint16(s.mode.port)), labtest.Hang)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -274,7 +274,7 @@ func (s *steering) openDownloads() []*download {
 		go x.run(s.t.Context())
 		list = append(list, x)
 	}
-	labtest.Eventually(s.t, 5*time.Second, func() error {
+	labtest.Eventually(s.t, labtest.Hang, func() error {
 		for _, x := range list {
 			if n := x.got.Load(); n < 1<<20 {
 				return fmt.Errorf("download at %d bytes", n)

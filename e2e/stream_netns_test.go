@@ -90,7 +90,7 @@ func (s *stream) waitAnswers(n int) {
 	s.mu.Lock()
 	from := len(s.answered)
 	s.mu.Unlock()
-	labtest.Eventually(s.t, 10*time.Second, func() error {
+	labtest.Eventually(s.t, labtest.Hang, func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		have := 0

@@ -119,7 +119,7 @@ func progress(t *testing.T, list []*slowDownload) {
 	const more = 20 * downloadChunk
 	for n, d := range list {
 		from := d.got.Load()
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			select {
 			case <-d.done:
 				if d.err != nil {
@@ -233,7 +233,7 @@ func TestNATConnectionsEndWithTheirDirector(t *testing.T) {
 			if got := strings.TrimSpace(curl(t, top.Clients[0], url(top.VIP4, 80, "/"))); got != "server1" {
 				t.Errorf("a new connection got %q", got)
 			}
-			labtest.Eventually(t, 10*time.Second, func() error { // the server retransmits
+			labtest.Eventually(t, labtest.Hang, func() error { // the server retransmits
 				if n := p.uvs[1].status().Drops["drop_not_router"]; n > 0 == c.plan.Forward {
 					return fmt.Errorf("%d of the server's segments were dropped as drop_not_router", n)
 				}
@@ -253,7 +253,7 @@ func wantReset(t *testing.T, d *slowDownload) {
 		if !errors.Is(d.err, syscall.ECONNRESET) {
 			t.Errorf("the download ended with %v, want a reset", d.err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(labtest.Hang):
 		t.Error("the client was not told that its connection is gone")
 	}
 }
@@ -262,7 +262,7 @@ func wantReset(t *testing.T, d *slowDownload) {
 // not any more.
 func wantServerSide(t *testing.T, h *netlab.Host, want bool) {
 	t.Helper()
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		out := labtest.Run(t, h, "ss", "-Htn", "state", "established", "sport", "=", ":8080")
 		if got := strings.TrimSpace(out) != ""; got != want {
 			return fmt.Errorf("the server has the connection: %t, want %t: %s", got, want, out)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
@@ -59,7 +58,7 @@ func TestSysctls(t *testing.T) {
 	}
 	// No machine has so much free memory that this defence would not come into force.
 	d.uvs("sysctl", "amemthresh=2147483647", "secure_tcp=1")
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if got := d.uvs("sysctl", "secure_tcp"); got != "net.ipv4.vs.secure_tcp = 2\n" {
 			return fmt.Errorf("with little memory %q", got)
 		}
@@ -79,7 +78,7 @@ func TestSysctls(t *testing.T) {
 	if err := d.proc.Signal(syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.proc.WaitOutput(5*time.Second, "this signal has no effect"); err != nil {
+	if err := d.proc.WaitOutput(labtest.Hang, "this signal has no effect"); err != nil {
 		t.Error(err)
 	}
 	d.stop()

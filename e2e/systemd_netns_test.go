@@ -283,7 +283,7 @@ func TestWatchdogNoticesAHungWorker(t *testing.T) {
 	systemd.hears(d, `^WATCHDOG=1\nSTATUS=2 services, `)
 	curl(t, top.Clients[0], url(top.VIP4, 80, "/"))
 	for _, line := range []string{`msg="a part of uvs hangs" part="worker 0"`, `msg="all parts of uvs go on again"`} {
-		if err := d.proc.WaitOutput(5*time.Second, line); err != nil {
+		if err := d.proc.WaitOutput(labtest.Hang, line); err != nil {
 			t.Error(err)
 		}
 	}
@@ -315,7 +315,7 @@ func TestWatchdogNoticesAHungWorker(t *testing.T) {
 // worker is.
 func workerThread(t *testing.T, pid int) (tid int) {
 	t.Helper()
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		calls, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", pid))
 		if err != nil {
 			return err

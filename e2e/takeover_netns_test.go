@@ -116,7 +116,7 @@ func startKeepalived(t *testing.T, h *netlab.Host, config string) *netlab.Proces
 		t.Fatal(err)
 	}
 	k := labtest.Start(t, h, "keepalived", "-n", "-l", "-D", "-P", "-f", file)
-	if err := k.WaitOutput(10*time.Second, "Entering BACKUP STATE (init)"); err != nil {
+	if err := k.WaitOutput(labtest.Hang, "Entering BACKUP STATE (init)"); err != nil {
 		t.Fatal(err)
 	}
 	return k
@@ -157,7 +157,7 @@ func (p *pair) heardFrom(i, n int) {
 	p.t.Helper()
 	want := p.top.Directors[i].Addr4("eth0")
 	before := len(p.adverts())
-	labtest.Eventually(p.t, 20*time.Second, func() error {
+	labtest.Eventually(p.t, labtest.Hang, func() error {
 		list := p.adverts()[before:]
 		if len(list) > n {
 			list = list[len(list)-n:]

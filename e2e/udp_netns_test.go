@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"uvs/internal/netlab"
+	"uvs/internal/netlab/labtest"
 )
 
 // TestUDP: datagrams of several sizes are echoed through the director by NAT and DR, over
@@ -61,7 +62,7 @@ func TestOnePacketScheduling(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(labtest.Hang)); err != nil {
 			t.Fatal(err)
 		}
 		var got []string

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -104,7 +103,7 @@ func inject(t *testing.T, from, director *netlab.Host, vip netip.Addr, port, vla
 // client's choice, in a VLAN, 0 for none.
 func waitPacket(t *testing.T, c *capture.Capture, from netip.Addr, port, vlan uint16) {
 	t.Helper()
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		packets, err := c.Packets()
 		if err != nil {
 			return err

@@ -148,7 +148,7 @@ func writes(role byte, text string) act {
 	return func(p *play) {
 		p.t.Helper()
 		x := p.players[role]
-		labtest.Eventually(p.t, 10*time.Second, func() error {
+		labtest.Eventually(p.t, labtest.Hang, func() error {
 			if strings.Count(x.log(), text) == x.seen[text] {
 				return fmt.Errorf("%s has not written %q", x.name, text)
 			}

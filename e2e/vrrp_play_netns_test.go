@@ -273,7 +273,7 @@ func (p *play) vips() []string {
 
 // has reports whether the host has an address.
 func (x *player) has(t *testing.T, address string) (bool, error) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), labtest.Hang)
 	defer cancel()
 	out, err := x.host.Run(ctx, "ip", "-o", "addr", "show", "to", address)
 	return out != "", err
@@ -282,7 +282,7 @@ func (x *player) has(t *testing.T, address string) (bool, error) {
 // wantHolders waits until these players have the virtual addresses, and no others.
 func (p *play) wantHolders(holders string) {
 	p.t.Helper()
-	labtest.Eventually(p.t, 5*time.Second, func() error {
+	labtest.Eventually(p.t, labtest.Hang, func() error {
 		for role, x := range p.players {
 			if x.kind == 'f' {
 				continue // FRR has its addresses on a device that is down
@@ -318,8 +318,8 @@ func (p *play) wantConflict(roles string) {
 			continue
 		}
 		want := strings.IndexByte(roles, role) >= 0
-		labtest.Eventually(p.t, 10*time.Second, func() error {
-			ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
+		labtest.Eventually(p.t, labtest.Hang, func() error {
+			ctx, cancel := context.WithTimeout(p.t.Context(), labtest.Hang)
 			defer cancel()
 			out, err := x.host.Run(ctx, labtest.Binary(p.t), "status", "-o", "json")
 			if err != nil {

@@ -353,7 +353,7 @@ func (p *play) wantLogs(s *step) {
 		if x.kind == 'f' || l.uvs && x.kind != 'u' {
 			continue
 		}
-		labtest.Eventually(p.t, 2*time.Second, func() error {
+		labtest.Eventually(p.t, labtest.Hang, func() error {
 			n := strings.Count(x.log(), l.text) - x.seen[l.text]
 			if n == 0 || l.once && x.kind == 'u' && n > 1 {
 				return fmt.Errorf("%s: %s has written %q %d times", s.what, x.name, l.text, n)

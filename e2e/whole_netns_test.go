@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"uvs/internal/netlab/labtest"
 )
@@ -80,12 +79,12 @@ virtual_server 203.0.113.80 80 {
 }
 `, startup, shutdown, at("fifo"), up))
 	fifo := labtest.Start(t, host, "cat", at("fifo"))
-	if err := fifo.WaitOutput(10*time.Second, "RS [192.0.2.9]:tcp:80 [192.0.2.80]:tcp:80 UP"); err != nil {
+	if err := fifo.WaitOutput(labtest.Hang, "RS [192.0.2.9]:tcp:80 [192.0.2.80]:tcp:80 UP"); err != nil {
 		t.Error(err)
 	}
 	told := func(want string) {
 		t.Helper()
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			b, err := os.ReadFile(at("told"))
 			if err == nil && !strings.Contains(string(b), want) {
 				err = fmt.Errorf("%q was not told in %q", want, b)
@@ -95,7 +94,7 @@ virtual_server 203.0.113.80 80 {
 	}
 	told("startup, addresses: 0\nup\n")
 	d.uvs("reload")
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if n := strings.Count(fifo.Output(), `INSTANCE "VI" MASTER 255`); n < 2 {
 			return fmt.Errorf("the state of VI was written %d times, want at the start and at the reload", n)
 		}

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/gopacket/layers"
 	"github.com/mdlayher/packet"
@@ -54,7 +53,7 @@ func runKeepalived(t *testing.T, instances []*Instance) *keepalivedPair {
 	}
 	p.process = labtest.Start(t, p.keepalived, "keepalived", "-n", "-l", "-D", "-P", "-f", file)
 	for _, i := range instances {
-		if err := p.process.WaitOutput(10*time.Second, "("+i.Name+") Entering BACKUP STATE (init)"); err != nil {
+		if err := p.process.WaitOutput(labtest.Hang, "("+i.Name+") Entering BACKUP STATE (init)"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,7 +188,7 @@ func (p *keepalivedPair) complaints() []string {
 func (p *keepalivedPair) complains(t *testing.T, want []string) {
 	t.Helper()
 	slices.Sort(want)
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if got := p.complaints(); !slices.Equal(got, want) {
 			return fmt.Errorf("keepalived complains\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
@@ -243,7 +242,7 @@ func TestKeepalivedRefuses(t *testing.T) {
 	pair.complains(t, want)
 	// Why an interval of 0 is no advert for us: the backup is master at once.
 	at := slices.IndexFunc(flaws, func(f flaw) bool { return f.cause == CauseInterval && f.keepalive == "" })
-	if err := pair.process.WaitOutput(5*time.Second, fmt.Sprintf("(flaw%d) Entering MASTER STATE", at)); err != nil {
+	if err := pair.process.WaitOutput(labtest.Hang, fmt.Sprintf("(flaw%d) Entering MASTER STATE", at)); err != nil {
 		t.Error(err)
 	}
 }
@@ -290,7 +289,7 @@ func TestKeepalivedSends(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, i := range instances {
-		if err := pair.process.WaitOutput(10*time.Second, "("+i.Name+") Entering MASTER STATE"); err != nil {
+		if err := pair.process.WaitOutput(labtest.Hang, "("+i.Name+") Entering MASTER STATE"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -344,13 +343,21 @@ func TestKeepalivedSends(t *testing.T) {
 	}
 }
 
-// A keepalived that is master yields to our adverts with a higher priority, of every kind.
+// A keepalived that is master yields to our adverts with a higher priority, of every kind. Each instance has addresses of
+// its own: one that becomes backup takes its addresses off the interface, and another that has one of them as well may
+// see that before our advert, and be backup when that comes.
 func TestKeepalivedTakes(t *testing.T) {
 	instances := keepalivedInstances()
+	for n, i := range instances {
+		i.Addresses = addrList(fmt.Sprintf("10.9.0.%d 10.9.0.%d", 100+2*n, 101+2*n))
+		if i.IPv6 {
+			i.Addresses = addrList(fmt.Sprintf("fe80::%d 2001:db8::%d", 100+n, 100+n))
+		}
+	}
 	pair := runKeepalived(t, instances)
 	s := pair.sender(t)
 	for _, i := range instances {
-		if err := pair.process.WaitOutput(10*time.Second, "("+i.Name+") Entering MASTER STATE"); err != nil {
+		if err := pair.process.WaitOutput(labtest.Hang, "("+i.Name+") Entering MASTER STATE"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -360,7 +367,7 @@ func TestKeepalivedTakes(t *testing.T) {
 		p := deliver(i, m)
 		s.send(t, p)
 		words := fmt.Sprintf("(%s) Master received advert from %v with higher priority 254, ours 100", i.Name, p.Source.WithZone(""))
-		if err := pair.process.WaitOutput(5*time.Second, words); err != nil {
+		if err := pair.process.WaitOutput(labtest.Hang, words); err != nil {
 			t.Error(err)
 		}
 	}

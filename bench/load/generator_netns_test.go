@@ -137,7 +137,7 @@ func TestGenerator(t *testing.T) {
 					t.Errorf("sent %.0f frames/s, want %d", sent.Rate(), rate)
 				}
 				// The last ones may still be on their way.
-				labtest.Eventually(t, 5*time.Second, func() error {
+				labtest.Eventually(t, labtest.Hang, func() error {
 					if got := p.arrived(t); got > i*frames || got < i*frames*95/100 {
 						return fmt.Errorf("%d frames arrived, want %d", got, i*frames)
 					}
@@ -168,7 +168,7 @@ func TestPace(t *testing.T) {
 	}()
 	reach := func(frames uint64) time.Duration {
 		start := time.Now()
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			if got := pace.Sent(); got < frames {
 				return fmt.Errorf("sent %d frames, want %d", got, frames)
 			}

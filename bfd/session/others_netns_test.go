@@ -26,9 +26,9 @@ type otherSpeaker struct {
 
 func (o *otherSpeaker) skip() { o.seen = len(o.log()) }
 
-func (o *otherSpeaker) find(limit time.Duration, text string) {
+func (o *otherSpeaker) find(text string) {
 	o.t.Helper()
-	labtest.Eventually(o.t, limit, func() error {
+	labtest.Eventually(o.t, labtest.Hang, func() error {
 		if log := o.log()[o.seen:]; !strings.Contains(log, text) {
 			return fmt.Errorf("no %q in:\n%s", text, log)
 		}
@@ -83,13 +83,13 @@ func TestKeepalived(t *testing.T) {
 	a := startSpeaker(t, p.a, to4("192.0.2.2"), to6("2001:db8::2"))
 	up := func() {
 		t.Helper()
-		a.find(comeUp, "v4 up (v4) Entering Up state")
-		a.find(comeUp, "v6 up (v6) Entering Up state")
-		k.find(comeUp, "(peer4) Entering Up state")
-		k.find(comeUp, "(peer6) Entering Up state")
-		k.find(comeUp, "VRRP_Instance(v) Tracked BFD instance peer4 is UP")
-		labtest.Eventually(t, comeUp, func() error { return a.reports(fromKeepalived4) })
-		k.find(comeUp, "Detection time is 600000 us") // our 3 × 200 ms
+		a.find("v4 up (v4) Entering Up state")
+		a.find("v6 up (v6) Entering Up state")
+		k.find("(peer4) Entering Up state")
+		k.find("(peer6) Entering Up state")
+		k.find("VRRP_Instance(v) Tracked BFD instance peer4 is UP")
+		labtest.Eventually(t, labtest.Hang, func() error { return a.reports(fromKeepalived4) })
+		k.find("Detection time is 600000 us") // our 3 × 200 ms
 		mark(a)
 		k.skip()
 	}
@@ -98,10 +98,10 @@ func TestKeepalived(t *testing.T) {
 
 	cut := time.Now()
 	check(t, p.net.SetDown("b"))
-	at := a.find(3*time.Second, "v4 down by Control Detection Time Expired")
+	at := a.find("v4 down by Control Detection Time Expired")
 	between(t, "down after cut", cut, at, detection-200*ms, detection+slack)
-	k.find(3*time.Second, "(peer4) Entering Down state (Local diagnostic - Control Detection Time Expired")
-	k.find(comeUp, "VRRP_Instance(v) Tracked BFD instance peer4 is DOWN")
+	k.find("(peer4) Entering Down state (Local diagnostic - Control Detection Time Expired")
+	k.find("VRRP_Instance(v) Tracked BFD instance peer4 is DOWN")
 	mark(a)
 	k.skip()
 	check(t, p.net.SetUp("b"))
@@ -109,8 +109,8 @@ func TestKeepalived(t *testing.T) {
 
 	// keepalived hears nothing and says so; we go down by its word.
 	heal := deafen(t, p.b)
-	a.find(3*time.Second, "v4 down by Neighbor Signaled Session Down (Control Detection Time Expired)")
-	k.find(3*time.Second, "(peer4) Entering Down state (Local diagnostic - Control Detection Time Expired, Remote diagnostic - No Diagnostic)")
+	a.find("v4 down by Neighbor Signaled Session Down (Control Detection Time Expired)")
+	k.find("(peer4) Entering Down state (Local diagnostic - Control Detection Time Expired, Remote diagnostic - No Diagnostic)")
 	mark(a)
 	k.skip()
 	heal()
@@ -118,8 +118,8 @@ func TestKeepalived(t *testing.T) {
 
 	// We hear nothing and say so.
 	heal = deafen(t, p.a)
-	a.find(3*time.Second, "v4 down by Control Detection Time Expired")
-	k.find(3*time.Second, "(peer4) Entering Down state (Local diagnostic - Neighbor Signaled Session Down, Remote diagnostic - Control Detection Time Expired)")
+	a.find("v4 down by Control Detection Time Expired")
+	k.find("(peer4) Entering Down state (Local diagnostic - Neighbor Signaled Session Down, Remote diagnostic - Control Detection Time Expired)")
 	mark(a)
 	k.skip()
 	heal()
@@ -127,13 +127,13 @@ func TestKeepalived(t *testing.T) {
 
 	// Our planned stop is known at once, its own is not: keepalived says no farewell.
 	check(t, a.proc.Stop())
-	k.find(slack, "(peer4) Entering Down state (Local diagnostic - Neighbor Signaled Session Down, Remote diagnostic - Administratively Down)")
+	k.find("(peer4) Entering Down state (Local diagnostic - Neighbor Signaled Session Down, Remote diagnostic - Administratively Down)")
 	k.skip()
 	a = startSpeaker(t, p.a, to4("192.0.2.2"), to6("2001:db8::2"))
 	up()
 	stop := time.Now()
 	check(t, k.proc.Stop())
-	at = a.find(3*time.Second, "v4 down by Control Detection Time Expired")
+	at = a.find("v4 down by Control Detection Time Expired")
 	between(t, "down after keepalived's stop", stop, at, detection-200*ms, detection+slack+2*time.Second) // it takes a second to stop
 	mark(a)
 	k = startKeepalived(t, p.b, "")
@@ -143,8 +143,8 @@ func TestKeepalived(t *testing.T) {
 	faster := to4("192.0.2.2")
 	faster.MinTx, faster.MinRx, faster.Multiplier = 50*ms, 50*ms, 5
 	a.apply(faster, to6("2001:db8::2"))
-	labtest.Eventually(t, comeUp, func() error { return a.reports("Period:150ms Detection:480ms Polling:false") })
-	k.find(comeUp, "Detection time is 750000 us (was 600000 us)")
+	labtest.Eventually(t, labtest.Hang, func() error { return a.reports("Period:150ms Detection:480ms Polling:false") })
+	k.find("Detection time is 750000 us (was 600000 us)")
 	a.never("down")
 	if log := k.log()[k.seen:]; strings.Contains(log, "Entering Down") {
 		t.Errorf("keepalived went down:\n%s", log)
@@ -155,8 +155,8 @@ func TestPassiveKeepalived(t *testing.T) {
 	p := newPair(t)
 	k := startKeepalived(t, p.b, "passive")
 	a := startSpeaker(t, p.a, to6("2001:db8::2"))
-	a.find(comeUp, "v6 up")
-	k.find(comeUp, "(peer6) Entering Up state")
+	a.find("v6 up")
+	k.find("(peer6) Entering Up state")
 }
 
 func TestPassiveToKeepalived(t *testing.T) {
@@ -164,10 +164,10 @@ func TestPassiveToKeepalived(t *testing.T) {
 	c := to4("192.0.2.2")
 	c.Passive = true
 	a := startSpeaker(t, p.a, c)
-	labtest.Eventually(t, comeUp, func() error { return a.reports("Sent:0 ") })
+	labtest.Eventually(t, labtest.Hang, func() error { return a.reports("Sent:0 ") })
 	k := startKeepalived(t, p.b, "")
-	a.find(comeUp, "v4 up")
-	k.find(comeUp, "(peer4) Entering Up state")
+	a.find("v4 up")
+	k.find("(peer4) Entering Up state")
 }
 
 // frrConf gives bfdd the peer at 192.0.2.1 with its own intervals, and one behind a router.
@@ -195,7 +195,7 @@ func startFRR(t *testing.T, h *netlab.Host) (show func() string, bfdd *netlab.Pr
 	labtest.Run(t, h, "install", "-d", "-o", "frr", "-g", "frr", run)
 	labtest.Run(t, h, "sh", "-c", fmt.Sprintf("printf %%s '%s' >%s/bfdd.conf && : >%s/zebra.conf && chown frr:frr %s/*.conf", frrConf, run, run, run))
 	zebra := labtest.Start(t, h, programs+"zebra", "-f", run+"/zebra.conf", "-A", "127.0.0.1", "--log", "stdout")
-	labtest.Eventually(t, comeUp, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		out, err := h.Run(t.Context(), "test", "-S", run+"/zserv.api")
 		if err != nil {
 			return fmt.Errorf("zebra has no socket yet: %s%s", out, zebra.Output())
@@ -229,31 +229,31 @@ func TestFRR(t *testing.T) {
 	a := startSpeaker(t, p.a, to4("192.0.2.2"))
 	up := func() {
 		t.Helper()
-		a.find(comeUp, "v4 up")
-		labtest.Eventually(t, comeUp, func() error {
+		a.find("v4 up")
+		labtest.Eventually(t, labtest.Hang, func() error {
 			return shows(show, "Status: up", "Receive interval: 200ms", "Transmission interval: 200ms")
 		})
-		labtest.Eventually(t, comeUp, func() error { return a.reports("Period:200ms Detection:800ms Polling:false") })
+		labtest.Eventually(t, labtest.Hang, func() error { return a.reports("Period:200ms Detection:800ms Polling:false") })
 		mark(a)
 	}
 	up()
 	cut := time.Now()
 	check(t, p.net.SetDown("b"))
-	at := a.find(3*time.Second, "v4 down by Control Detection Time Expired")
+	at := a.find("v4 down by Control Detection Time Expired")
 	between(t, "down after cut", cut, at, 600*ms, 800*ms+slack)
-	labtest.Eventually(t, comeUp, func() error { return shows(show, "Status: down", "Diagnostics: control detection time expired") })
+	labtest.Eventually(t, labtest.Hang, func() error { return shows(show, "Status: down", "Diagnostics: control detection time expired") })
 	mark(a)
 	check(t, p.net.SetUp("b"))
 	up()
 
 	heal := deafen(t, p.b)
-	a.find(3*time.Second, "v4 down by Neighbor Signaled Session Down (Control Detection Time Expired)")
+	a.find("v4 down by Neighbor Signaled Session Down (Control Detection Time Expired)")
 	mark(a)
 	heal()
 	up()
 	heal = deafen(t, p.a)
-	a.find(3*time.Second, "v4 down by Control Detection Time Expired")
-	labtest.Eventually(t, comeUp, func() error { return shows(show, "Remote diagnostics: control detection time expired") })
+	a.find("v4 down by Control Detection Time Expired")
+	labtest.Eventually(t, labtest.Hang, func() error { return shows(show, "Remote diagnostics: control detection time expired") })
 	mark(a)
 	heal()
 	up()
@@ -262,14 +262,14 @@ func TestFRR(t *testing.T) {
 	c := to4("192.0.2.2")
 	c.MinTx, c.MinRx = 60*ms, 300*ms
 	a.apply(c)
-	labtest.Eventually(t, comeUp, func() error { return a.reports("Period:90ms Detection:1.2s Polling:false") })
-	labtest.Eventually(t, comeUp, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error { return a.reports("Period:90ms Detection:1.2s Polling:false") })
+	labtest.Eventually(t, labtest.Hang, func() error {
 		return shows(show, "Status: up", "Receive interval: 300ms", "Transmission interval: 60ms")
 	})
 	a.never("down")
 
 	check(t, a.proc.Stop())
-	labtest.Eventually(t, comeUp, func() error { return shows(show, "Status: down", "Remote diagnostics: administratively down") })
+	labtest.Eventually(t, labtest.Hang, func() error { return shows(show, "Status: down", "Remote diagnostics: administratively down") })
 	a = startSpeaker(t, p.a, to4("192.0.2.2"))
 	up()
 
@@ -278,13 +278,13 @@ func TestFRR(t *testing.T) {
 		labtest.Run(t, p.b, "vtysh", "--vty_socket", "/run/frr", "-d", "bfdd", "-c", "configure terminal", "-c", "bfd", "-c", "peer 192.0.2.1", "-c", word)
 	}
 	vtysh("shutdown")
-	a.find(comeUp, "note (v4) Entering Down state (Local diagnostic - Neighbor Signaled Session Down") // FRR gives no diagnostic
+	a.find("note (v4) Entering Down state (Local diagnostic - Neighbor Signaled Session Down") // FRR gives no diagnostic
 	vtysh("no shutdown")
-	a.find(comeUp, "note (v4) Entering Up state")
+	a.find("note (v4) Entering Up state")
 	a.never("v4 down by")
 
 	check(t, bfdd.Stop())
-	a.find(comeUp, "v4 down by")
+	a.find("v4 down by")
 }
 
 func TestFRRMultiHop(t *testing.T) {
@@ -295,11 +295,11 @@ func TestFRRMultiHop(t *testing.T) {
 		Peer:   netip.MustParseAddr("198.51.100.1"), TTL: 255, MaxHops: 1, MultiHop: true,
 	}
 	a := startSpeaker(t, r.a, c)
-	a.find(comeUp, "far up")
-	labtest.Eventually(t, comeUp, func() error { return shows(show, "multihop local-address 198.51.100.1", "Status: up") })
+	a.find("far up")
+	labtest.Eventually(t, labtest.Hang, func() error { return shows(show, "multihop local-address 198.51.100.1", "Status: up") })
 	mark(a)
 	heal := deafen(t, r.a)
-	a.find(3*time.Second, "far down by Control Detection Time Expired")
+	a.find("far down by Control Detection Time Expired")
 	heal()
-	a.find(comeUp, "far up")
+	a.find("far up")
 }

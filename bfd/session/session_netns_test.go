@@ -34,7 +34,7 @@ func TestSessionsComeUpAndNoticeACut(t *testing.T) {
 	up := func(from time.Time, why string) {
 		for _, name := range []string{"v4", "v6", "far"} {
 			for _, s := range []*speaker{a, b} {
-				at := s.find(comeUp, name+" up ("+name+") Entering Up state")
+				at := s.find(name + " up (" + name + ") Entering Up state")
 				between(t, name+" up after "+why, from, at, 0, comeUp)
 			}
 		}
@@ -45,11 +45,11 @@ func TestSessionsComeUpAndNoticeACut(t *testing.T) {
 		cut := time.Now()
 		check(t, p.net.SetDown("a"))
 		for _, s := range []*speaker{a, b} {
-			at := s.find(2*time.Second, "v6 down by Control Detection Time Expired")
+			at := s.find("v6 down by Control Detection Time Expired")
 			between(t, "v6 down after cut", cut, at, detection6-period6, detection6+slack)
-			at = s.find(2*time.Second, "v4 down by Control Detection Time Expired")
+			at = s.find("v4 down by Control Detection Time Expired")
 			between(t, "v4 down after cut", cut, at, detection4-period4, detection4+slack)
-			s.find(2*time.Second, "far down by Control Detection Time Expired")
+			s.find("far down by Control Detection Time Expired")
 		}
 		mark(a, b)
 		check(t, p.net.SetUp("a"))
@@ -61,55 +61,55 @@ func TestSessionsComeUpAndNoticeACut(t *testing.T) {
 func TestOneWayCut(t *testing.T) {
 	p := newPair(t)
 	a, b := startSpeaker(t, p.a, to4("192.0.2.2")), startSpeaker(t, p.b, to4("192.0.2.1"))
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
+	a.find("v4 up")
+	b.find("v4 up")
 	mark(a, b)
 	heal := deafen(t, p.b)
 	cut := time.Now()
-	atB := b.find(2*time.Second, "v4 down by Control Detection Time Expired")
+	atB := b.find("v4 down by Control Detection Time Expired")
 	between(t, "deaf end down after cut", cut, atB, detection4-period4-slack, detection4+slack) // the cut itself takes time
-	atA := a.find(2*time.Second, "v4 down by Neighbor Signaled Session Down (Control Detection Time Expired)")
+	atA := a.find("v4 down by Neighbor Signaled Session Down (Control Detection Time Expired)")
 	between(t, "other end down after the deaf one", atB, atA, -slack, slack)
 	heal()
 	healed := time.Now()
-	between(t, "up after heal", healed, a.find(comeUp, "v4 up"), 0, comeUp)
-	between(t, "up after heal", healed, b.find(comeUp, "v4 up"), 0, comeUp)
+	between(t, "up after heal", healed, a.find("v4 up"), 0, comeUp)
+	between(t, "up after heal", healed, b.find("v4 up"), 0, comeUp)
 }
 
 func TestPeerRestarts(t *testing.T) {
 	p := newPair(t)
 	a, b := startSpeaker(t, p.a, to4("192.0.2.2")), startSpeaker(t, p.b, to4("192.0.2.1"))
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
+	a.find("v4 up")
+	b.find("v4 up")
 
 	mark(a)
 	stop := time.Now()
 	check(t, b.proc.Stop())
-	at := a.find(2*time.Second, "v4 down by Neighbor Signaled Session Down (Administratively Down)")
+	at := a.find("v4 down by Neighbor Signaled Session Down (Administratively Down)")
 	between(t, "down after a planned stop", stop, at, 0, slack)
 	mark(a)
 	b = startSpeaker(t, p.b, to4("192.0.2.1"))
-	between(t, "up after a restart", time.Now(), a.find(comeUp, "v4 up"), 0, comeUp)
-	b.find(comeUp, "v4 up")
+	between(t, "up after a restart", time.Now(), a.find("v4 up"), 0, comeUp)
+	b.find("v4 up")
 
 	mark(a)
 	crash := time.Now()
 	check(t, b.proc.Signal(os.Kill))
-	at = a.find(2*time.Second, "v4 down by Control Detection Time Expired")
+	at = a.find("v4 down by Control Detection Time Expired")
 	between(t, "down after a crash", crash, at, detection4-period4, detection4+slack)
 	<-b.proc.Done()
 
 	// A restart faster than the detection time: the new life's first packet ends the old session.
 	mark(a)
 	b = startSpeaker(t, p.b, to4("192.0.2.1"))
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
+	a.find("v4 up")
+	b.find("v4 up")
 	mark(a)
 	check(t, b.proc.Signal(os.Kill))
 	b = startSpeaker(t, p.b, to4("192.0.2.1"))
-	a.find(comeUp, "v4 down by Neighbor Signaled Session Down")
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
+	a.find("v4 down by Neighbor Signaled Session Down")
+	a.find("v4 up")
+	b.find("v4 up")
 }
 
 func TestNewIntervalsWhileUp(t *testing.T) {
@@ -117,8 +117,8 @@ func TestNewIntervalsWhileUp(t *testing.T) {
 	capture := labtest.Capture(t, p.a, "eth0", "udp dst port 3784")
 	mine, theirs := to4("192.0.2.2"), to4("192.0.2.1")
 	a, b := startSpeaker(t, p.a, mine), startSpeaker(t, p.b, theirs)
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
+	a.find("v4 up")
+	b.find("v4 up")
 	mark(a, b)
 
 	mine.MinTx, mine.MinRx, mine.Multiplier = 50*ms, 300*ms, 4
@@ -127,7 +127,7 @@ func TestNewIntervalsWhileUp(t *testing.T) {
 	b.apply(theirs)
 	want := func(s *speaker, text string) {
 		t.Helper()
-		labtest.Eventually(t, comeUp, func() error { return s.reports(text) })
+		labtest.Eventually(t, labtest.Hang, func() error { return s.reports(text) })
 	}
 	want(a, "Period:50ms Detection:900ms Polling:false") // b's 3 × our 300 ms
 	want(b, "Period:300ms Detection:200ms Polling:false")
@@ -167,15 +167,15 @@ func TestOwnStall(t *testing.T) {
 	patient := to4("192.0.2.2")
 	patient.Multiplier = 20
 	a, b := startSpeaker(t, p.a, patient), startSpeaker(t, p.b, to4("192.0.2.1"))
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
-	labtest.Eventually(t, comeUp, func() error { return a.reports("Detection:600ms") })
+	a.find("v4 up")
+	b.find("v4 up")
+	labtest.Eventually(t, labtest.Hang, func() error { return a.reports("Detection:600ms") })
 	mark(a, b)
 	check(t, a.proc.Signal(syscall.SIGSTOP))
 	begin := time.Now()
-	labtest.Eventually(t, 2*time.Second, func() error { return after(begin, 1500*ms) })
+	labtest.Eventually(t, labtest.Hang, func() error { return after(begin, 1500*ms) })
 	check(t, a.proc.Signal(syscall.SIGCONT))
-	labtest.Eventually(t, comeUp, func() error { return a.reports("Over100ms:1") })
+	labtest.Eventually(t, labtest.Hang, func() error { return a.reports("Over100ms:1") })
 	a.never("down")
 	b.never("down")
 }
@@ -187,19 +187,19 @@ func TestAddressReturns(t *testing.T) {
 	c.Source = own.Addr()
 	check(t, p.a.DelAddr("eth0", own))
 	a, b := startSpeaker(t, p.a, c), startSpeaker(t, p.b, to4("192.0.2.1"))
-	a.find(comeUp, "note (v4) nothing is sent to 192.0.2.2: bind 192.0.2.1: cannot assign requested address")
+	a.find("note (v4) nothing is sent to 192.0.2.2: bind 192.0.2.1: cannot assign requested address")
 	check(t, p.a.AddAddr("eth0", own))
-	a.find(comeUp, "note (v4) sending to 192.0.2.2 again")
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
+	a.find("note (v4) sending to 192.0.2.2 again")
+	a.find("v4 up")
+	b.find("v4 up")
 
 	mark(a, b)
 	check(t, p.a.DelAddr("eth0", own))
-	b.find(comeUp, "v4 down")
-	a.find(comeUp, "note (v4) nothing is sent to 192.0.2.2")
+	b.find("v4 down")
+	a.find("note (v4) nothing is sent to 192.0.2.2")
 	check(t, p.a.AddAddr("eth0", own))
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
+	a.find("v4 up")
+	b.find("v4 up")
 }
 
 // TestInterfaceReturns has link-local addresses, which are nothing without their interface.
@@ -213,19 +213,19 @@ func TestInterfaceReturns(t *testing.T) {
 	near, far := to6("fe80::2%eth0"), to6("fe80::1%eth0")
 	near.Source = netip.MustParseAddr("fe80::1%eth0")
 	a, b := startSpeaker(t, p.a, near), startSpeaker(t, p.b, far)
-	a.find(comeUp, "v6 up")
-	b.find(comeUp, "v6 up")
+	a.find("v6 up")
+	b.find("v6 up")
 
 	mark(a, b)
 	labtest.Run(t, p.a, "ip", "link", "delete", "eth0")
-	a.find(comeUp, "v6 down")
-	b.find(comeUp, "v6 down")
-	a.find(comeUp, "note (v6) nothing is sent to fe80::2%eth0")
+	a.find("v6 down")
+	b.find("v6 down")
+	a.find("note (v6) nothing is sent to fe80::2%eth0")
 	check(t, p.net.Attach(p.a, "eth0"))
 	addr(p.a, 1)
-	a.find(comeUp, "note (v6) sending to fe80::2%eth0 again")
-	a.find(comeUp, "v6 up")
-	b.find(comeUp, "v6 up")
+	a.find("note (v6) sending to fe80::2%eth0 again")
+	a.find("v6 up")
+	b.find("v6 up")
 }
 
 func TestPortInUse(t *testing.T) {
@@ -234,12 +234,12 @@ func TestPortInUse(t *testing.T) {
 	check(t, err)
 	a := startSpeaker(t, p.a, to4("192.0.2.2"), to6("2001:db8::2"))
 	b := startSpeaker(t, p.b, to4("192.0.2.1"), to6("2001:db8::1"))
-	a.find(comeUp, "note no BFD packets are received: UDP port 3784 is in use: another program speaks BFD here")
-	a.find(comeUp, "v6 up")
+	a.find("note no BFD packets are received: UDP port 3784 is in use: another program speaks BFD here")
+	a.find("v6 up")
 	check(t, other.Close())
-	a.find(comeUp, "note BFD packets are received again")
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
+	a.find("note BFD packets are received again")
+	a.find("v4 up")
+	b.find("v4 up")
 	if n := strings.Count(a.proc.Stdout(), "is in use"); n != 1 {
 		t.Errorf("told %d times that the port is in use", n)
 	}
@@ -251,10 +251,10 @@ func TestHopsAreCounted(t *testing.T) {
 	near, far := to4("198.51.100.1"), to4("192.0.2.1")
 	near.MultiHop, far.MultiHop, far.MaxHops = true, true, 1
 	a, b := startSpeaker(t, r.a, near), startSpeaker(t, r.b, far)
-	a.find(comeUp, "note (v4) packet from 198.51.100.1 dropped: TTL is too low: 254, wanted 255 or more")
+	a.find("note (v4) packet from 198.51.100.1 dropped: TTL is too low: 254, wanted 255 or more")
 	a.never("v4 up")
 	near.MaxHops = 1
 	a.apply(near)
-	a.find(comeUp, "v4 up")
-	b.find(comeUp, "v4 up")
+	a.find("v4 up")
+	b.find("v4 up")
 }

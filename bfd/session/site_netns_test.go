@@ -102,7 +102,7 @@ func (s *speaker) report() string {
 	s.skip()
 	s.write("?")
 	var line string
-	labtest.Eventually(s.t, comeUp, func() (err error) {
+	labtest.Eventually(s.t, labtest.Hang, func() (err error) {
 		_, line, err = s.line("report ")
 		return err
 	})
@@ -133,9 +133,9 @@ func (s *speaker) line(text string) (at time.Time, line string, err error) {
 }
 
 // find waits for a line with that text and returns when it was written.
-func (s *speaker) find(limit time.Duration, text string) (at time.Time) {
+func (s *speaker) find(text string) (at time.Time) {
 	s.t.Helper()
-	labtest.Eventually(s.t, limit, func() (err error) {
+	labtest.Eventually(s.t, labtest.Hang, func() (err error) {
 		at, _, err = s.line(text)
 		return err
 	})

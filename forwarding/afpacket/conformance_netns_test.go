@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -202,7 +201,7 @@ func (w *wireBetween) take(most int) []forwarding.Frame {
 	w.t.Helper()
 	fs := make([]forwarding.Frame, most)
 	n := 0
-	labtest.Eventually(w.t, 5*time.Second, func() (err error) {
+	labtest.Eventually(w.t, labtest.Hang, func() (err error) {
 		if n, err = w.to.Recv(fs); err != nil {
 			w.t.Fatal(err)
 		}
@@ -361,7 +360,7 @@ func takesManyLong(t *testing.T, w *wireBetween) {
 	first, whole, cut := number(sent[0]), 0, 0
 	last := first - 1
 	fs := make([]forwarding.Frame, 64)
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		n, err := w.to.Recv(fs)
 		if err != nil {
 			t.Fatal(err)
@@ -468,7 +467,7 @@ func countsDrops(t *testing.T, w *wireBetween) {
 	for range total / 50 {
 		w.send(50, 1000)
 	}
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if w.to.Stats().RingDrops == 0 {
 			return errors.New("nothing was dropped")
 		}
@@ -476,7 +475,7 @@ func countsDrops(t *testing.T, w *wireBetween) {
 	})
 	last, got := first-1, 0
 	fs := make([]forwarding.Frame, 64)
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		for {
 			n, err := w.to.Recv(fs)
 			if err != nil {
@@ -572,7 +571,7 @@ func (w *wireBetween) empty() bool {
 
 func startsAndStops(t *testing.T, w *wireBetween) {
 	waiting := w.send(3, 100)
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if w.empty() {
 			return errors.New("nothing came")
 		}
@@ -613,7 +612,7 @@ func outlivesLinkDown(t *testing.T, w *wireBetween) {
 		t.Fatal(err)
 	}
 	fds := []unix.PollFd{{Fd: int32(w.to.FD()), Events: unix.POLLIN}}
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if _, err := unix.Poll(fds, 100); err != nil {
 			return err
 		}
@@ -637,7 +636,7 @@ func outlivesLinkDown(t *testing.T, w *wireBetween) {
 	if err := w.b.SetUp("eth0"); err != nil {
 		t.Fatal(err)
 	}
-	labtest.Eventually(t, 5*time.Second, func() error { // the other end drops until it knows
+	labtest.Eventually(t, labtest.Hang, func() error { // the other end drops until it knows
 		if w.send(1, 100); w.empty() {
 			return errors.New("nothing came")
 		}

@@ -40,7 +40,7 @@ func TestResetOfALostConnection(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), labtest.Hang)
 		defer cancel()
 		l, err := server.Listen(ctx, "tcp", netip.AddrPortFrom(tt.server, 8080).String())
 		if err != nil {
@@ -60,7 +60,7 @@ func TestResetOfALostConnection(t *testing.T) {
 		if _, err := c.Read(buf); err != nil {
 			t.Fatal(err)
 		}
-		labtest.Eventually(t, 10*time.Second, func() error {
+		labtest.Eventually(t, labtest.Hang, func() error {
 			if n := engine.Flows().Len(); n != 0 {
 				return fmt.Errorf("%d flows are left", n)
 			}
@@ -69,7 +69,7 @@ func TestResetOfALostConnection(t *testing.T) {
 		if _, err := c.Write([]byte("still there?")); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(labtest.Hang)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Read(buf); !errors.Is(err, syscall.ECONNRESET) {

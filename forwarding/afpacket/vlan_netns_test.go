@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"uvs/forwarding"
 	"uvs/forwarding/afpacket"
@@ -45,7 +44,7 @@ func TestVLANTags(t *testing.T) {
 					t.Fatalf("sent %d frames: %v", n, err)
 				}
 				var got forwarding.Frame
-				labtest.Eventually(t, 5*time.Second, func() error {
+				labtest.Eventually(t, labtest.Hang, func() error {
 					fs := make([]forwarding.Frame, 1)
 					for {
 						n, err := to.Recv(fs)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -114,7 +113,7 @@ func (w *wireBetween) take(senders, each int) {
 	next := make([]int, senders)
 	got := 0
 	fs := make([]forwarding.Frame, 64)
-	labtest.Eventually(w.t, 10*time.Second, func() error {
+	labtest.Eventually(w.t, labtest.Hang, func() error {
 		n, err := w.to.Recv(fs)
 		if err != nil {
 			w.t.Fatal(err)
@@ -244,7 +243,7 @@ func TestOutage(t *testing.T) {
 				}
 				w.to.Err() //nolint:errcheck // it went down as well
 				sent := 0
-				labtest.Eventually(t, 5*time.Second, func() error { // carrier takes a moment
+				labtest.Eventually(t, labtest.Hang, func() error { // carrier takes a moment
 					n, err := p.Send(w.batch(0, sent, 50)[:50-sent])
 					sent += n
 					return err

@@ -10,7 +10,6 @@ import (
 	"net"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -139,7 +138,7 @@ func (w *diverted) send(n, payload int) (sent [][]byte) {
 func (w *diverted) take(most int) []forwarding.Frame {
 	w.t.Helper()
 	fs, n := make([]forwarding.Frame, most), 0
-	labtest.Eventually(w.t, 5*time.Second, func() (err error) {
+	labtest.Eventually(w.t, labtest.Hang, func() (err error) {
 		if n, err = w.to.Recv(fs); err != nil {
 			w.t.Fatal(err)
 		}
@@ -189,7 +188,7 @@ func TestReceiver(t *testing.T) {
 				t.Fatal(err)
 			}
 			fds := []unix.PollFd{{Fd: int32(w.to.FD()), Events: unix.POLLIN}}
-			labtest.Eventually(t, 5*time.Second, func() error { // carrier takes a moment
+			labtest.Eventually(t, labtest.Hang, func() error { // carrier takes a moment
 				w.send(1, 100)
 				if n, err := unix.Poll(fds, 20); err != nil || n == 0 || fds[0].Revents != unix.POLLIN {
 					return errors.Join(fmt.Errorf("poll reports %d with %#x", n, fds[0].Revents), err)
@@ -263,7 +262,7 @@ func staysAndCounts(t *testing.T, w *diverted) {
 	}
 	got, last := uint64(0), first-1
 	fs := make([]forwarding.Frame, 64)
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		n, err := w.to.Recv(fs)
 		if err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@ func TestPort(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	buf := make([]byte, 100)
-	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(labtest.Hang)); err != nil {
 		t.Fatal(err)
 	}
 	n, from, err := c.ReadFrom(buf)
@@ -58,7 +58,7 @@ func TestPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []forwarding.Frame
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		for _, p := range g.Ports() { // a flow's answers come to the queue that it was sent by
 			in := make([]forwarding.Frame, 64)
 			n, err := p.Recv(in)
@@ -94,7 +94,7 @@ func TestPort(t *testing.T) {
 	if _, err := port.Recv(in); err == nil {
 		t.Error("a closed port receives")
 	}
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if out := labtest.Run(t, h, "ip", "-o", "link"); bytes.Contains([]byte(out), []byte("uvs0")) {
 			return fmt.Errorf("the device outlives its ports:\n%s", out)
 		}

@@ -125,7 +125,7 @@ func TestAnnounceMovesTheAddress(t *testing.T) {
 			old := macOf(t, top.Directors[0], "eth0")
 			labtest.Run(t, client, "ip", "neigh", "replace", vip.String(), "lladdr", old, "dev", "eth0", "nud", "stale")
 			dump := labtest.Start(t, client, "tcpdump", "-nevvl", "--immediate-mode", "-i", "eth0", "arp or icmp6")
-			if err := dump.WaitOutput(5*time.Second, "listening"); err != nil {
+			if err := dump.WaitOutput(labtest.Hang, "listening"); err != nil {
 				t.Fatal(err)
 			}
 			if err := taker.Do(func() error {
@@ -133,7 +133,7 @@ func TestAnnounceMovesTheAddress(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			labtest.Eventually(t, 5*time.Second, func() error {
+			labtest.Eventually(t, labtest.Hang, func() error {
 				if out := labtest.Run(t, client, "ip", "neigh", "show", vip.String()); !strings.Contains(out, macOf(t, taker, "eth0")) {
 					return fmt.Errorf("neighbour table: %q", out)
 				}
@@ -143,7 +143,7 @@ func TestAnnounceMovesTheAddress(t *testing.T) {
 			if vip.Is6() {
 				want = fmt.Sprintf("neighbor advertisement, length 32, tgt is %s, Flags [router, override]", vip)
 			}
-			labtest.Eventually(t, 5*time.Second, func() error {
+			labtest.Eventually(t, labtest.Hang, func() error {
 				if n := strings.Count(dump.Output(), want); n != 5 {
 					return fmt.Errorf("%d frames with %q, want 5:\n%s", n, want, dump.Output())
 				}
@@ -220,8 +220,8 @@ func TestAnswer(t *testing.T) {
 		done <- director.Do(func() error { return announce.Answer(ctx, link, vips) })
 	}()
 	for _, vip := range vips {
-		labtest.Eventually(t, 10*time.Second, func() error {
-			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		labtest.Eventually(t, labtest.Hang, func() error {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
 			_, err := client.Run(ctx, "ping", "-n", "-c", "3", "-i", "0.01", "-s", "1400", "-W", "1", vip.String())
 			return err
@@ -244,7 +244,7 @@ func TestAnswer(t *testing.T) {
 	go func() {
 		done <- director.Do(func() error { return announce.Answer(t.Context(), link, vips) })
 	}()
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if _, found := probe(t, client, top.VIP4, announce.ProbeOptions{Count: 1, Interval: 50 * time.Millisecond}); !found {
 			return errors.New("nobody answers")
 		}

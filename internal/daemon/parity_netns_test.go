@@ -270,7 +270,7 @@ func hostParity(t *testing.T, file string) {
 	}
 	dir := t.TempDir()
 	p := labtest.Start(t, theirs.Host, "keepalived", "-n", "-l", "-P", "-f", abs, "-p", filepath.Join(dir, "pid"), "-r", filepath.Join(dir, "vrrp.pid"))
-	labtest.Eventually(t, 15*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		s := theirs.snapshot(t)
 		for _, d := range h.devices {
 			if l, ok := s.LinkByName(d.Name); !ok || !l.Running {
@@ -296,7 +296,7 @@ func hostParity(t *testing.T, file string) {
 	}
 	select {
 	case <-p.Done():
-	case <-time.After(15 * time.Second):
+	case <-time.After(labtest.Hang):
 		t.Fatal("keepalived does not stop")
 	}
 	mustDo(t, ours.actor, h.deleting)
@@ -310,7 +310,7 @@ func hostParity(t *testing.T, file string) {
 			t.Error(err)
 		}
 	}
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if diff := cmp.Diff(empty, ours.picture(t)); diff != "" {
 			return fmt.Errorf("left behind:\n%s", diff)
 		}

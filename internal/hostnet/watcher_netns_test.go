@@ -59,7 +59,7 @@ func follow(t *testing.T, h *netlab.Host) *follower {
 // until waits for a snapshot of which cond is true.
 func (f *follower) until(t *testing.T, what string, cond func(s *hostnet.Snapshot) bool) *hostnet.Snapshot {
 	t.Helper()
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(labtest.Hang)
 	for s := f.Snapshot(); ; {
 		if cond(s) {
 			return s
@@ -271,7 +271,7 @@ func TestLinkDown(t *testing.T) {
 // checkAgainstKernel compares what was followed with a fresh reading.
 func checkAgainstKernel(t *testing.T, f *follower) {
 	t.Helper()
-	labtest.Eventually(t, 3*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		var fresh *hostnet.Watcher
 		if err := f.host.Do(func() (err error) { fresh, err = hostnet.Open(); return err }); err != nil {
 			return err

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -77,7 +76,7 @@ func TestNothingIsLeftAfterKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // "signal: killed"
-	labtest.Eventually(t, 20*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		for _, pid := range pids {
 			if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil {
 				return fmt.Errorf("process %d (%s) is left", pid, strings.TrimSpace(string(comm)))
@@ -135,7 +134,7 @@ func TestNothingIsLeftAfterClose(t *testing.T) {
 	for range 3 {
 		use()
 	}
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		if n := count(t, "fd"); n > descriptors {
 			return fmt.Errorf("%d descriptors, %d before", n, descriptors)
 		}

@@ -82,19 +82,19 @@ func TestProcessSignalsAndOutput(t *testing.T) {
 		Env:   []string{"WORD=seen"},
 		Stdin: strings.NewReader("from stdin"),
 	})
-	if err := p.WaitOutput(10*time.Second, "from stdin"); err != nil {
+	if err := p.WaitOutput(labtest.Hang, "from stdin"); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.WaitOutput(10*time.Second, "hup seen"); err != nil {
+	if err := p.WaitOutput(labtest.Hang, "hup seen"); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Stop(); err != nil {
 		t.Errorf("Stop = %v, want nil after SIGTERM", err)
 	}
-	if err := p.WaitOutput(10*time.Second, "never"); err == nil || !strings.Contains(err.Error(), "ended without writing") {
+	if err := p.WaitOutput(labtest.Hang, "never"); err == nil || !strings.Contains(err.Error(), "ended without writing") {
 		t.Errorf("WaitOutput of an ended process = %v", err)
 	}
 	if _, err := h.Run(t.Context(), "sh", "-c", "echo why >&2; exit 3"); err == nil || !strings.Contains(err.Error(), "exit status 3\nwhy") {
@@ -212,7 +212,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	if len(pids) != 8 {
 		t.Fatalf("orphans = %v, want 8", pids)
 	}
-	labtest.Eventually(t, 10*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		for _, pid := range pids {
 			if out, err := h.Run(t.Context(), "cat", "/proc/"+pid+"/stat"); err == nil {
 				return fmt.Errorf("orphan is left: %s", out)

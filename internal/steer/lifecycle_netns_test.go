@@ -112,7 +112,7 @@ func kill(t *testing.T, h *netlab.Host, b steer.Backend, index int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.WaitOutput(20*time.Second, readyLine); err != nil {
+	if err := p.WaitOutput(labtest.Hang, readyLine); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Signal(os.Kill); err != nil {

@@ -70,52 +70,57 @@ func accept(t *testing.T, h *netlab.Host, at netip.AddrPort) {
 	t.Cleanup(func() { l.Close() })
 }
 
-// dial connects from a host and says how that ended: "connected", "refused" by the stack
+// dials connects from a host and checks how that ends: "connected", "refused" by the stack
 // of the other side, or "silence".
-func dial(t *testing.T, h *netlab.Host, addr netip.Addr, port uint16) string {
+func dials(t *testing.T, what string, h *netlab.Host, addr netip.Addr, port uint16, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), wait(want))
 	defer cancel()
 	c, err := h.DialContext(ctx, "tcp", netip.AddrPortFrom(addr, port).String())
-	switch {
-	case err == nil:
+	if err == nil {
 		c.Close()
-		return "connected"
-	case isRefused(err):
-		return "refused"
-	case isTimeout(err):
-		return "silence"
 	}
-	return err.Error()
+	expect(t, what, err, want)
 }
 
-// askUDP sends a datagram from a host and says how that ended, in the words of dial.
-func askUDP(t *testing.T, h *netlab.Host, addr netip.Addr, port uint16) string {
+// asksUDP sends a datagram from a host and checks how that ends, in the words of dials.
+func asksUDP(t *testing.T, what string, h *netlab.Host, addr netip.Addr, port uint16, want string) {
 	t.Helper()
 	c, err := h.DialContext(t.Context(), "udp", netip.AddrPortFrom(addr, port).String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(wait(want))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Write([]byte("?")); err != nil {
 		t.Fatal(err)
 	}
 	_, err = c.Read(make([]byte, 10))
-	switch {
-	case isRefused(err):
-		return "refused"
-	case isTimeout(err):
-		return "silence"
-	}
-	return fmt.Sprint(err)
+	expect(t, what, err, want)
 }
 
-// expect checks how a connection ends.
-func expect(t *testing.T, what, got, want string) {
+// wait is how long to wait for an end that is wanted: silence has none.
+func wait(want string) time.Duration {
+	if want == "silence" {
+		return patience
+	}
+	return labtest.Hang
+}
+
+// expect checks how an exchange has ended.
+func expect(t *testing.T, what string, err error, want string) {
 	t.Helper()
+	got := fmt.Sprint(err)
+	switch {
+	case err == nil:
+		got = "connected"
+	case isRefused(err):
+		got = "refused"
+	case isTimeout(err):
+		got = "silence"
+	}
 	if got != want {
 		t.Errorf("%s: %s, want %s", what, got, want)
 	}
@@ -134,17 +139,17 @@ func TestStackIsKeptOut(t *testing.T) {
 		before := dump(t, s.director)
 		steerer := open(t, s.director, b)
 		for _, f := range s.families() {
-			expect(t, "service before Apply", dial(t, s.client, f.vip, steeredPort), "refused")
-			expect(t, "UDP service before Apply", askUDP(t, s.client, f.vip, steeredPort), "refused")
+			dials(t, "service before Apply", s.client, f.vip, steeredPort, "refused")
+			asksUDP(t, "UDP service before Apply", s.client, f.vip, steeredPort, "refused")
 		}
 
 		apply(t, s.director, steerer, s.rules)
 		for _, f := range s.families() {
-			expect(t, "service", dial(t, s.client, f.vip, steeredPort), "silence")
-			expect(t, "UDP service", askUDP(t, s.client, f.vip, steeredPort), "silence")
-			expect(t, "other port of the VIP", dial(t, s.client, f.vip, otherPort), "refused")
-			expect(t, "other UDP port of the VIP", askUDP(t, s.client, f.vip, otherPort), "refused")
-			expect(t, "director to a steered server", dial(t, s.director, f.server, steeredPort), "connected")
+			dials(t, "service", s.client, f.vip, steeredPort, "silence")
+			asksUDP(t, "UDP service", s.client, f.vip, steeredPort, "silence")
+			dials(t, "other port of the VIP", s.client, f.vip, otherPort, "refused")
+			asksUDP(t, "other UDP port of the VIP", s.client, f.vip, otherPort, "refused")
+			dials(t, "director to a steered server", s.director, f.server, steeredPort, "connected")
 			ping(t, s.client, f.vip)
 			ping(t, s.server, f.local[1])
 		}
@@ -165,13 +170,13 @@ func TestStackIsKeptOut(t *testing.T) {
 		}
 		apply(t, s.director, steerer, moved)
 		for _, f := range s.families() {
-			expect(t, "service after its change", dial(t, s.client, f.vip, otherPort), "silence")
-			expect(t, "old port after the change", dial(t, s.client, f.vip, steeredPort), "refused")
+			dials(t, "service after its change", s.client, f.vip, otherPort, "silence")
+			dials(t, "old port after the change", s.client, f.vip, steeredPort, "refused")
 		}
 
 		inside(t, s.director, steerer.Remove)
 		for _, f := range s.families() {
-			expect(t, "service after Remove", dial(t, s.client, f.vip, otherPort), "refused")
+			dials(t, "service after Remove", s.client, f.vip, otherPort, "refused")
 		}
 		if after := dump(t, s.director); after != before {
 			t.Errorf("filters before:\n%s\nafter Remove:\n%s", before, after)
@@ -185,11 +190,11 @@ func TestForwardingIsKeptOut(t *testing.T) {
 		s := newSite(t, true)
 		apply(t, s.director, open(t, s.director, b), s.rules)
 		for _, f := range s.families() {
-			expect(t, "service", dial(t, s.client, f.vip, steeredPort), "silence")
-			expect(t, "other port of a server through the director", dial(t, s.client, f.server, otherPort), "connected")
-			expect(t, "director to a steered server", dial(t, s.director, f.server, steeredPort), "connected")
+			dials(t, "service", s.client, f.vip, steeredPort, "silence")
+			dials(t, "other port of a server through the director", s.client, f.server, otherPort, "connected")
+			dials(t, "director to a steered server", s.director, f.server, steeredPort, "connected")
 			// The server answers; the kernel must not forward what the director translates.
-			expect(t, "steered port of a server through the director", dial(t, s.client, f.server, steeredPort), "silence")
+			dials(t, "steered port of a server through the director", s.client, f.server, steeredPort, "silence")
 			ping(t, s.client, f.server)
 		}
 	})
@@ -205,11 +210,11 @@ func TestServerReturnsNeedLocals(t *testing.T) {
 		without.Locals = nil
 		apply(t, s.director, steerer, without)
 		for _, f := range s.families() {
-			expect(t, "director to a server without locals", dial(t, s.director, f.server, steeredPort), "silence")
+			dials(t, "director to a server without locals", s.director, f.server, steeredPort, "silence")
 		}
 		apply(t, s.director, steerer, s.rules)
 		for _, f := range s.families() {
-			expect(t, "director to a server with locals", dial(t, s.director, f.server, steeredPort), "connected")
+			dials(t, "director to a server with locals", s.director, f.server, steeredPort, "connected")
 		}
 	})
 }
@@ -227,7 +232,7 @@ func TestTapsSeeSteeredFrames(t *testing.T) {
 		if _, err := in.WriteTo(want, in.LocalAddr()); err != nil {
 			t.Fatal(err)
 		}
-		if err := tap.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := tap.SetReadDeadline(time.Now().Add(labtest.Hang)); err != nil {
 			t.Fatal(err)
 		}
 		got := make([]byte, 2000)

@@ -109,7 +109,7 @@ func (w *wire) passed(t testing.TB, last uint32) map[uint32]bool {
 	w.inject(t, marker, last)
 	numbers := make(map[uint32]bool)
 	b := make([]byte, 10000)
-	if err := w.out.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := w.out.SetReadDeadline(time.Now().Add(labtest.Hang)); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -134,7 +134,7 @@ func (w *wire) noted(t testing.TB, last uint32) map[uint32]bool {
 	marker := flow{to: w.link.HardwareAddr, src: addrPort("203.0.113.9:9"), dst: addrPort("203.0.113.1:9"), proto: udp}
 	w.inject(t, marker.frame(t), last)
 	numbers := make(map[uint32]bool)
-	labtest.Eventually(t, 5*time.Second, func() error {
+	labtest.Eventually(t, labtest.Hang, func() error {
 		for _, m := range macPattern.FindAllString(labtest.Run(t, w.director, "nft", "list", "set", "inet", "sink", "seen"), -1) {
 			mac, err := net.ParseMAC(m)
 			if err != nil {

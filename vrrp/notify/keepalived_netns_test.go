@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/net/ipv4"
 
@@ -83,7 +82,7 @@ func (c *comparison) expect(step string, list ...told) {
 			}
 		}
 	}
-	labtest.Eventually(c.t, 30*time.Second, func() error {
+	labtest.Eventually(c.t, labtest.Hang, func() error {
 		for name, lines := range c.want {
 			if got := c.got(name); len(got) < len(lines) {
 				return fmt.Errorf("%s: %d lines in %s, want %d:\n%s", step, len(got), name, len(lines), strings.Join(got, "\n"))

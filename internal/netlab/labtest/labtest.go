@@ -17,6 +17,10 @@ import (
 	"uvs/internal/netlab/capture"
 )
 
+// Hang is how long a test waits for what is to come some time: more than a slow and busy machine needs, so that who waits
+// longer waits for ever. A test that claims how long something takes has a bound of its own.
+const Hang = 45 * time.Second
+
 // commandTimeout is the time that Run gives a command.
 const commandTimeout = 60 * time.Second
 
