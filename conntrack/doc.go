@@ -6,7 +6,8 @@
 //
 // A [Table] is split into shards by a keyed hash of protocol, client address and
 // client port, so both directions of a flow live in one shard and one lock guards
-// both. Entries hold no pointers and lie in mapped memory outside the Go heap: 64
+// both. The shards are apart for each worker, by the same number that fanout spreads
+// clients by ([Spread]): no lock goes to and fro between cores. Entries hold no pointers and lie in mapped memory outside the Go heap: 64
 // bytes for IPv4, 100 for IPv6 (entry.go, arena.go). In front of them is one index per
 // shard of 8-byte slots (index.go); behind them a timing wheel per shard (wheel.go),
 // which [Table.Expire] drives. The bound on flows is exact (credits.go).

@@ -16,9 +16,9 @@ func (t *Table) Expire(now mono.Time, budget int) (expired int) {
 		return 0
 	}
 	all := true
-	turn := int(t.turn.Add(1))
+	turn := int(t.turn.Add(1) % uint32(len(t.shards)))
 	for i := range t.shards {
-		s := &t.shards[(turn+i)&(len(t.shards)-1)]
+		s := &t.shards[(turn+i)%len(t.shards)]
 		if s.wheel.next.Load() > target {
 			continue
 		}

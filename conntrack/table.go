@@ -13,7 +13,8 @@ import (
 // Config is what a [Table] is made from.
 type Config struct {
 	MaxFlows int      // bound on flows and templates of both families together, 1 to 2^28
-	Shards   int      // a power of two up to 65536; 0 means 16 per CPU, at least 64
+	Shards   int      // up to 65536; 0 means 16 per CPU, at least 64
+	Workers  int      // that clients are spread over by [Spread]; 0 means 1
 	Secret   [16]byte // key of the hash: random, and the same as long as a saved table lives
 	Timeouts Timeouts // zeros mean the kernel's
 
@@ -37,8 +38,9 @@ const (
 // A Table is a flow table. All methods but Close are safe for use by many goroutines,
 // each of which holds at most one locked [Flow].
 type Table struct {
-	shards       []shard // those of flows, and as many of templates behind them
-	shardShift   uint8   // of the hash: 64 − log2 of the number of shards of each kind
+	shards       []shard // those of flows, of one worker after the other, and as many of templates behind them
+	workers      uint32  // that shards of flows are apart for
+	each         uint64  // shards of flows that a worker has
 	secret       [16]byte
 	released     func(ServerID, bool)
 	left         func(ServerID) // Config.ReleasedTemplate
@@ -69,15 +71,16 @@ func New(c Config) (*Table, error) {
 		return nil, err
 	}
 	t := &Table{
-		shards:     make([]shard, 2*shards),
-		shardShift: uint8(64 - bits.TrailingZeros(uint(shards))),
-		secret:     c.Secret,
-		released:   c.Released,
-		left:       c.ReleasedTemplate,
+		workers:  uint32(max(1, c.Workers)),
+		secret:   c.Secret,
+		released: c.Released,
+		left:     c.ReleasedTemplate,
 
 		releasedData: c.ReleasedData,
 		maxFlows:     c.MaxFlows,
 	}
+	t.each = uint64(max(1, shards/int(t.workers)))
+	t.shards = make([]shard, 2*uint64(t.workers)*t.each)
 	if t.released == nil {
 		t.released = func(ServerID, bool) {}
 	}
@@ -104,8 +107,11 @@ func (c *Config) check() (int, error) {
 		n = max(64, 1<<bits.Len(uint(16*runtime.GOMAXPROCS(0)-1)))
 		n = min(n, shardLimit)
 	}
-	if n < 1 || n > shardLimit || n&(n-1) != 0 {
-		return 0, fmt.Errorf("number of shards %d is not a power of two from 1 to %d", n, shardLimit)
+	if n < 1 || n > shardLimit {
+		return 0, fmt.Errorf("number of shards %d is not from 1 to %d", n, shardLimit)
+	}
+	if c.Workers < 0 || c.Workers > shardLimit {
+		return 0, fmt.Errorf("number of workers %d is not from 0 to %d", c.Workers, shardLimit)
 	}
 	return n, c.Timeouts.check()
 }
@@ -212,8 +218,13 @@ func (t *Table) find(tp *Tuple, d Dir, f *Flow) bool {
 	return false
 }
 
-// place returns the shard and the tag of a client.
+// place returns the shard and the tag of a client. The shards that one worker's clients are in are no other's, so that
+// no lock goes to and fro between cores.
 func (t *Table) place(tp *Tuple, client *[16]byte, port uint16) (*shard, uint32) {
 	h := t.hash(tp.Proto, client, port, tp.V6)
-	return &t.shards[h>>t.shardShift], uint32(h)
+	i, _ := bits.Mul64(h, t.each)
+	if t.workers > 1 {
+		i += uint64(uint32(Spread(client, port, tp.V6))%t.workers) * t.each
+	}
+	return &t.shards[i], uint32(h)
 }

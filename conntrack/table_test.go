@@ -17,8 +17,9 @@ func TestNewRefusesWhatCannotBe(t *testing.T) {
 	for name, c := range map[string]conntrack.Config{
 		"no flows":            {},
 		"too many flows":      {MaxFlows: 1<<28 + 1},
-		"three shards":        {MaxFlows: 10, Shards: 3},
+		"too many shards":     {MaxFlows: 10, Shards: 1<<16 + 1},
 		"negative shards":     {MaxFlows: 10, Shards: -1},
+		"negative workers":    {MaxFlows: 10, Workers: -1},
 		"timeout of 32 days":  {MaxFlows: 10, Timeouts: conntrack.Timeouts{conntrack.UDP: 32 * day}},
 		"timeout of a moment": {MaxFlows: 10, Timeouts: conntrack.Timeouts{conntrack.UDP: 1}},
 	} {
@@ -30,11 +31,11 @@ func TestNewRefusesWhatCannotBe(t *testing.T) {
 }
 
 func TestBoundIsExact(t *testing.T) {
-	for _, tt := range []struct{ flows, shards int }{
-		{1, 1}, {1, 64}, {100, 0}, {100, 64}, {1000, 4}, {5000, 8}, {40_000, 8},
+	for _, tt := range []struct{ flows, shards, workers int }{
+		{1, 1, 0}, {1, 64, 1}, {100, 0, 0}, {100, 64, 8}, {1000, 4, 1}, {1000, 4, 3}, {100, 2, 5}, {5000, 8, 2}, {40_000, 8, 1},
 	} {
-		t.Run(fmt.Sprintf("%d flows in %d shards", tt.flows, tt.shards), func(t *testing.T) {
-			table := newTable(t, conntrack.Config{MaxFlows: tt.flows, Shards: tt.shards})
+		t.Run(fmt.Sprintf("%d flows in %d shards of %d workers", tt.flows, tt.shards, tt.workers), func(t *testing.T) {
+			table := newTable(t, conntrack.Config{MaxFlows: tt.flows, Shards: tt.shards, Workers: tt.workers})
 			var f conntrack.Flow
 			next := 0
 			fill := func() {

@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -195,7 +196,8 @@ func (t *Table) removeTemplate(s *shard, ref uint32, h *head) {
 // templatePlace returns the shard and the tag of a template.
 func (t *Table) templatePlace(tp *Tuple, data []byte) (*shard, uint32) {
 	h := t.templateHash(tp, data)
-	return &t.shards[len(t.shards)/2+int(h>>t.shardShift)], uint32(h)
+	i, _ := bits.Mul64(h, uint64(len(t.shards)/2))
+	return &t.shards[uint64(len(t.shards)/2)+i], uint32(h)
 }
 
 // templateShard reports whether the shard of that number is one of templates.

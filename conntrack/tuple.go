@@ -52,6 +52,17 @@ func (tp *Tuple) ends(d Dir) (client *[16]byte, clientPort uint16, other *[16]by
 	return &tp.Dst, tp.DstPort, &tp.Src, tp.SrcPort
 }
 
+// Spread returns the number, taken modulo their number, that picks the worker of a client: that of the fanout
+// program (afpacket's clientHash), which brings both directions of a flow to it. Frames may come to another worker,
+// which then finds the flow all the same, and pays for a lock that it shares.
+func Spread(addr *[16]byte, port uint16, v6 bool) uint16 {
+	sum := uint32(port) + binary.BigEndian.Uint32(addr[:])
+	if v6 {
+		sum += binary.BigEndian.Uint32(addr[4:]) + binary.BigEndian.Uint32(addr[8:]) + binary.BigEndian.Uint32(addr[12:])
+	}
+	return uint16(sum * 0x9e3779b1 >> 16)
+}
+
 // hash digests the client's end. The secret stands in front, so that it has stirred the
 // state before any byte that the client chooses; xxhash's one-shot call takes no seed.
 // The two families have keys of different length.

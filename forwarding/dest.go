@@ -192,7 +192,7 @@ func (d *dest) resolve(r *Routes) {
 // to the same cache line.
 type destCounters struct {
 	connections, packetsIn, packetsOut, bytesIn, bytesOut atomic.Uint64
-	_                                                     [24]byte
+	_                                                     [88]byte
 }
 
 // count counts a packet of n bytes that worker w forwards, unless d has been removed.

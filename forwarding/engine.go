@@ -28,7 +28,7 @@ type Config struct {
 	// BusyPoll is for how long after a frame a worker goes on looking for the next one before
 	// it sleeps: a wakeup less on its way, for a core that is busy all that time.
 	BusyPoll time.Duration
-	// Flows configures the flow table. Released must be nil; the Engine sets it.
+	// Flows configures the flow table. The Engine sets its Workers and what is called when a flow goes.
 	Flows conntrack.Config
 	// Orphans is for how long after a crash servers may go on sending on connections whose
 	// flows are lost. Until then such segments are dropped, unless their client is seen to
@@ -125,6 +125,7 @@ func New(c Config) (*Engine, error) {
 	if c.Orphans > 0 {
 		e.direct.watch(e.started, c.Orphans)
 	}
+	c.Flows.Workers = e.workers
 	c.Flows.Released = e.released
 	c.Flows.ReleasedTemplate = e.releasedTemplate
 	c.Flows.ReleasedData = e.releasedData

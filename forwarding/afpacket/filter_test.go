@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/bpf"
+
+	"uvs/conntrack"
 )
 
 // ipPacket builds the bytes that a fanout program sees: from the IP header on.
@@ -55,6 +57,12 @@ func TestClientHashIsTheSameBothWays(t *testing.T) {
 				answer := run(t, vm, ipPacket(server, client))
 				if request != answer {
 					t.Fatalf("%d VIPs: %s → %s hashes to %#x, its answer from %s to %#x", count, client, vip, request, server, answer)
+				}
+				// The flow table keeps what a worker looks up apart by the same number.
+				var addr [16]byte
+				copy(addr[:], client.Addr().AsSlice())
+				if spread := conntrack.Spread(&addr, client.Port(), client.Addr().Is6()); request != int(spread) {
+					t.Fatalf("%s hashes to %#x here and to %#x in the flow table", client, request, spread)
 				}
 				workers[request%2]++
 			}
