@@ -51,34 +51,23 @@ func renderInventory() string {
 	fmt.Fprintf(&b, `# Keywords
 
 Every word of keepalived.conf(5), and what UVS makes of it; go test ./config -run Inventory -update writes this file from the
-table that the parser uses. A word is listed in each block where it may stand.
+table that the parser uses. A word is listed in each block where it may stand. The words of `+"`--extra FILE`"+` are in [extra.md](extra.md).
 
 **%d words: %d %s, %d %s, %d %s, %d %s.** Each word that is not served is named by `+"`uvs check`"+`, with its reason.
 
 Tier: A in almost every configuration, B common, C rare, N a matter of keepalived's own processes or of the kernel's IPVS.
 `, len(all), counts[config.Served], config.Served, counts[config.InPart], config.InPart, counts[config.NotServed], config.NotServed, counts[config.Ignored], "accepted and without meaning here")
-	renderContexts(&b, all, true)
-	b.WriteString("\n# The extra file\n\nThe words of `--extra FILE`, which has the same form.\n")
-	renderContexts(&b, config.ExtraInventory(), false)
+	renderContexts(&b, all)
 	return b.String()
 }
 
-func renderContexts(b *strings.Builder, list []config.Keyword, tiers bool) {
+func renderContexts(b *strings.Builder, list []config.Keyword) {
 	context := "\x00"
 	for _, k := range list {
 		if k.Context != context {
 			context = k.Context
-			fmt.Fprintf(b, "\n## %s\n\n", cmp.Or(context, "Top level"))
-			if tiers {
-				b.WriteString("| Word | Tier | State | |\n|---|---|---|---|\n")
-			} else {
-				b.WriteString("| Word | State | |\n|---|---|---|\n")
-			}
+			fmt.Fprintf(b, "\n## %s\n\n| Word | Tier | State | |\n|---|---|---|---|\n", cmp.Or(context, "Top level"))
 		}
-		if tiers {
-			fmt.Fprintf(b, "| `%s` | %c | %s | %s |\n", k.Name, k.Tier, k.State, k.Note)
-		} else {
-			fmt.Fprintf(b, "| `%s` | %s | %s |\n", k.Name, k.State, k.Note)
-		}
+		fmt.Fprintf(b, "| `%s` | %c | %s | %s |\n", k.Name, k.Tier, k.State, k.Note)
 	}
 }

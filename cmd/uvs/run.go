@@ -80,7 +80,7 @@ rest runs. With --strict any error in the file is refused; "uvs check FILE" show
 them beforehand.
 
 What keepalived.conf has no words for stands in another file, --extra FILE, which is
-read with it, at a reload as well. It has the same form:
+read with it, at a reload as well. It has the same form; docs/extra.md has all words:
 
   virtual_server 192.0.2.10 443 {
       reply_by_uplink     # answers by NAT go back to where the client came from
