@@ -71,7 +71,7 @@ var instanceKeywords = join([]keyword{
 	{name: "mcast_dst_ip", tier: 'C', use: served, args: str()},
 	{name: "native_ipv6", tier: 'N', use: served},
 	{name: "accept", tier: 'B', use: served},
-	{name: "no_accept", tier: 'B', use: partly, why: "services get their packets; ping and other ports of the addresses are answered all the same"},
+	{name: "no_accept", tier: 'B', use: served},
 	{name: "strict_mode", tier: 'C', use: served, args: onOff()},
 	{name: "dont_track_primary", tier: 'C', use: served},
 	{name: "notify_deleted", tier: 'C', use: served, args: rest(), shell: true},

@@ -215,9 +215,10 @@ func TestAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	link := linkOf(t, director, "eth0")
 	vips := []netip.Addr{top.VIP4, top.VIP6}
+	spoken := []announce.Spoken{{Addr: top.VIP4}, {Addr: top.VIP6}}
 	done := make(chan error, 1)
 	go func() {
-		done <- director.Do(func() error { return announce.Answer(ctx, link, vips) })
+		done <- director.Do(func() error { return announce.Answer(ctx, link, spoken) })
 	}()
 	for _, vip := range vips {
 		labtest.Eventually(t, labtest.Hang, func() error {
@@ -242,7 +243,7 @@ func TestAnswer(t *testing.T) {
 	}
 	// A link that goes down ends it with an error.
 	go func() {
-		done <- director.Do(func() error { return announce.Answer(t.Context(), link, vips) })
+		done <- director.Do(func() error { return announce.Answer(t.Context(), link, spoken) })
 	}()
 	labtest.Eventually(t, labtest.Hang, func() error {
 		if _, found := probe(t, client, top.VIP4, announce.ProbeOptions{Count: 1, Interval: 50 * time.Millisecond}); !found {

@@ -23,21 +23,32 @@ const answerMax = wire.EthernetLen + 0xffff
 // etherTypeAll has a socket receive frames of every protocol (ETH_P_ALL).
 const etherTypeAll = 3
 
+// A Spoken is an address that is answered for.
+type Spoken struct {
+	Addr netip.Addr
+	// Silent has ping unanswered: the address is only for routing.
+	Silent bool
+}
+
 // Answer answers on a link for addresses that its host does not have, until ctx ends, when
 // it returns nil: ARP requests and neighbour solicitations, those of hosts that probe for
-// an address included, and echo requests (ping) in one piece. It needs CAP_NET_RAW, and
+// an address included, and, unless an address is silent, echo requests (ping) in one piece. It needs CAP_NET_RAW, and
 // opens its socket in the network namespace of the calling thread.
 //
 // Any other error means that nothing is answered any more, as when the link goes down. Of a
 // link with multicast snooping, IPv6 solicitations may not come through: nobody reports
 // that we listen to them.
-func Answer(ctx context.Context, link Link, addrs []netip.Addr) error {
+func Answer(ctx context.Context, link Link, addrs []Spoken) error {
 	a := answerer{link: link}
-	for _, addr := range addrs {
-		if err := link.check(addr.Unmap()); err != nil {
+	for _, s := range addrs {
+		addr := s.Addr.Unmap()
+		if err := link.check(addr); err != nil {
 			return fmt.Errorf("answer: %w", err)
 		}
-		a.addrs = append(a.addrs, addr.Unmap())
+		a.addrs = append(a.addrs, addr)
+		if !s.Silent {
+			a.echoing = append(a.echoing, addr)
+		}
 	}
 	if err := a.run(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("answer on %s: %w", link.Name, err)
@@ -47,8 +58,9 @@ func Answer(ctx context.Context, link Link, addrs []netip.Addr) error {
 
 // An answerer knows who it speaks for.
 type answerer struct {
-	link  Link
-	addrs []netip.Addr
+	link    Link
+	addrs   []netip.Addr
+	echoing []netip.Addr // those that answer ping, too
 }
 
 // run receives and answers until ctx ends.
@@ -121,6 +133,9 @@ func answerFilter() []bpf.Instruction {
 
 // has reports whether addr is one that is spoken for.
 func (a answerer) has(addr netip.Addr) bool { return slices.Contains(a.addrs, addr) }
+
+// echoes reports whether addr is one that answers ping.
+func (a answerer) echoes(addr netip.Addr) bool { return slices.Contains(a.echoing, addr) }
 
 // reply returns the answer to a frame, nil if it asks nothing of us.
 func (a answerer) reply(frame []byte) []byte {
@@ -198,7 +213,7 @@ func (a answerer) echo4(b []byte) []byte {
 	ip := wire.IPv4(b)
 	head, total := ip.HeaderLen(), ip.TotalLen()
 	if ip.Version() != 4 || head < wire.IPv4Len || total < head+echoLen || total > len(b) || wire.Checksum(b[:head]) != 0 ||
-		ip.IsFragment() || ip.Protocol() != wire.ProtoICMP || !a.has(netip.AddrFrom4([4]byte(ip.Destination()))) {
+		ip.IsFragment() || ip.Protocol() != wire.ProtoICMP || !a.echoes(netip.AddrFrom4([4]byte(ip.Destination()))) {
 		return nil
 	}
 	message := b[head:total]
@@ -225,7 +240,7 @@ func (a answerer) echo6(b []byte) []byte {
 	ip := wire.IPv6(b)
 	n := ip.PayloadLen()
 	if ip.Version() != 6 || n < echoLen || n > len(b)-wire.IPv6Len || ip.NextHeader() != wire.ProtoICMPv6 ||
-		!a.has(netip.AddrFrom16([16]byte(ip.Destination()))) {
+		!a.echoes(netip.AddrFrom16([16]byte(ip.Destination()))) {
 		return nil
 	}
 	message := b[wire.IPv6Len:][:n]

@@ -37,8 +37,9 @@ func echo(t *testing.T, from, to wire.MAC, src, dst netip.Addr, reply bool) []by
 }
 
 func TestReply(t *testing.T) {
+	silent4, silent6 := netip.MustParseAddr("198.51.100.82"), netip.MustParseAddr("2001:db8:1::82")
 	link := Link{Index: 2, Name: "eth0", MAC: ourMAC}
-	a := answerer{link: link, addrs: []netip.Addr{vip4, vip6}}
+	a := answerer{link: link, addrs: []netip.Addr{vip4, vip6, silent4, silent6}, echoing: []netip.Addr{vip4, vip6}}
 	peer4, other4 := netip.MustParseAddr("198.51.100.101"), netip.MustParseAddr("198.51.100.81")
 	from := Link{Index: 2, Name: "eth0", MAC: otherMAC}
 	request := func(sender, target netip.Addr) []byte {
@@ -69,6 +70,9 @@ func TestReply(t *testing.T) {
 		name        string
 		frame, want []byte
 	}{
+		{"ping to one for routing", echo(t, otherMAC, ourMAC, peer4, silent4, false), nil},
+		{"ping over IPv6 to one for routing", echo(t, otherMAC, ourMAC, peer6, silent6, false), nil},
+		{"ARP request for one for routing", request(peer4, silent4), link.frame(otherMAC, wire.EtherTypeARP, arp{arpReply, ourMAC, silent4, otherMAC, peer4}.bytes())},
 		{"ARP request", request(peer4, vip4), arpAnswer(peer4)},
 		{"ARP probe", request(netip.IPv4Unspecified(), vip4), arpAnswer(netip.IPv4Unspecified())},
 		{"ARP request for another", request(peer4, other4), nil},

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -52,7 +51,7 @@ func (d *director) steerError(err error) error {
 // An answered link is one on which we speak for addresses.
 type answeredLink struct {
 	link   announce.Link
-	addrs  []netip.Addr
+	addrs  []announce.Spoken
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it ended
 }
@@ -91,7 +90,7 @@ func (d *director) answer(ctx context.Context) error {
 
 // answerOn answers for addresses on a link until it is cancelled, or wg's
 // owner gives up.
-func (d *director) answerOn(ctx context.Context, wg *sync.WaitGroup, l hostnet.Link, addrs []netip.Addr) *answeredLink {
+func (d *director) answerOn(ctx context.Context, wg *sync.WaitGroup, l hostnet.Link, addrs []announce.Spoken) *answeredLink {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &answeredLink{link: announceLink(l), addrs: addrs, cancel: cancel, done: make(chan struct{})}
 	wg.Go(func() {

@@ -91,6 +91,7 @@ type director struct {
 
 	network   *hostnet.Watcher
 	steer     *steer.Steerer // guarded by inLineMu
+	gate      steer.Gate     // the same
 	stack     *ownStack      // the same
 	engine    *forwarding.Engine
 	capture   *capture
@@ -316,6 +317,7 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 	// Whatever goes wrong from here on, steering of ours must not stay: without a data
 	// plane it would only keep packets from the stack.
 	undo.add(d.steer.Remove)
+	undo.add(func() error { _, err := d.gate.Remove(); return err })
 	undo.add(d.capture.undivert)
 	undo.add(func() error { return d.stack.close(d.network.Snapshot()) })
 	undo.add(d.capture.restoreOffloads(d.network.Snapshot))

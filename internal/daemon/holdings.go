@@ -66,6 +66,7 @@ type addressPlan struct {
 	instance string // the vrrp_instance that names it; "" is static
 	device   string
 	prefix   netip.Prefix
+	closed   bool // only for routing: no_accept of an instance that is not the address's owner
 	spec     config.Address
 }
 

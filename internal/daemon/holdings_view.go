@@ -74,10 +74,10 @@ func (h *holdings) targets(s *hostnet.Snapshot, instance string) []announce.Targ
 
 // answered returns the addresses to be answered for, by the index of the link: that of the
 // address, or, as Linux does, all that have no master if it is on the loopback device.
-func (h *holdings) answered(s *hostnet.Snapshot) map[int][]netip.Addr {
+func (h *holdings) answered(s *hostnet.Snapshot) map[int][]announce.Spoken {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := make(map[int][]netip.Addr)
+	list := make(map[int][]announce.Spoken)
 	for _, p := range h.plan.addresses {
 		if !h.owners[p.instance] {
 			continue
@@ -89,7 +89,7 @@ func (h *holdings) answered(s *hostnet.Snapshot) map[int][]netip.Addr {
 				on = l.Master == 0
 			}
 			if on && l.Ethernet && l.Up {
-				list[l.Index] = append(list[l.Index], p.prefix.Addr())
+				list[l.Index] = append(list[l.Index], announce.Spoken{Addr: p.prefix.Addr(), Silent: p.closed})
 			}
 		}
 	}

@@ -150,12 +150,13 @@ func (d *director) reconcile(s *hostnet.Snapshot) error {
 		d.inLine.with = nil
 		return err
 	}
+	closed := d.closeAddresses(s)
 	if err := d.applySteering(rules); err != nil {
 		d.inLine.with = nil
-		return err
+		return errors.Join(err, closed)
 	}
 	ports := portPlan{captured: d.inLine.points, sendOnly: sendOnly(s, d.inLine.points), loopback: network.Stack.Loopback, stack: d.stack.group}
-	if err := errors.Join(d.capture.apply(ports, s, soon), d.capture.widen(rules)); err != nil {
+	if err := errors.Join(closed, d.capture.apply(ports, s, soon), d.capture.widen(rules)); err != nil {
 		d.inLine.with = nil
 		return err
 	}

@@ -59,9 +59,9 @@ func translate(c *config.Config) plan {
 
 // translateHoldings lists what the instances own while they are masters, and what is static.
 func translateHoldings(c *config.Config) (p holdingPlan) {
-	add := func(instance string, addresses []config.Address, routes []config.Route, rules []config.Rule) {
+	add := func(instance string, closed bool, addresses []config.Address, routes []config.Route, rules []config.Rule) {
 		for _, a := range addresses {
-			p.addresses = append(p.addresses, addressPlan{instance: instance, device: a.Device, prefix: a.Prefix, spec: a})
+			p.addresses = append(p.addresses, addressPlan{instance: instance, device: a.Device, prefix: a.Prefix, closed: closed, spec: a})
 		}
 		for _, r := range routes {
 			p.routes = append(p.routes, routePlan{instance, r})
@@ -70,11 +70,12 @@ func translateHoldings(c *config.Config) (p holdingPlan) {
 			p.rules = append(p.rules, rulePlan{instance, r})
 		}
 	}
-	add("", c.Static.Addresses, c.Static.Routes, c.Static.Rules)
+	add("", false, c.Static.Addresses, c.Static.Routes, c.Static.Rules)
 	for n := range c.Instances {
 		i := &c.Instances[n]
-		add(i.Name, onOwnDevice(i, i.Addresses), i.Routes, i.Rules)
-		add(i.Name, onOwnDevice(i, i.Excluded), nil, nil)
+		closed := !i.Accept && i.Priority != owner
+		add(i.Name, closed, onOwnDevice(i, i.Addresses), i.Routes, i.Rules)
+		add(i.Name, closed, onOwnDevice(i, i.Excluded), nil, nil)
 	}
 	return p
 }

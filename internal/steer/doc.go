@@ -33,5 +33,8 @@
 // ([Rules.Diverts]), past packet sockets and stack. It stands beside steering, which goes on
 // for all that is not diverted.
 //
+// A [Gate] is for addresses that are only for routing, which nothing of this host accepts
+// packets to. It stands behind steering, where the stack accepts packets.
+//
 // All functions act on the network namespace of the calling thread.
 package steer

@@ -15,3 +15,17 @@ func (d *Diverter) DivertVerdict(at Doorway, frame []byte) (bool, error) {
 	}
 	return verdict == xdpDrop, v.Close()
 }
+
+// NFTGate and XTGate close addresses by one mechanism.
+func NFTGate(from, to Closed) error { return nftGate{}.set(mustNormal(from), mustNormal(to)) }
+
+// XTGate is NFTGate for iptables-legacy.
+func XTGate(from, to Closed) error { return xtGate{}.set(mustNormal(from), mustNormal(to)) }
+
+func mustNormal(c Closed) Closed {
+	n, err := c.normal()
+	if err != nil {
+		panic(err)
+	}
+	return n
+}

@@ -209,10 +209,12 @@ func (s *Steerer) Close() error {
 }
 
 // Cleanup takes away all steering in this network namespace, whichever run and
-// backend left it, and returns a line for each thing that it removed. It must not be
-// called while a Steerer works in the namespace.
+// backend left it, and what a Gate left, and returns a line for each thing that it removed. It
+// must not be called while a Steerer or a Gate works in the namespace.
 func Cleanup() (removed []string, err error) {
-	return removeAll(backends())
+	removed, err = removeAll(backends())
+	opened, errGate := new(Gate).Remove()
+	return append(removed, opened...), errors.Join(err, errGate)
 }
 
 // removeAll removes what any of the backends has.
