@@ -222,10 +222,10 @@ func (b *binder) completeDevices(d *instanceDraft) {
 			b.diags.warnf(d.pos("vmac_xmit_base"), "", "vmac_xmit_base does not go with strict mode and has no effect in vrrp_instance %s", d.Name)
 			d.Send.FromBase = false
 		}
-		d.MAC.Name = b.newDevice(d, d.MAC.Name)
+		d.MAC.Name = b.newDevice(d, d.MAC.Name, func(l Link) bool { return l.Kind == "macvlan" && l.Private && l.MAC == d.virtualMAC() })
 	}
 	if d.IPVLAN != nil {
-		d.IPVLAN.Name = b.newDevice(d, d.IPVLAN.Name)
+		d.IPVLAN.Name = b.newDevice(d, d.IPVLAN.Name, func(l Link) bool { return l.Kind == "ipvlan" })
 		if !d.IPv6 && !d.IPVLAN.Addr.IsValid() {
 			b.fault(d, d.pos("use_ipvlan"), "use_ipvlan needs an IPv4 address to send from")
 		}
@@ -241,8 +241,9 @@ func (b *binder) completeDevices(d *instanceDraft) {
 }
 
 // newDevice names a device that has no name: the prefix of global_defs, a dot and the VRID; where that is taken, with a
-// number after the prefix, of which IPv6 tries 6 first.
-func (b *binder) newDevice(d *instanceDraft, name string) string {
+// number after the prefix, of which IPv6 tries 6 first. A device that is there and as it is to be is that of this
+// instance, from before a reload or a crash.
+func (b *binder) newDevice(d *instanceDraft, name string, fits func(Link) bool) string {
 	if name != "" {
 		return name
 	}
@@ -261,11 +262,23 @@ func (b *binder) newDevice(d *instanceDraft, name string) string {
 		prefix := b.defaults.macPrefix
 		prefix = prefix[:min(len(prefix), maxLinkName-len(number+suffix))]
 		name = prefix + number + suffix
-		if b.deviceOwner[name] == "" && !b.host.known(name) {
+		l, _ := b.host.linkNamed(name)
+		if b.deviceOwner[name] == "" && (!b.host.known(name) || l.Base == d.Interface && fits(l)) {
 			b.deviceOwner[name] = d.Name
 			return name
 		}
 	}
+}
+
+// virtualMAC is the address of the instance's virtual MAC device: its own, or that of its VRID (RFC 9568, Section 7.3).
+func (d *instanceDraft) virtualMAC() [6]byte {
+	switch {
+	case d.MAC.Addr != [6]byte{}:
+		return d.MAC.Addr
+	case d.IPv6:
+		return [6]byte{0, 0, 0x5e, 0, 2, d.VRID}
+	}
+	return [6]byte{0, 0, 0x5e, 0, 1, d.VRID}
 }
 
 // placeAddresses says which device gets each address, and leaves out those that have none.

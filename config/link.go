@@ -17,6 +17,7 @@ type Link struct {
 	// Base is the interface below a macvlan or ipvlan, "" for none. Private tells a macvlan in private mode.
 	Base    string
 	Private bool
+	MAC     [6]byte // of an Ethernet device
 	// Table is the routing table of a VRF.
 	Table uint32
 	// Addrs are the addresses, in the kernel's order.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"uvs/control"
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
 )
@@ -78,6 +79,19 @@ func TestReloadOfInstances(t *testing.T) {
 		}
 		return fmt.Errorf("nobody is told of %s", vip(64))
 	})
+	// Another name is no reason to give anything up.
+	changes := labtest.Start(t, host, "ip", "monitor", "address")
+	write(instance("Renamed", 61, "priority 200", vip(61), vip(64), vip(67)), instance("D", 65, "priority 200\n use_vmac", vip(65)), instance("C", 73, "priority 255", vip(63)),
+		instance("E", 76, "priority 200\n use_vmac own0", vip(66)))
+	d.uvs("reload")
+	waitLog(t, d, "(A) is (Renamed) from now on")
+	d.instance("after the reload", func(i control.VRRPInstance) bool { return i.Name == "Renamed" && i.State == "MASTER" })
+	if err := changes.WaitOutput(5*time.Second, vip(67)); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(changes.Output(), "Deleted") {
+		t.Errorf("addresses were away: %s", changes.Output())
+	}
 	d.stop()
 	packets, err := seen.Stop()
 	if err != nil {

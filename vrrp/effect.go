@@ -46,6 +46,14 @@ type Deleted struct {
 	Priority uint8
 }
 
+// Renamed reports that a reload gave an instance another name, in which it goes on in its state.
+// It comes before all that is said of the new name.
+type Renamed struct {
+	From, To string
+	State    State
+	Priority uint8 // the effective one
+}
+
 // GroupChanged reports a new state of a sync group.
 type GroupChanged struct {
 	Group    string
@@ -82,6 +90,7 @@ func (Tell) effect()            {}
 func (Changed) effect()         {}
 func (MasterSeen) effect()      {}
 func (Deleted) effect()         {}
+func (Renamed) effect()         {}
 func (GroupChanged) effect()    {}
 func (PriorityChanged) effect() {}
 func (LowerHeard) effect()      {}

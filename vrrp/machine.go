@@ -76,7 +76,7 @@ func (m *Machine) Step(now mono.Time, ev Event) []Effect {
 }
 
 // Reload replaces what the Machine runs. An instance of the same name, interface, VRID and
-// family goes on in its state: a master stays master, owns what it is to own now, and tells
+// family, or that is among the Renames, goes on in its state: a master stays master, owns what it is to own now, and tells
 // other routers and its neighbours at once. Others are new, and those that are gone leave at
 // once. StartupDelay and HoldPreempt are not looked at. Objects and sources that only the new
 // Spec has are told of before; the slice is valid until the next call.
@@ -84,15 +84,23 @@ func (m *Machine) Reload(now mono.Time, spec Spec) []Effect {
 	m.now, m.out = now, m.out[:0]
 	old := m.instances
 	m.instances = nil
+	before := make([]Instance, len(old))
+	for n, i := range old {
+		before[n] = i.Instance
+	}
+	renames := Renames(before, spec.Instances)
 	var kept []*instance
 	for _, s := range spec.Instances {
-		at := slices.IndexFunc(old, func(i *instance) bool { return i.sameRouter(&s) })
+		at := slices.IndexFunc(old, func(i *instance) bool { return i.sameRouter(&s) || renames[i.Name] == s.Name })
 		if at < 0 {
 			m.instances = append(m.instances, newInstance(s))
 			continue
 		}
 		i := old[at]
 		old = slices.Delete(old, at, at+1)
+		if i.Name != s.Name {
+			m.rename(i, s.Name)
+		}
 		i.Instance = s
 		if i.Version == 2 || i.state == Master {
 			i.interval = i.AdvertInterval // what was learned is of version 3, and of another master

@@ -308,6 +308,8 @@ func (p *player) print(effects []vrrp.Effect) {
 			fmt.Fprintf(&p.out, "%s: sees master %s\n", e.Instance, e.Master)
 		case vrrp.Deleted:
 			fmt.Fprintf(&p.out, "%s: deleted\n", e.Instance)
+		case vrrp.Renamed:
+			fmt.Fprintf(&p.out, "%s: renamed to %s as %s, priority %d\n", e.From, e.To, e.State, e.Priority)
 		case vrrp.GroupChanged:
 			fmt.Fprintf(&p.out, "group %s: %s -> %s\n", e.Group, e.From, e.To)
 		case vrrp.PriorityChanged:

@@ -217,6 +217,11 @@ func (h *herald) tell(e vrrp.Effect) {
 		h.instance(e.Instance, ev, e.Priority)
 	case vrrp.LowerHeard:
 		h.instance(e.Instance, notify.MasterRxLowerPri, e.Priority)
+	case vrrp.Renamed:
+		h.forget(e.From)
+		if ev, ok := eventOf(e.State, e.State); ok {
+			h.instance(e.To, ev, e.Priority)
+		}
 	case vrrp.Deleted:
 		h.instance(e.Instance, notify.Deleted, e.Priority)
 		h.forget(e.Instance)

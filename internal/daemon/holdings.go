@@ -131,6 +131,21 @@ func (h *holdings) setPlan(s *hostnet.Snapshot, p holdingPlan) error {
 	return errors.Join(h.do(changes), h.delete(s, drop))
 }
 
+// rename has instances own what is theirs under other names. The plan with these follows.
+func (h *holdings) rename(renames map[string]string) {
+	h.acts.Lock()
+	defer h.acts.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.plan = h.plan.renamed(renames)
+	for from, to := range renames {
+		if h.owners[from] {
+			delete(h.owners, from)
+			h.owners[to] = true
+		}
+	}
+}
+
 // expect says which addresses a plan will bring that is about to be set, nil that there is none.
 func (h *holdings) expect(coming []addressPlan) {
 	h.mu.Lock()

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -27,6 +28,22 @@ func (p *holdingPlan) of(instance string) (one holdingPlan) {
 		}
 	}
 	return one
+}
+
+// renamed is the plan with other names of instances.
+func (p *holdingPlan) renamed(renames map[string]string) holdingPlan {
+	name := func(of string) string { return cmp.Or(renames[of], of) }
+	next := holdingPlan{addresses: slices.Clone(p.addresses), routes: slices.Clone(p.routes), rules: slices.Clone(p.rules)}
+	for n := range next.addresses {
+		next.addresses[n].instance = name(next.addresses[n].instance)
+	}
+	for n := range next.routes {
+		next.routes[n].instance = name(next.routes[n].instance)
+	}
+	for n := range next.rules {
+		next.rules[n].instance = name(next.rules[n].instance)
+	}
+	return next
 }
 
 // wantedOn returns the addresses that are to be on the interfaces of a snapshot now: steering

@@ -278,12 +278,33 @@ func (r *redundancy) doOne(e vrrp.Effect) {
 		r.tell(e.Instance, e.Repeat)
 	case vrrp.Changed:
 		r.changed(e)
+	case vrrp.Renamed:
+		r.rename(e)
 	case vrrp.GroupChanged:
 		r.log.Info(fmt.Sprintf("VRRP_Group(%s) is %s", e.Group, e.To))
 	case vrrp.Log:
 		r.log.Log(context.Background(), levelOfVRRP(e.Level), e.Text)
 	}
 	r.d.herald.tell(e)
+}
+
+// rename goes on with an instance under another name. What it owns, holdings know by the new name
+// since the new plan; it may have yielded meanwhile.
+func (r *redundancy) rename(e vrrp.Renamed) {
+	r.heard[e.To] = r.heard[e.From]
+	delete(r.heard, e.From)
+	owns := e.State == vrrp.Master || e.State == vrrp.Leaving
+	r.mu.Lock()
+	if cancel := r.bursts[e.From]; cancel != nil {
+		r.bursts[e.To] = cancel
+		delete(r.bursts, e.From)
+	}
+	r.mu.Unlock()
+	r.own(owns, e.To)
+	r.own(false, e.From)
+	if !owns {
+		r.give(e.To)
+	}
 }
 
 func levelOfVRRP(l vrrp.Level) slog.Level {

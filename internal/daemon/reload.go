@@ -10,6 +10,7 @@ import (
 	"uvs/control"
 	"uvs/internal/hostnet"
 	"uvs/internal/table"
+	"uvs/vrrp"
 	"uvs/vrrp/router"
 )
 
@@ -192,6 +193,7 @@ func (c *changeover) carryOut(ctx context.Context) {
 	d.publish(c.table, c.after)
 	// Addresses that go are gone before steering lets go of their services, so that no stack
 	// answers for these in between. Those that come follow what packets need.
+	d.holdings.rename(vrrp.Renames(d.plan.vrrp.spec.Instances, next.vrrp.spec.Instances))
 	if err := d.holdings.setPlan(d.network.Snapshot(), next.holdings); err != nil {
 		d.log.Error("not all that the configuration left out could be removed; the next reload and the stop try again", "error", err)
 	}

@@ -94,7 +94,7 @@ func links(s *hostnet.Snapshot) []config.Link {
 	for i, l := range s.Links {
 		x := config.Link{
 			Name: l.Name, MTU: l.MTU, Loopback: l.Loopback, NotEthernet: !l.Ethernet, Kind: l.Kind,
-			Private: l.Private, Table: uint32(max(l.Table, 0)),
+			Private: l.Private, MAC: l.MAC, Table: uint32(max(l.Table, 0)),
 		}
 		if base, ok := s.LinkByIndex(l.Parent); ok && l.Parent != 0 && (l.Kind == "macvlan" || l.Kind == "ipvlan") {
 			x.Base = base.Name

@@ -391,6 +391,26 @@ func (l *loop) use(now mono.Time, o *opening) {
 	}
 }
 
+// rename has instances send and listen under other names.
+func (l *loop) rename(renames map[string]string) {
+	for from, to := range renames {
+		if s := l.senders[from]; s != nil {
+			delete(l.senders, from)
+			s.Instance = to
+			l.senders[to] = s
+		}
+	}
+	for _, s := range l.readers {
+		for _, names := range s.listeners {
+			for n, name := range names {
+				if to := renames[name]; to != "" {
+					names[n] = to
+				}
+			}
+		}
+	}
+}
+
 // beRealtime gives the calling thread a priority above all ordinary ones. Its children do not
 // inherit it.
 func beRealtime(priority int) error {

@@ -62,6 +62,7 @@ type Router struct {
 	once  sync.Once
 
 	mu      sync.Mutex // guards what follows
+	spec    vrrp.Spec // in force, or about to be
 	ends    map[string]Endpoint
 	places  map[string]Place
 	reopens bool // sockets are about to be opened as ends and places ask
@@ -71,7 +72,7 @@ type Router struct {
 func New(o Options) (*Router, error) {
 	r := &Router{
 		opts: o, hands: newQueue[act](), jobs: newQueue[func()](), done: make(chan struct{}),
-		ends: make(map[string]Endpoint), places: make(map[string]Place),
+		spec: o.Spec, ends: make(map[string]Endpoint), places: make(map[string]Place),
 	}
 	for _, e := range o.Endpoints {
 		r.ends[e.Instance] = e
@@ -168,7 +169,7 @@ func (r *Router) Stop(ctx context.Context) {
 	}
 }
 
-// Reload replaces what runs. Places of instances that stay are kept; new ones are given
+// Reload replaces what runs. Places of instances that stay, or only have another name, are kept; new ones are given
 // theirs by SetPlace before or after.
 func (r *Router) Reload(spec vrrp.Spec, ends []Endpoint) {
 	r.mu.Lock()
@@ -177,13 +178,23 @@ func (r *Router) Reload(spec vrrp.Spec, ends []Endpoint) {
 	for _, e := range ends {
 		next[e.Instance] = e
 	}
+	renames := vrrp.Renames(r.spec.Instances, spec.Instances)
+	for from, to := range renames {
+		if p, ok := r.places[from]; ok {
+			r.places[to] = p
+		}
+	}
+	r.spec = spec
 	for name := range r.places {
 		if _, ok := next[name]; !ok {
 			delete(r.places, name)
 		}
 	}
 	r.ends = next
-	r.loop.do(func(l *loop, now mono.Time) { l.effects(now, l.machine.Reload(now, spec)) })
+	r.loop.do(func(l *loop, now mono.Time) {
+		l.rename(renames)
+		l.effects(now, l.machine.Reload(now, spec))
+	})
 	r.reopen()
 }
 
