@@ -86,7 +86,7 @@ func TestReloadOfInstances(t *testing.T) {
 	d.uvs("reload")
 	waitLog(t, d, "(A) is (Renamed) from now on")
 	d.instance("after the reload", func(i control.VRRPInstance) bool { return i.Name == "Renamed" && i.State == "MASTER" })
-	if err := changes.WaitOutput(5*time.Second, vip(67)); err != nil {
+	if err := changes.WaitOutput(labtest.Hang, vip(67)); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(changes.Output(), "Deleted") {
