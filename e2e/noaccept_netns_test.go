@@ -47,7 +47,7 @@ func TestNoAccept(t *testing.T) {
 			vips := []netip.Addr{top.VIP4, top.VIP6}
 			for _, vip := range vips {
 				labtest.Run(t, client, "ip", "neighbour", "flush", "all")
-				labtest.Eventually(t, 10*time.Second, func() error {
+				labtest.Eventually(t, labtest.Hang, func() error {
 					_, err := tryCurl(t, client, url(vip, 80, "/"))
 					return err
 				})
@@ -68,7 +68,7 @@ func TestNoAccept(t *testing.T) {
 			write("accept")
 			d.uvs("reload")
 			for _, vip := range vips {
-				labtest.Eventually(t, 5*time.Second, func() error {
+				labtest.Eventually(t, labtest.Hang, func() error {
 					if !pings(t, client, vip) {
 						return fmt.Errorf("%s does not answer ping after a reload with accept", vip)
 					}
