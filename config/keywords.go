@@ -17,7 +17,7 @@ var keywords = grammar{
 		{name: "vrrp_track_file", tier: 'C', use: served, args: str(), block: "track_file", as: "track_file"},
 		{name: "vrrp_track_process", tier: 'C', use: served, args: str(), block: "vrrp_track_process"},
 		{name: "bfd_instance", tier: 'C', use: served, args: str(), block: "bfd_instance"},
-		{name: "garp_group", tier: 'C', use: later, why: "the rate is not limited", block: "garp_group"},
+		{name: "garp_group", tier: 'C', use: served, block: "garp_group"},
 		{name: "linkbeat_interfaces", tier: 'N', use: partly, block: lines, why: "the names are checked, and link state comes by netlink"},
 		{name: "linkbeat_use_polling", tier: 'N', use: inert, why: "link state comes by netlink"},
 		{name: "interface_up_down_delays", tier: 'C', use: later, why: "changes count at once", block: lines},

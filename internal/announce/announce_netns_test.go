@@ -129,7 +129,7 @@ func TestAnnounceMovesTheAddress(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := taker.Do(func() error {
-				return announce.Burst(t.Context(), []announce.Target{{Link: link, Addr: vip, Router: true}}, 5, announce.Pace{})
+				return announce.Burst(t.Context(), []announce.Target{{Link: link, Addr: vip, Router: true}}, 5)
 			}); err != nil {
 				t.Fatal(err)
 			}
@@ -180,7 +180,7 @@ func TestErrorsNameTheInterface(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := try(func() error {
-		return announce.Burst(t.Context(), []announce.Target{{Link: link, Addr: free}}, 5, announce.Pace{})
+		return announce.Burst(t.Context(), []announce.Target{{Link: link, Addr: free}}, 5)
 	}); err == nil || !strings.Contains(err.Error(), "down") {
 		t.Errorf("device that is down: %v", err)
 	}

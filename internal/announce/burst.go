@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"time"
+	"slices"
+	"sync"
 
 	"uvs/internal/wire"
 )
@@ -17,20 +18,19 @@ type Target struct {
 	Addr netip.Addr
 	// Router sets the router flag of IPv6 announcements: the host forwards packets.
 	Router bool
+	// Limit is the rate of packets that all have who share it, nil for none.
+	Limit *Limit
 }
-
-// A Pace is the least time between two packets of a Burst: GARP for IPv4, NA for IPv6. 0 sends
-// as fast as can be.
-type Pace struct{ GARP, NA time.Duration }
 
 // Burst tells all hosts and switches of the links where the targets are, in turn and so many
 // rounds, as keepalived does after a takeover: gratuitous ARP for IPv4 (RFC 5227, Section 2.3),
 // unsolicited neighbour advertisements for IPv6 (RFC 4861, Section 7.2.6). With many addresses
-// each is known after the first round. The sockets are opened in the network namespace of the
-// calling thread and need CAP_NET_RAW. One socket is opened for each link.
+// each is known after the first round. Targets of one limit do not wait for those of another. The
+// sockets are opened in the network namespace of the calling thread and need CAP_NET_RAW. One
+// socket is opened for each link.
 // It returns when the last packet is sent, or ctx ends; what cannot be announced does not keep
 // the others from it, and is in the error. Safe for use by many goroutines.
-func Burst(ctx context.Context, targets []Target, rounds int, pace Pace) error {
+func Burst(ctx context.Context, targets []Target, rounds int) error {
 	conns := make(map[int]net.PacketConn)
 	defer func() {
 		for _, c := range conns {
@@ -39,47 +39,58 @@ func Burst(ctx context.Context, targets []Target, rounds int, pace Pace) error {
 			}
 		}
 	}()
+	// Sockets are opened here, as other goroutines may be in another namespace.
 	var errs []error
-	for round := range rounds {
-		for n, t := range targets {
-			wait := pace.GARP
-			if t.Addr.Is6() {
-				wait = pace.NA
-			}
-			if wait > 0 && (round > 0 || n > 0) {
-				select {
-				case <-ctx.Done():
-				case <-time.After(wait):
-				}
-			}
-			if ctx.Err() != nil {
-				return errors.Join(errs...)
-			}
-			if err := t.tell(conns); err != nil && round == 0 {
-				errs = append(errs, fmt.Errorf("announce %s on %s: %w", t.Addr, t.Link.Name, err))
-			}
+	for _, t := range targets {
+		if err := t.connect(conns); err != nil {
+			errs = append(errs, fmt.Errorf("announce %s on %s: %w", t.Addr, t.Link.Name, err))
 		}
 	}
-	return errors.Join(errs...)
+	err := inTurn(ctx, targets, rounds, func(t Target) error { return t.tell(conns[t.Link.Index]) })
+	return errors.Join(append(errs, err)...)
 }
 
-// tell sends one packet, by the connection of its link.
-func (t Target) tell(conns map[int]net.PacketConn) error {
-	addr := t.Addr.Unmap()
-	if err := t.Link.check(addr); err != nil {
+// inTurn sends for the targets of each limit by themselves, in turn and as the limit allows.
+func inTurn(ctx context.Context, targets []Target, rounds int, send func(Target) error) error {
+	var limits []*Limit
+	for _, t := range targets {
+		if !slices.Contains(limits, t.Limit) {
+			limits = append(limits, t.Limit)
+		}
+	}
+	var wg sync.WaitGroup
+	failed := make([]error, len(limits))
+	for n, limit := range limits {
+		own := slices.DeleteFunc(slices.Clone(targets), func(t Target) bool { return t.Limit != limit })
+		wg.Go(func() { failed[n] = limit.inTurn(ctx, own, rounds, send) })
+	}
+	wg.Wait()
+	return errors.Join(failed...)
+}
+
+// connect opens the connection of the target's link, unless it was tried before. What cannot be is
+// nil in conns.
+func (t Target) connect(conns map[int]net.PacketConn) error {
+	if err := t.Link.check(t.Addr.Unmap()); err != nil {
 		return err
 	}
-	conn, opened := conns[t.Link.Index]
-	if !opened {
-		var err error
-		if conn, err = open(t.Link, question{}); err != nil { // receives nothing
-			conns[t.Link.Index] = nil
-			return err
-		}
-		conns[t.Link.Index] = conn
+	if _, tried := conns[t.Link.Index]; tried {
+		return nil
 	}
-	if conn == nil {
-		return net.ErrClosed // it could not be opened
+	conn, err := open(t.Link, question{}) // receives nothing
+	if err != nil {
+		conns[t.Link.Index] = nil
+		return err
+	}
+	conns[t.Link.Index] = conn
+	return nil
+}
+
+// tell sends one packet. Without a connection, which is known by then, it does nothing.
+func (t Target) tell(conn net.PacketConn) error {
+	addr := t.Addr.Unmap()
+	if conn == nil || t.Link.check(addr) != nil {
+		return nil
 	}
 	f := announcement(t.Link, addr, t.Router)
 	_, err := conn.WriteTo(f, linkAddr(f))

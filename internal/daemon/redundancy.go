@@ -26,7 +26,7 @@ type vrrpPlan struct {
 	instances []vrrpInstance
 	virtual   []netip.Addr // addresses of all instances: none of them is a source
 	tracked   []string     // interfaces that any instance or group follows, each once
-	pace      announce.Pace
+	pace      pacePlan
 
 	rtPriority int // of vrrp_rt_priority, 0 if it is not set; read at the start only
 }
@@ -54,6 +54,7 @@ type redundancy struct {
 
 	mu     sync.Mutex // guards what follows
 	plan   vrrpPlan
+	paces  *paces
 	owning map[string]bool               // instances
 	links  map[string]bool               // interfaces as the Machine knows them
 	bursts map[string]context.CancelFunc // announcements under way, by instance
@@ -65,7 +66,7 @@ type redundancy struct {
 // planVRRP is what of a configuration concerns VRRP. It is pure.
 func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
 	p.spec, p.ends, notes = translateVRRP(c)
-	p.pace = announce.Pace{GARP: c.Global.VRRP.GARPInterval, NA: c.Global.VRRP.GNAInterval}
+	p.pace = planPace(c)
 	p.rtPriority = c.Global.VRRP.RealtimePriority
 	for n := range c.Instances {
 		i := &c.Instances[n]
@@ -103,7 +104,7 @@ func virtualAddresses(instances []config.Instance) (list []netip.Addr) {
 }
 
 func newRedundancy(d *director, p vrrpPlan) (*redundancy, error) {
-	r := &redundancy{d: d, log: d.log, plan: p, owning: make(map[string]bool), heard: make(map[string]bool), links: make(map[string]bool), bursts: make(map[string]context.CancelFunc)}
+	r := &redundancy{d: d, log: d.log, plan: p, paces: newPaces(p.pace), owning: make(map[string]bool), heard: make(map[string]bool), links: make(map[string]bool), bursts: make(map[string]context.CancelFunc)}
 	r.backup.Store(len(p.instances) > 0)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	var err error
@@ -150,7 +151,7 @@ func (r *redundancy) releaseAfter(verdicts <-chan struct{}, limit time.Duration)
 // reload replaces what runs. It returns when all is done that follows from it at once.
 func (r *redundancy) reload(ctx context.Context, p vrrpPlan) {
 	r.mu.Lock()
-	r.plan = p
+	r.plan, r.paces = p, newPaces(p.pace)
 	clear(r.links) // what a new instance follows is told of, whether it is news or not
 	r.mu.Unlock()
 	r.follow()
@@ -348,7 +349,8 @@ func (r *redundancy) changed(e vrrp.Changed) {
 
 // tell announces the addresses of an instance, without waiting for the end of it.
 func (r *redundancy) tell(instance string, rounds int) {
-	targets := r.d.holdings.targets(r.d.network.Snapshot(), instance)
+	s := r.d.network.Snapshot()
+	targets := r.d.holdings.targets(s, instance)
 	if len(targets) == 0 {
 		return
 	}
@@ -369,9 +371,9 @@ func (r *redundancy) tell(instance string, rounds int) {
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.bursts[instance] = cancel
-	pace := r.plan.pace
+	r.paces.limit(s, targets)
 	r.group.Go(func() {
-		if err := announce.Burst(ctx, targets, rounds, pace); err != nil && ctx.Err() == nil {
+		if err := announce.Burst(ctx, targets, rounds); err != nil && ctx.Err() == nil {
 			r.log.Warn("virtual addresses could not be announced", "instance", instance, "error", err)
 		}
 	})
