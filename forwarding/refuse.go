@@ -108,7 +108,7 @@ func (w *Worker) beginAnswer(a *answer, f *Frame, p *Packet, n int, now mono.Tim
 	}
 	from := t.Dst
 	if !a.posing && !w.routes.local(&t.Dst, t.V6) {
-		own := w.routes.source(&t.Src, t.V6, &a.hop)
+		own := w.routes.source(&t.Src, t.V6, &a.hop, nil)
 		if !own.IsValid() {
 			return false
 		}

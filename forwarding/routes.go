@@ -97,17 +97,16 @@ func (n *NextHop) Resolved() bool { return n.stack || !n.Dst.IsZero() }
 // Routes decides by longest prefix where packets go. It is immutable and safe for use by
 // many goroutines.
 type Routes struct {
-	v4, v6     []prefixLevel // longest prefix first
-	neighbours map[neighbourKey]neighbour
-	links      map[int]Link
-	vlans      map[linkVLAN]struct{} // that have devices of their own
-	locals     map[wireKey]struct{}  // address only
-	localNets  []netip.Prefix        // those of Locals that are no single address
-	// anySource4 and anySource6 are for links without an address of the family.
-	anySource4, anySource6 netip.Addr
-	forward4, forward6     bool
-	pools                  hosts
-	stack                  Stack
+	v4, v6             []prefixLevel // longest prefix first
+	neighbours         map[neighbourKey]neighbour
+	links              map[int]Link
+	vlans              map[linkVLAN]struct{} // that have devices of their own
+	locals             map[wireKey]struct{}  // address only
+	localNets          []netip.Prefix        // those of Locals that are no single address
+	anySources         []netip.Addr          // of all links, but for link-local ones of IPv6
+	forward4, forward6 bool
+	pools              hosts
+	stack              Stack
 }
 
 type prefixLevel struct {
@@ -154,11 +153,8 @@ func NewRoutes(n Network) *Routes {
 	for _, l := range n.Links {
 		l.Sources = slices.Clone(l.Sources)
 		for _, p := range l.Sources {
-			switch a := p.Addr(); {
-			case a.Is4() && !r.anySource4.IsValid():
-				r.anySource4 = a
-			case a.Is6() && !r.anySource6.IsValid() && !a.IsLinkLocalUnicast():
-				r.anySource6 = a
+			if a := p.Addr(); a.Is4() || !a.IsLinkLocalUnicast() {
+				r.anySources = append(r.anySources, a)
 			}
 		}
 		r.links[l.Index] = l
@@ -269,17 +265,18 @@ func (r *Routes) match(addr *[16]byte, v6 bool) *route {
 
 // source returns the address that a packet of the host's own to addr comes from: the
 // route's, else the one on the link that shares a subnet with the next hop, else the link's
-// first, else one of another link (fib_result_prefsrc, inet_select_addr in net/ipv4). It is
-// invalid if there is none.
-func (r *Routes) source(addr *[16]byte, v6 bool, hop *NextHop) netip.Addr {
-	if way := r.match(addr, v6); way != nil && way.source.IsValid() {
+// first, else one of another link (fib_result_prefsrc, inet_select_addr in net/ipv4). Those that
+// skip reports true for do not count; nil skips none. It is invalid if there is none.
+func (r *Routes) source(addr *[16]byte, v6 bool, hop *NextHop, skip func(netip.Addr) bool) netip.Addr {
+	skipped := func(a netip.Addr) bool { return skip != nil && skip(a) }
+	if way := r.match(addr, v6); way != nil && way.source.IsValid() && !skipped(way.source) {
 		return way.source
 	}
 	to := netAddr(*addr, v6)
 	var first netip.Addr
 	for _, p := range r.links[hop.Link].Sources {
 		a := p.Addr()
-		if a.Is6() != v6 || v6 && a.IsLinkLocalUnicast() != to.IsLinkLocalUnicast() {
+		if a.Is6() != v6 || v6 && a.IsLinkLocalUnicast() != to.IsLinkLocalUnicast() || skipped(a) {
 			continue
 		}
 		if p.Contains(hop.Addr) {
@@ -292,10 +289,12 @@ func (r *Routes) source(addr *[16]byte, v6 bool, hop *NextHop) netip.Addr {
 	if first.IsValid() || v6 && to.IsLinkLocalUnicast() {
 		return first
 	}
-	if v6 {
-		return r.anySource6
+	for _, a := range r.anySources {
+		if a.Is6() == v6 && !skipped(a) {
+			return a
+		}
 	}
-	return r.anySource4
+	return netip.Addr{}
 }
 
 // ownsVLAN reports whether frames with a VLAN's tag on a link belong to another device.

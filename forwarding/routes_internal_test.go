@@ -138,7 +138,7 @@ func TestSource(t *testing.T) {
 		a := netip.MustParseAddr(to)
 		key := wireAddr(a)
 		hop, ok := routes.Lookup(&key, a.Is6(), 0)
-		if got := routes.source(&key, a.Is6(), &hop); !ok || got != netip.MustParseAddr(want) {
+		if got := routes.source(&key, a.Is6(), &hop, nil); !ok || got != netip.MustParseAddr(want) {
 			t.Errorf("to %s from %s, want %s", to, got, want)
 		}
 	}

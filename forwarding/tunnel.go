@@ -64,12 +64,16 @@ func (d *dest) resolveTunnel(r *Routes) {
 		d.tunnel.Store(nil)
 		return
 	}
-	source := r.source(&d.target, d.v6, hop)
+	d.tunnel.Store(r.tunnelBy(hop, &d.target, d.v6, *d.tunnelled))
+}
+
+// tunnelBy returns the tunnel to a server by its next hop, nil if the host has no address for it.
+func (r *Routes) tunnelBy(hop *NextHop, target *[16]byte, v6 bool, spec TunnelSpec) *tunnel {
+	source := r.source(target, v6, hop, nil)
 	if !source.IsValid() {
-		d.tunnel.Store(nil)
-		return
+		return nil
 	}
-	d.tunnel.Store(&tunnel{spec: *d.tunnelled, hop: *hop, source: wireAddr(source), target: d.target, v6: d.v6})
+	return &tunnel{spec: spec, hop: *hop, source: wireAddr(source), target: *target, v6: v6}
 }
 
 // endpoint returns the server's end of a flow. A flow of the other family than the server's,
@@ -161,6 +165,7 @@ type inner struct {
 	v6       bool
 	tos, ttl uint8
 	df       bool   // the outer packets are not to be fragmented
+	id       uint16 // of an outer IPv4 packet that may be fragmented
 	port     uint16 // of GUE, where they come from
 	// remote: the checksum at offset field of the packet is left to the server; it covers
 	// all from offset start on.
@@ -171,7 +176,7 @@ type inner struct {
 // wrap writes a tunnel's headers, and of the Ethernet header the type. b is a frame in which the
 // packet inside stands behind headerLen free bytes (ip_vs_tunnel_xmit, ip_vs_tunnel_xmit_v6,
 // ipvs_gue_encap, ipvs_gre_encap).
-func (w *Worker) wrap(b []byte, t *tunnel, in *inner) {
+func (t *tunnel) wrap(b []byte, in *inner) {
 	etherType, protocol := uint16(wire.EtherTypeIPv4), uint8(wire.ProtoIPIP)
 	if in.v6 {
 		etherType, protocol = wire.EtherTypeIPv6, wire.ProtoIPv6
@@ -217,12 +222,7 @@ func (w *Worker) wrap(b []byte, t *tunnel, in *inner) {
 	}
 	wire.Ethernet(b).SetEtherType(wire.EtherTypeIPv4)
 	h := wire.IPv4(ip[:wire.IPv4Len])
-	id := uint16(0)
-	if !in.df {
-		w.ownID++
-		id = w.ownID
-	}
-	h.Init(in.tos, in.ttl, protocol, id, in.df, len(l4))
+	h.Init(in.tos, in.ttl, protocol, in.id, in.df, len(l4))
 	copy(h.Source(), t.source[:4])
 	copy(h.Destination(), t.target[:4])
 	h.SetChecksum(wire.Checksum(h))

@@ -139,15 +139,24 @@ func (w *Worker) tunnelSegments(f *Frame, p *Packet, t *tunnel, in *inner, mtu i
 // further, whatever the packet inside says.
 func (w *Worker) sendOuter(f *Frame, t *tunnel, in *inner, mtu int, way *way) Reason {
 	if len(f.Data)-wire.EthernetLen <= mtu {
-		w.wrap(f.Data, t, in)
+		if !in.df {
+			in.id = w.nextID()
+		}
+		t.wrap(f.Data, in)
 		return w.emit(f, way.hop, way.target, t.v6, way.now, way.out)
 	}
 	whole := *in
-	whole.df = false
-	w.wrap(f.Data, t, &whole)
+	whole.df, whole.id = false, w.nextID()
+	t.wrap(f.Data, &whole)
 	if t.v6 {
 		const nextHeaderAt = 6
 		return w.cutIPv6(f, fragment{head: wire.EthernetLen + wire.IPv6Len, nextAt: wire.EthernetLen + nextHeaderAt}, mtu, way)
 	}
 	return w.cutIPv4(f, f.Data, mtu, way)
+}
+
+// nextID returns the identification of the next outer packet over IPv4 that may be fragmented.
+func (w *Worker) nextID() uint16 {
+	w.ownID++
+	return w.ownID
 }
