@@ -9,6 +9,8 @@ import (
 const (
 	defaultDelayLoop      = 60 * time.Second
 	defaultConnectTimeout = 5 * time.Second
+	standardRetries       = 1 // of TCP_CHECK and most others
+	standardRetryDelay    = time.Second
 )
 
 // A checkDraft is a checker being read.
@@ -41,7 +43,7 @@ type connection struct {
 
 // checker binds one checker block of the server r into it, unless it is to be skipped, which is reported.
 func (b *binder) checker(r *serverDraft, k *keyword, s *Statement) {
-	d := &checkDraft{statement: s, retries: 1, delay: time.Second}
+	d := &checkDraft{statement: s, retries: standardRetries, delay: standardRetryDelay}
 	own := b.ownWords(r, d, k.name)
 	b.each(k.block, s.Block.Statements, func(k *keyword, s *Statement, vs values) {
 		switch {

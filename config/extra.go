@@ -41,6 +41,8 @@ type ExtraService struct {
 	PanicThreshold int
 	// Removed is Extra's for the servers of this service.
 	Removed Removal
+	// CheckVIP asks servers by direct routing and tunnels whether they take packets for Addr.
+	CheckVIP CheckVIP
 }
 
 // extraKeywords returns the words of the extra file. It has keepalived.conf's syntax.
@@ -53,7 +55,8 @@ func extraKeywords() grammar {
 			{name: "mail_digest", use: served, args: one(num(1, 86400))},
 			removalKeyword(),
 		},
-		"mark": markKeywords(),
+		"mark":      markKeywords(),
+		"check_vip": checkVIPKeywords(),
 		"virtual_server": {
 			{name: "protocol", use: served, args: one(enumFold("TCP", "UDP", "SCTP"))},
 			{name: "ip_family", use: served, args: one(enum("inet", "inet6"))},
@@ -61,6 +64,7 @@ func extraKeywords() grammar {
 			{name: "fullnat", use: served, args: some()},
 			{name: "panic_threshold", use: served, args: one(num(1, 100))},
 			removalKeyword(),
+			{name: "check_vip", use: served, block: "check_vip"},
 		},
 	}
 }
@@ -130,10 +134,13 @@ func (x *extraBinder) service(s *Statement, vs values) {
 			if r, ok := x.removal(s, vs); ok {
 				e.Removed = r
 			}
+		case "check_vip":
+			e.CheckVIP = x.checkVIP(s)
 		default:
 			panic(unbound("virtual_server", k))
 		}
 	})
+	x.servesVIP(&e, d.title)
 	if v4 := e.Pool.Ranges[0][0]; v4.IsValid() && (e.Fwmark == 0 && v4.Is4() != e.Addr.Addr().Unmap().Is4() || e.Fwmark != 0 && v4.Is4() == e.IPv6) {
 		x.diags.errorf(e.Pool.Pos, "fullnat", "the pool of %s is of another family than the service; it is ignored", d.title)
 		e.Pool = Pool{}

@@ -104,6 +104,12 @@ func TestExtraFindings(t *testing.T) {
 		"virtual_server 192.0.2.1 80 { removed_servers reset 5 }": `extra.conf:1:53: removed_servers reset has no time, as nothing goes on; only drain has one`,
 		"mail_digest":     `extra.conf:1:1: mail_digest needs a whole number from 1 to 86400 after it`,
 		"reply_by_uplink": `extra.conf:1:1: "reply_by_uplink" is not a keyword at the top level: it belongs in virtual_server`,
+		"virtual_server fwmark 7 { check_vip {\n} }":                           `extra.conf:1:27: check_vip is not for virtual_server fwmark 7 and is ignored: its packets may come to any address; write the check for a virtual_server of the address`,
+		"virtual_server 192.0.2.1 { check_vip {\n} }":                          `extra.conf:1:28: check_vip is not for virtual_server 192.0.2.1 and is ignored: it has to ask for one port, and the service has all; write it for a service of one port`,
+		"virtual_server 192.0.2.1 53 { protocol UDP\n check_vip {\n} }":        `extra.conf:2:2: check_vip is not for virtual_server 192.0.2.1 53 and is ignored: it asks by TCP, and the service is one of UDP; write it for one of TCP with the same servers`,
+		"virtual_server 192.0.2.1 80 { check_vip }":                            `extra.conf:1:31: check_vip needs a block in braces after it; it is ignored`,
+		"virtual_server 192.0.2.1 80 { check_vip {\n connect_ip 10.0.0.1\n} }": `extra.conf:2:2: "connect_ip" is not a keyword in check_vip`,
+		"virtual_server 192.0.2.1 80 { check_vip {\n retry -1\n} }":            `extra.conf:2:8: retry "-1" is not a whole number from 0 to 4294967295; it is ignored`,
 	} {
 		if _, lines := loadExtra(text); len(lines) != 1 || lines[0] != want {
 			t.Errorf("%s\ngives %q\nwant  %q", text, lines, want)

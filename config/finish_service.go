@@ -295,11 +295,13 @@ func (b *binder) serversOf(d *serviceDraft, port uint16) (out []RealServer) {
 		if !r.resolved {
 			b.resolveCheckers(r, d, addr)
 		}
+		plain := checkDraft{statement: r.statement, retries: standardRetries, delay: standardRetryDelay}
 		out = append(out, RealServer{
 			Pos: r.statement.Pos, Addr: addr, Method: r.delivery.method, Tunnel: r.delivery.modelTunnel(),
 			Weight: first(d.weight, r.weight), UpperThreshold: r.upper, LowerThreshold: r.lower,
 			InhibitOnFailure: first(d.inhibit, r.inhibit), Alpha: first(false, r.alpha, d.alpha),
-			NotifyUp: r.up, NotifyDown: r.down, Mail: first(true, r.mail, b.alerts.checker, b.alerts.all), Checkers: r.model,
+			NotifyUp: r.up, NotifyDown: r.down, Mail: first(true, r.mail, b.alerts.checker, b.alerts.all),
+			Checking: plain.options(d, r, addr), Checkers: r.model,
 		})
 	}
 	return out

@@ -6,7 +6,7 @@ import (
 )
 
 // A Checker is one check of a real server: a TCPCheck, HTTPGet, SMTPCheck, DNSCheck, MiscCheck, UDPCheck, PingCheck,
-// BFDCheck or FileCheck.
+// BFDCheck or FileCheck; or a VIPCheck, which the extra file asks for.
 type Checker interface {
 	// Common returns what all checkers have. Of a BFDCheck only Pos and Alpha are set, of a FileCheck only Pos; a
 	// MiscCheck has nothing that concerns a connection.

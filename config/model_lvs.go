@@ -153,6 +153,8 @@ type RealServer struct {
 	// NotifyUp and NotifyDown run at changes of state, nil for none. Mail sends mail at them.
 	NotifyUp, NotifyDown *Command
 	Mail                 bool
+	// Checking is what a checker of the server has that says nothing itself: its Pos and Connect are the server's.
+	Checking CheckOptions
 	// Checkers must all pass. Without any the server is always up. The slice is shared by the services of a group.
 	Checkers []Checker
 }

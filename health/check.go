@@ -40,11 +40,12 @@ const (
 	Misc             // MISC_CHECK: a program's exit status
 	BFD              // BFD_CHECK: the state of a session, which is observed, not asked for
 	File             // FILE_CHECK: the number in a file, which is observed, not asked for
+	VIP              // check_vip: whether the server itself accepts connections to the virtual address
 )
 
-var kindWords = [...]string{"TCP_CHECK", "HTTP_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "MISC_CHECK", "BFD_CHECK", "FILE_CHECK"}
+var kindWords = [...]string{"TCP_CHECK", "HTTP_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "MISC_CHECK", "BFD_CHECK", "FILE_CHECK", "check_vip"}
 
-// String returns the word of keepalived.conf, such as TCP_CHECK.
+// String returns the word of keepalived.conf, such as TCP_CHECK; check_vip is one of the extra file.
 func (k Kind) String() string { return kindWords[k] }
 
 // observed reports whether checkers of a kind are told by [Set.Observe] and do not probe.
@@ -130,6 +131,9 @@ type Check struct {
 	Program Program
 	Dynamic bool // exit statuses from 2 are success and set the weight to two less
 
+	// For VIP only, whose Target is the virtual address and port.
+	Delivery Delivery
+
 	// For BFD and File only.
 	Name   string // of the session or file
 	Weight int    // of File: what its number is multiplied by
@@ -167,6 +171,15 @@ func (r *Reply) equal(o *Reply) bool {
 		return r == o
 	}
 	return r.Min == o.Min && r.Max == o.Max && bytes.Equal(r.Data, o.Data) && bytes.Equal(r.Mask, o.Mask)
+}
+
+// A Delivery is how a VIP checker's packets get to the server, whatever the network thinks of the virtual address.
+type Delivery struct {
+	Server netip.Addr
+	// Tunnel is "ipip", "gue" or "gre", with the port and the checksum as keepalived.conf has them; "" is direct routing.
+	Tunnel   string
+	Port     uint16
+	Checksum string
 }
 
 // A Program is what a Misc checker runs. Checks with other names of users are others.
@@ -268,7 +281,7 @@ func (c *Check) equal(d *Check) bool {
 		slices.EqualFunc(c.URLs, d.URLs, URL.equal) && c.TLS.equal(d.TLS) && c.HeloName == d.HeloName &&
 		c.QueryType == d.QueryType && c.QueryName == d.QueryName &&
 		bytes.Equal(c.Payload, d.Payload) && c.Reply.equal(d.Reply) &&
-		c.Program.equal(&d.Program) && c.Dynamic == d.Dynamic && c.Name == d.Name && c.Weight == d.Weight
+		c.Program.equal(&d.Program) && c.Dynamic == d.Dynamic && c.Delivery == d.Delivery && c.Name == d.Name && c.Weight == d.Weight
 }
 
 // delayLoop is the period that holds: the default for none, never under MinGap.

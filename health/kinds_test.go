@@ -2,6 +2,7 @@ package health_test
 
 import (
 	"errors"
+	"net/netip"
 	"regexp"
 	"slices"
 	"sync"
@@ -17,7 +18,7 @@ import (
 // and what they do while they are down.
 func TestOtherMachines(t *testing.T) {
 	check := func(k health.Kind, retry int) health.Check {
-		return health.Check{Kind: k, Retry: retry, DelayBeforeRetry: s, DelayLoop: 10 * s, Program: health.Program{Args: []string{"/bin/ask", "x"}}}
+		return health.Check{Kind: k, Retry: retry, DelayBeforeRetry: s, DelayLoop: 10 * s, Target: netip.MustParseAddrPort("192.0.2.1:80"), Program: health.Program{Args: []string{"/bin/ask", "x"}}}
 	}
 	const (
 		subject = "Misc check for [[10.0.0.1]:tcp:80 VS [192.0.2.1]:tcp:80] by [/bin/ask] "
@@ -44,6 +45,13 @@ func TestOtherMachines(t *testing.T) {
 			{fail, 10 * s, false, 0, say("DNS_CHECK" + on + "failed.")},
 			{fail, 10 * s, false, 0, nil},
 			{ok, 10 * s, true, 0, say("DNS_CHECK of [10.0.0.1]:tcp:80 success.")},
+		}},
+		{"and check_vip", check(health.VIP, 1), []turn{
+			{ok, 10 * s, true, 0, say("check_vip of [10.0.0.1]:tcp:80 success: it answers for 192.0.2.1:80.")},
+			{fail, s, true, 0, nil},
+			{fail, 10 * s, false, 0, say("check_vip" + on + "failed after 1 retries.")},
+			{fail, 10 * s, false, 0, nil},
+			{ok, 10 * s, true, 0, say("check_vip of [10.0.0.1]:tcp:80 success: it answers for 192.0.2.1:80.")},
 		}},
 		{"SMTP goes in circles, as TCP does", check(health.SMTP, 1), []turn{
 			{ok, 10 * s, true, 0, say("Remote SMTP server [10.0.0.1]:tcp:80 succeed on service.")},

@@ -127,6 +127,8 @@ func (m *Machine) transport() string {
 		return "ICMP"
 	case SMTP:
 		return "SMTP_CHECK"
+	case VIP:
+		return "check_vip"
 	}
 	return "TCP"
 }

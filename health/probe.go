@@ -140,11 +140,13 @@ func (o Outcome) Detail() string {
 func failure(r Reason, err error) Outcome { return Outcome{Reason: r, Err: err} }
 
 // NetProber probes over the network, from the namespace of the calling process. The
-// zero NetProber is ready, but for Misc; it is safe for use by many goroutines.
+// zero NetProber is ready, but for Misc and VIP; it is safe for use by many goroutines.
 type NetProber struct {
 	// Run runs the program of a Misc checker and waits for its end, after p.Timeout by force:
 	// SIGTERM, and SIGKILL two seconds later. It returns soon after ctx is done.
 	Run func(ctx context.Context, p *Program) (Exit, error)
+	// VIP does the probe of a VIP checker, until ctx is done at the latest, which then counts as the server's silence.
+	VIP func(ctx context.Context, c *Check) Outcome
 	// Client returns the settings of a client with an Identity, which nobody changes; nil shows
 	// no certificate.
 	Client func(Identity) (*tls.Config, error)
@@ -173,6 +175,8 @@ func (n NetProber) Probe(ctx context.Context, step Step) Outcome {
 		return probePing(ctx, step.Check)
 	case Misc:
 		return n.probeMisc(ctx, step.Check)
+	case VIP:
+		return n.probeVIP(ctx, step.Check)
 	}
 	return probeTCP(ctx, step.Check)
 }

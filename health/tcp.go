@@ -53,6 +53,8 @@ func (m *Machine) succeededMessage() string {
 		return "Remote SMTP server " + m.key.Server + " succeed on service."
 	case DNS:
 		return "DNS_CHECK of " + m.key.Server + " success."
+	case VIP:
+		return "check_vip of " + m.key.Server + " success: it answers for " + m.check.Target.String() + "."
 	}
 	return m.transport() + " connection to " + m.key.Server + " success."
 }

@@ -88,6 +88,8 @@ read with it, at a reload as well. It has the same form; docs/extra.md has all w
                           # "ports 1024-65535" and "dev eth1" may follow
       panic_threshold 80  # when 80 % of the servers go down at once, they stay
       removed_servers drain 300 # connections of removed servers go on for 300 s
+      check_vip {         # ask servers by DR and TUN for the virtual address itself;
+      }                   # times as in a checker: connect_timeout, delay_loop, retry
   }
 
 Virtual addresses float between directors by VRRP, as keepalived has it. After the

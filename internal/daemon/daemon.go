@@ -15,8 +15,8 @@
 // Run owns all of them and waits for each: the engine's workers, the network watcher, the
 // reconciler (it alone changes steering, ports and routes once the director runs), the
 // keeper of the addresses, those who answer for them where steering is bare, VRRP with what
-// it tracks and tells, the health checks, whose events change the service table, the
-// neighbour keeper, the preflight and the watch for own connections, which look and change
+// it tracks and tells, the health checks, whose events change the service table (those of
+// virtual addresses have readers of their answers), the neighbour keeper, the preflight and the watch for own connections, which look and change
 // nothing, the control API, and the watch over the others that pings systemd's watchdog.
 package daemon
 
@@ -114,6 +114,9 @@ type director struct {
 	effective atomic.Pointer[effective]
 	goal      atomic.Pointer[goal]
 
+	// virtual is plan.floating in force.
+	virtual atomic.Pointer[map[netip.Addr]bool]
+
 	// suspends are plan.suspends in force.
 	suspends atomic.Pointer[map[string][]netip.Addr]
 
@@ -148,6 +151,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.effective.Store(effectiveOf(nil, nil))
 	d.goal.Store(&goal{})
 	d.suspends.Store(new(map[string][]netip.Addr))
+	d.virtual.Store(new(map[netip.Addr]bool))
 	var undo undoList
 	defer func() { err = errors.Join(err, undo.run()) }()
 
@@ -308,7 +312,10 @@ func (d *director) open(undo *undoList) error {
 	if err := d.setTimeouts(d.plan.timeouts.since(timeouts{})); err != nil {
 		return err
 	}
-	d.health = health.NewSet(health.Options{OnEvents: d.onHealth, MaxProbes: d.opts.MaxProbes, Prober: (&probers{programs: d.programs, identities: make(map[health.Identity]*tls.Config)}).prober()})
+	vips := newVIPProber(d)
+	undo.add(vips.ask.Close)
+	probers := &probers{programs: d.programs, vips: vips, identities: make(map[health.Identity]*tls.Config)}
+	d.health = health.NewSet(health.Options{OnEvents: d.onHealth, MaxProbes: d.opts.MaxProbes, Prober: probers.prober()})
 	return nil
 }
 
@@ -333,6 +340,7 @@ func (d *director) forward(undo *undoList, fail chan<- error) error {
 		return err // an address that an earlier run left
 	}
 	d.suspends.Store(&d.plan.suspends)
+	d.virtual.Store(&d.plan.floating)
 	next := d.table.Clone()
 	next.Load(d.plan.services)
 	next.Extend(d.plan.extras)

@@ -19,6 +19,7 @@ type plan struct {
 	checked  []checked
 	limits   map[string]int          // of servers that go down at once (health.Set.Limit)
 	suspends map[string][]netip.Addr // virtual addresses that a service's checks are bound to (ha_suspend), by its group
+	floating map[netip.Addr]bool     // addresses of VRRP
 	byKey    map[health.Key]int      // into checked
 	holdings holdingPlan
 	vrrp     vrrpPlan

@@ -11,11 +11,12 @@ import (
 )
 
 // planOn is what a configuration comes to on a host: where the addresses of pools go depends on
-// its networks.
+// its networks, and which servers are others than itself.
 func planOn(c *config.Config, s *hostnet.Snapshot) plan {
 	c, notes := withPools(c, s)
+	c, more := withVIPChecks(c, s)
 	p := translate(c)
-	p.notes = append(p.notes, notes...)
+	p.notes = slices.Concat(p.notes, notes, more)
 	return p
 }
 

@@ -14,17 +14,20 @@ import (
 	"uvs/internal/command"
 )
 
-// probers are what checks need of the host beyond a socket: programs, and the files of client
+// probers are what checks need of the host beyond a socket: programs, the data plane's ways, and the files of client
 // certificates.
 type probers struct {
 	programs *programs
+	vips     *vipProber
 
 	mu         sync.Mutex // guards identities
 	identities map[health.Identity]*tls.Config
 }
 
 // prober is what the health set probes with.
-func (p *probers) prober() health.NetProber { return health.NetProber{Run: p.run, Client: p.client} }
+func (p *probers) prober() health.NetProber {
+	return health.NetProber{Run: p.run, VIP: p.vips.probe, Client: p.client}
+}
 
 // run runs a program and waits for its end.
 func (p *probers) run(ctx context.Context, x *health.Program) (health.Exit, error) {

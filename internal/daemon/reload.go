@@ -213,6 +213,7 @@ func (c *changeover) carryOut(ctx context.Context) {
 		d.herald.tellStates(d.floating.status(ctx))
 	}
 	d.suspends.Store(&next.suspends)
+	d.virtual.Store(&next.floating)
 	d.fallBehind()
 	d.look()
 	d.macs.prune() // now that who leaves has said so by his device

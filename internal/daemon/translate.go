@@ -29,6 +29,7 @@ func translate(c *config.Config) plan {
 		startupTimeout: c.Global.StartupTimeout, shutdownTimeout: c.Global.ShutdownTimeout,
 		afterBoot: c.Global.VRRP.DelayAfterBoot, initial: c.Global.NotifyInitial, states: c.Global.VRRP.StatesOnReload,
 	}
+	p.floating = floating(c)
 	p.suspends = make(map[string][]netip.Addr)
 	seen := make(map[health.Key]bool)
 	groups := groupNames(c.VirtualServers)
@@ -127,6 +128,9 @@ func translateHealth(f table.FileService, r config.RealServer, c *config.Config)
 	}
 	for _, k := range r.Checkers {
 		check := translateCheck(k, c.ClientTLS)
+		if check.Kind == health.VIP {
+			check.Delivery = deliveryOf(&r)
+		}
 		check.LogAllFailures = check.LogAllFailures || c.Global.LogAllFailures
 		x.health.Checks = append(x.health.Checks, check)
 	}

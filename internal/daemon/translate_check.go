@@ -37,6 +37,8 @@ func translateCheck(c config.Checker, client config.ClientTLS) health.Check {
 		if x.RequireReply {
 			check.Reply = &health.Reply{Min: x.MinReply, Max: x.MaxReply, Data: x.Reply, Mask: x.ReplyMask}
 		}
+	case config.VIPCheck:
+		check.Kind = health.VIP
 	case config.PingCheck:
 		check.Kind = health.Ping
 	case config.MiscCheck:
