@@ -20,7 +20,7 @@ var keywords = grammar{
 		{name: "garp_group", tier: 'C', use: served, block: "garp_group"},
 		{name: "linkbeat_interfaces", tier: 'N', use: partly, block: lines, why: "the names are checked, and link state comes by netlink"},
 		{name: "linkbeat_use_polling", tier: 'N', use: inert, why: "link state comes by netlink"},
-		{name: "interface_up_down_delays", tier: 'C', use: later, why: "changes count at once", block: lines},
+		{name: "interface_up_down_delays", tier: 'C', use: served, block: lines},
 		{name: "SSL", tier: 'C', use: served, block: "SSL"},
 		{name: "net_namespace", tier: 'C', use: moot, why: "it runs in the namespace it was started in: start it there (ip netns exec, or NetworkNamespacePath= in the unit)", args: str(), lax: true},
 		{name: "net_namespace_ipvs", tier: 'C', use: moot, why: "it runs in the namespace it was started in: start it there (ip netns exec, or NetworkNamespacePath= in the unit)", args: one(opt(arg{}))},

@@ -25,6 +25,10 @@ type Tell struct {
 	Repeat   int
 }
 
+// TellElsewhere sends one gratuitous ARP or neighbour advert on each other interface than that of
+// the adverts where the instance has addresses.
+type TellElsewhere struct{ Instance string }
+
 // Changed reports a new state of an instance.
 type Changed struct {
 	Instance string
@@ -91,6 +95,7 @@ func (Changed) effect()         {}
 func (MasterSeen) effect()      {}
 func (Deleted) effect()         {}
 func (Renamed) effect()         {}
+func (TellElsewhere) effect()   {}
 func (GroupChanged) effect()    {}
 func (PriorityChanged) effect() {}
 func (LowerHeard) effect()      {}

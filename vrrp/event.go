@@ -18,6 +18,13 @@ type Received struct {
 	Packet   *Packet
 }
 
+// Stray is a packet for a VRID that no instance of its family listens for.
+type Stray struct {
+	Device string // that it came in by
+	VRID   uint8
+	Source netip.Addr
+}
+
 // ObjectChanged tells the state of a tracked object. An object that nobody told of is not
 // known: instances that it could take to FAULT wait for it before they begin.
 type ObjectChanged struct {
@@ -47,6 +54,7 @@ type Stop struct{}
 func (Start) event()         {}
 func (Tick) event()          {}
 func (Received) event()      {}
+func (Stray) event()         {}
 func (ObjectChanged) event() {}
 func (SourceChanged) event() {}
 func (Release) event()       {}

@@ -16,6 +16,8 @@ type Spec struct {
 	// HoldPreempt leaves a living master of lower priority alone until Release arrives: the
 	// host is not ready to serve yet. Takeovers without a master are not delayed.
 	HoldPreempt bool
+	// LogUnknownVRIDs logs the first Stray of each source and VRID.
+	LogUnknownVRIDs bool
 }
 
 // An Instance is one virtual router as it is configured (vrrp_instance).
@@ -96,6 +98,9 @@ type Announce struct {
 	// LowerPrioRepeat are sent after a lower advert (0: none), and again after LowerPrioDelay.
 	LowerPrioRepeat int
 	LowerPrioDelay  time.Duration
+	// Extra is how often, while MASTER, addresses on other interfaces than that of the adverts are
+	// told of, 0 for never: no advert keeps switches in mind of these.
+	Extra time.Duration
 }
 
 // A Group is a sync group: its instances become MASTER together, and leave it together.

@@ -14,6 +14,7 @@ type Machine struct {
 	instances []*instance
 	groups    []*group
 	objects   map[Object]objectState
+	strays    strays
 
 	started, stopping bool
 	// startDelay is until when nobody takes over after the start, hold whether living masters
@@ -28,7 +29,7 @@ type Machine struct {
 
 // New returns a Machine that waits for Start.
 func New(spec Spec) *Machine {
-	m := &Machine{objects: make(map[Object]objectState), startupDelay: spec.StartupDelay, hold: spec.HoldPreempt}
+	m := &Machine{objects: make(map[Object]objectState), startupDelay: spec.StartupDelay, hold: spec.HoldPreempt, strays: strays{log: spec.LogUnknownVRIDs}}
 	for _, s := range spec.Instances {
 		m.instances = append(m.instances, newInstance(s))
 	}
@@ -59,6 +60,8 @@ func (m *Machine) Step(now mono.Time, ev Event) []Effect {
 		if i := m.find(ev.Instance); i != nil {
 			m.receive(i, ev.Packet)
 		}
+	case Stray:
+		m.stray(ev)
 	case ObjectChanged:
 		m.setObject(ev.Object, objectState{up: ev.Up, value: ev.Value, reason: ev.Reason})
 	case SourceChanged:
@@ -68,7 +71,9 @@ func (m *Machine) Step(now mono.Time, ev Event) []Effect {
 	case Stop:
 		m.stop()
 	}
-	if _, packet := ev.(Received); !packet {
+	switch ev.(type) {
+	case Received, Stray:
+	default:
 		m.serveTimers()
 	}
 	m.tellGroups()
@@ -111,6 +116,7 @@ func (m *Machine) Reload(now mono.Time, spec Spec) []Effect {
 	for _, i := range old {
 		m.remove(i)
 	}
+	m.strays = strays{log: spec.LogUnknownVRIDs}
 	m.join(spec.Groups)
 	m.settle()
 	for _, i := range kept {
@@ -121,7 +127,7 @@ func (m *Machine) Reload(now mono.Time, spec Spec) []Effect {
 			m.emit(Tell{i.Name, i.Announce.Repeat})
 			i.advert = m.now.Add(i.AdvertInterval)
 			i.again = after(m.now, i.Announce.Delay)
-			i.refresh = after(m.now, i.Announce.Refresh)
+			i.refresh, i.extra = after(m.now, i.Announce.Refresh), after(m.now, i.Announce.Extra)
 		case Backup:
 			m.restart(i)
 		}
@@ -212,6 +218,10 @@ func (m *Machine) serveMaster(i *instance) {
 		i.refresh = after(m.now, i.Announce.Refresh)
 		m.emit(Tell{i.Name, i.Announce.RefreshRepeat})
 	}
+	if due(i.extra, m.now) {
+		i.extra = after(m.now, i.Announce.Extra)
+		m.emit(TellElsewhere{i.Name})
+	}
 }
 
 // send sends an advert with a priority.
@@ -238,7 +248,7 @@ func (m *Machine) send(i *instance, priority uint8) {
 func (m *Machine) to(i *instance, s State, why string) {
 	from := i.state
 	i.state, i.since, i.why, i.wants, i.seen = s, m.now, why, false, netip.Addr{}
-	i.down, i.advert, i.leave, i.again, i.lowerGone, i.lowerAgain, i.refresh, i.preempt = 0, 0, 0, 0, 0, 0, 0, 0
+	i.down, i.advert, i.leave, i.again, i.lowerGone, i.lowerAgain, i.refresh, i.extra, i.preempt = 0, 0, 0, 0, 0, 0, 0, 0, 0
 	if from == Master {
 		i.conflict = Conflict{}
 		i.counters.ReleasedMaster++
@@ -297,7 +307,7 @@ func (m *Machine) takeOver(i *instance, why string) {
 	i.counters.BecameMaster++
 	i.advert = m.now.Add(i.AdvertInterval)
 	i.again = after(m.now, i.Announce.Delay)
-	i.refresh = after(m.now, i.Announce.Refresh)
+	i.refresh, i.extra = after(m.now, i.Announce.Refresh), after(m.now, i.Announce.Extra)
 }
 
 // yield makes a master a backup, and its group with it.

@@ -38,8 +38,9 @@ type instance struct {
 	seen           netip.Addr // that MasterSeen was reported of, since it is a backup
 	// advert is when a master sends its next one, leave when one that leaves has waited enough.
 	advert, leave mono.Time
-	// again, lowerGone, lowerAgain and refresh are when the addresses are told of once more.
-	again, lowerGone, lowerAgain, refresh mono.Time
+	// again, lowerGone, lowerAgain and refresh are when the addresses are told of once more, extra when those
+	// elsewhere are.
+	again, lowerGone, lowerAgain, refresh, extra mono.Time
 
 	receiver receiver
 	sequence uint32 // of AH: the last one sent
@@ -84,7 +85,7 @@ func (i *instance) deadline() mono.Time {
 	case Leaving:
 		return i.leave
 	case Master:
-		return earliest(i.advert, i.again, i.lowerGone, i.lowerAgain, i.refresh)
+		return earliest(i.advert, i.again, i.lowerGone, i.lowerAgain, i.refresh, i.extra)
 	}
 	return 0
 }

@@ -24,12 +24,13 @@ var update = flag.Bool("update", false, "rewrite the transcripts from what the m
 //
 //	instance NAME [key=value …]   before start: an instance, see (*player).instance
 //	group NAME MEMBER… [track=…]  before start: a sync group
-//	spec [startup-delay=D] [hold] before start
+//	spec [startup-delay=D] [unknown=log] [hold] before start or reload
 //	start, stop, release
 //	wait D                        time passes; each deadline in it is served
 //	freeze D                      time passes and the host notices nothing
 //	tick                          it notices
 //	recv NAME from=A prio=N [key=value …]
+//	stray DEVICE vrid=N from=A
 //	object KIND NAME up|down|N [reason]
 //	source NAME ADDR|none
 //	reload                        with the instances and groups given since start
@@ -112,6 +113,7 @@ func (p *player) command(words []string) {
 		p.spec.Groups = append(p.spec.Groups, vrrp.Group{Name: args[0], Members: args[1:], Track: p.track(options["track"])})
 	case "spec":
 		p.spec.StartupDelay = p.duration(options["startup-delay"], 0)
+		p.spec.LogUnknownVRIDs = options["unknown"] != ""
 		p.spec.HoldPreempt = len(args) > 0 && args[0] == "hold"
 	case "start":
 		p.machine = vrrp.New(p.spec)
@@ -134,6 +136,8 @@ func (p *player) command(words []string) {
 		p.step(vrrp.Tick{})
 	case "recv":
 		p.receive(args[0], options)
+	case "stray":
+		p.step(vrrp.Stray{Device: args[0], VRID: uint8(p.number(options["vrid"], 0)), Source: netip.MustParseAddr(options["from"])})
 	case "object":
 		p.object(args)
 	case "source":
@@ -165,6 +169,7 @@ func (p *player) instance(name string, o map[string]string) {
 			Repeat: p.number(o["garp"], 5), Delay: p.duration(o["garp-delay"], 5*time.Second),
 			Refresh: p.duration(o["garp-refresh"], 0), RefreshRepeat: 1,
 			LowerPrioRepeat: p.number(o["garp-lower"], 5), LowerPrioDelay: p.duration(o["garp-delay"], 5*time.Second),
+			Extra: p.duration(o["garp-extra"], 0),
 		},
 		Track:          append(p.track(o["track"]), vrrp.Tracked{Object: vrrp.Object{Kind: vrrp.KindSource, Name: name}}),
 		NotifyPriority: o["notify-priority"] != "",
@@ -308,6 +313,8 @@ func (p *player) print(effects []vrrp.Effect) {
 			fmt.Fprintf(&p.out, "%s: sees master %s\n", e.Instance, e.Master)
 		case vrrp.Deleted:
 			fmt.Fprintf(&p.out, "%s: deleted\n", e.Instance)
+		case vrrp.TellElsewhere:
+			fmt.Fprintf(&p.out, "%s: tell elsewhere\n", e.Instance)
 		case vrrp.Renamed:
 			fmt.Fprintf(&p.out, "%s: renamed to %s as %s, priority %d\n", e.From, e.To, e.State, e.Priority)
 		case vrrp.GroupChanged:

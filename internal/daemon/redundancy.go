@@ -27,6 +27,7 @@ type vrrpPlan struct {
 	virtual   []netip.Addr // addresses of all instances: none of them is a source
 	tracked   []string     // interfaces that any instance or group follows, each once
 	pace      pacePlan
+	delays    []config.InterfaceDelay
 
 	rtPriority int // of vrrp_rt_priority, 0 if it is not set; read at the start only
 }
@@ -39,6 +40,7 @@ type vrrpInstance struct {
 	source  netip.Addr
 	ipv6    bool
 	unicast bool
+	extra   bool // extra announcements are for all other interfaces, not only for virtual MACs
 }
 
 // A redundancy floats what instances own between directors: it tells the router of the host,
@@ -55,8 +57,9 @@ type redundancy struct {
 	mu     sync.Mutex // guards what follows
 	plan   vrrpPlan
 	paces  *paces
-	owning map[string]bool               // instances
-	links  map[string]bool               // interfaces as the Machine knows them
+	owning map[string]bool // instances
+	links  map[string]bool // interfaces as the Machine knows them
+	bounce *debouncer
 	bursts map[string]context.CancelFunc // announcements under way, by instance
 	group  sync.WaitGroup                // of bursts and probes
 	ctx    context.Context               // of these
@@ -66,11 +69,11 @@ type redundancy struct {
 // planVRRP is what of a configuration concerns VRRP. It is pure.
 func planVRRP(c *config.Config) (p vrrpPlan, notes []string) {
 	p.spec, p.ends, notes = translateVRRP(c)
-	p.pace = planPace(c)
+	p.pace, p.delays = planPace(c), c.InterfaceDelays
 	p.rtPriority = c.Global.VRRP.RealtimePriority
 	for n := range c.Instances {
 		i := &c.Instances[n]
-		x := vrrpInstance{name: i.Name, device: i.Interface, sender: i.Interface, source: i.Send.Source, ipv6: i.IPv6, unicast: i.Send.Unicast()}
+		x := vrrpInstance{name: i.Name, device: i.Interface, sender: i.Interface, source: i.Send.Source, ipv6: i.IPv6, unicast: i.Send.Unicast(), extra: i.Announce.ExtraAll}
 		if name := deviceName(i); name != "" && !i.Send.FromBase {
 			x.sender = name
 		}
@@ -105,6 +108,7 @@ func virtualAddresses(instances []config.Instance) (list []netip.Addr) {
 
 func newRedundancy(d *director, p vrrpPlan) (*redundancy, error) {
 	r := &redundancy{d: d, log: d.log, plan: p, paces: newPaces(p.pace), owning: make(map[string]bool), heard: make(map[string]bool), links: make(map[string]bool), bursts: make(map[string]context.CancelFunc)}
+	r.bounce = newDebouncer(p.delays)
 	r.backup.Store(len(p.instances) > 0)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	var err error
@@ -152,6 +156,7 @@ func (r *redundancy) releaseAfter(verdicts <-chan struct{}, limit time.Duration)
 func (r *redundancy) reload(ctx context.Context, p vrrpPlan) {
 	r.mu.Lock()
 	r.plan, r.paces = p, newPaces(p.pace)
+	r.bounce.configure(p.delays)
 	clear(r.links) // what a new instance follows is told of, whether it is news or not
 	r.mu.Unlock()
 	r.follow()
@@ -171,7 +176,7 @@ func (r *redundancy) follow() {
 	s := r.d.network.Snapshot()
 	for _, name := range r.plan.tracked {
 		link, ok := r.d.links.find(s, name)
-		up := ok && link.Up
+		up := r.counts(name, link.Up, ok)
 		if was, known := r.links[name]; known && was == up {
 			continue
 		}
@@ -186,6 +191,20 @@ func (r *redundancy) follow() {
 		x := &r.plan.instances[i]
 		r.router.SetPlace(x.name, x.place(s, r.d.links, r.plan.virtual))
 	}
+}
+
+// counts reports whether an interface counts as up, and has follow called when that may change
+// by itself. r.mu is held.
+func (r *redundancy) counts(name string, up, there bool) bool {
+	if !there {
+		r.bounce.gone(name)
+		return false
+	}
+	counted, again := r.bounce.counts(name, up, mono.Now())
+	if again > 0 && r.ctx.Err() == nil {
+		r.later(again, func(context.Context) { r.follow() })
+	}
+	return counted
 }
 
 // place is where an instance is on the host. None of the virtual addresses, its own or not, is
@@ -277,6 +296,8 @@ func (r *redundancy) doOne(e vrrp.Effect) {
 		r.give(e.Instance) // what a crash left is not ours any more
 	case vrrp.Tell:
 		r.tell(e.Instance, e.Repeat)
+	case vrrp.TellElsewhere:
+		r.tellElsewhere(e.Instance)
 	case vrrp.Changed:
 		r.changed(e)
 	case vrrp.Renamed:
@@ -377,6 +398,41 @@ func (r *redundancy) tell(instance string, rounds int) {
 			r.log.Warn("virtual addresses could not be announced", "instance", instance, "error", err)
 		}
 	})
+}
+
+// tellElsewhere announces an address of each family on each other interface than that of the adverts.
+func (r *redundancy) tellElsewhere(instance string) {
+	s := r.d.network.Snapshot()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := slices.IndexFunc(r.plan.instances, func(x vrrpInstance) bool { return x.name == instance })
+	if at < 0 || r.ctx.Err() != nil {
+		return
+	}
+	x := &r.plan.instances[at]
+	targets := elsewhere(r.d.holdings.targets(s, instance), s, x)
+	r.paces.limit(s, targets)
+	r.group.Go(func() {
+		if err := announce.Burst(r.ctx, targets, 1); err != nil && r.ctx.Err() == nil {
+			r.log.Warn("virtual addresses could not be announced on other interfaces", "instance", instance, "error", err)
+		}
+	})
+}
+
+// elsewhere is the first target of each family and interface that is not one of the instance's
+// adverts; unless all are asked for, of virtual MACs only.
+func elsewhere(targets []announce.Target, s *hostnet.Snapshot, x *vrrpInstance) (list []announce.Target) {
+	for _, t := range targets {
+		link, _ := s.LinkByIndex(t.Link.Index)
+		switch {
+		case t.Link.Name == x.device || t.Link.Name == x.sender:
+		case !x.extra && link.Kind != string(hostnet.Macvlan):
+		case slices.ContainsFunc(list, func(o announce.Target) bool { return o.Link.Index == t.Link.Index && o.Addr.Is6() == t.Addr.Is6() }):
+		default:
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 // conflictDelay is when, after a takeover, addresses are probed for: the old master has

@@ -16,7 +16,7 @@ import (
 // instance that would run otherwise than it is written is named in notes, a line each; one
 // that would be less safe for it is left out. It is pure.
 func translateVRRP(c *config.Config) (spec vrrp.Spec, ends []router.Endpoint, notes []string) {
-	spec.StartupDelay = c.Global.VRRP.StartupDelay
+	spec.StartupDelay, spec.LogUnknownVRIDs = c.Global.VRRP.StartupDelay, c.Global.VRRP.LogUnknownVRIDs
 	left := make(map[string]bool)
 	for n := range c.Instances {
 		i := &c.Instances[n]
@@ -92,7 +92,7 @@ func translateAnnounce(a *config.Announce) vrrp.Announce {
 	count := func(n uint32) int { return int(min(n, math.MaxInt32)) }
 	return vrrp.Announce{
 		Repeat: count(a.Repeat), Delay: a.Delay, Refresh: a.Refresh, RefreshRepeat: count(a.RefreshRepeat),
-		LowerPrioRepeat: count(a.LowerPrioRepeat), LowerPrioDelay: a.LowerPrioDelay,
+		LowerPrioRepeat: count(a.LowerPrioRepeat), LowerPrioDelay: a.LowerPrioDelay, Extra: a.Extra,
 	}
 }
 

@@ -161,11 +161,25 @@ func (l *loop) hear() {
 				continue
 			}
 			now := mono.Now()
+			if len(s.listeners[vrid]) == 0 && !l.knows(vrid, s.ipv6) {
+				l.step(now, vrrp.Stray{Device: s.device.Name, VRID: vrid, Source: p.Source})
+			}
 			for _, name := range s.listeners[vrid] {
 				l.step(now, vrrp.Received{Instance: name, Packet: p})
 			}
 		}
 	}
+}
+
+// knows reports whether any instance of a family has a VRID. Several sockets get a packet that
+// is for one of them: those of other groups, and of virtual MACs.
+func (l *loop) knows(vrid uint8, ipv6 bool) bool {
+	for _, s := range l.senders {
+		if s.VRID == vrid && s.IPv6 == ipv6 {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *loop) serveInbox() {

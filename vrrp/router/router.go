@@ -62,7 +62,7 @@ type Router struct {
 	once  sync.Once
 
 	mu      sync.Mutex // guards what follows
-	spec    vrrp.Spec // in force, or about to be
+	spec    vrrp.Spec  // in force, or about to be
 	ends    map[string]Endpoint
 	places  map[string]Place
 	reopens bool // sockets are about to be opened as ends and places ask
