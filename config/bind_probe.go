@@ -190,12 +190,15 @@ func (b *binder) udpWords(d *checkDraft) ownWords {
 	}
 }
 
-// hexBytes reads pairs of hexadecimal digits with blanks between them; a single digit before a blank is a byte, too. An
-// x stands for any digit where wild is set.
+// hexBytes reads pairs of hexadecimal digits with blanks between them, in quotes or not; a single digit before a blank is
+// a byte, too. An x stands for any digit where wild is set.
 func (b *binder) hexBytes(s *Statement, wild bool) (data, mask []byte) {
 	for _, w := range s.Args {
-		for text := w.Text; text != ""; {
+		for text := strings.TrimLeft(w.Text, blanks); text != ""; text = strings.TrimLeft(text, blanks) {
 			n := min(len(text), 2)
+			if n == 2 && isBlank(text[1]) {
+				n = 1
+			}
 			value, bits := byte(0), byte(0)
 			for i := range n {
 				digit := strings.IndexByte("0123456789abcdef", lower(text[i]))

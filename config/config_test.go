@@ -49,6 +49,45 @@ func TestDiagnosticSaysWhereWhatAndInstead(t *testing.T) {
 	}
 }
 
+// TestExit holds what `keepalived -t` 2.2.7 says of the same text.
+func TestExit(t *testing.T) {
+	probe := func(statement string) string {
+		return "virtual_server 192.0.2.1 53 {\nlb_algo rr\nlb_kind NAT\nprotocol UDP\nreal_server 192.0.2.2 53 {\nUDP_CHECK {\n" + statement + "\n}\n}\n}\n"
+	}
+	router := func(id string) string { return "$A=1\nglobal_defs {\nrouter_id " + id + "\n}\n" }
+	tests := []struct {
+		name, text string
+		want       config.Exit
+	}{
+		{"bytes in quotes", probe(`payload "4f 4b" 4c`), config.ExitOK},
+		{"a lone digit in quotes", probe(`require_reply "4 x"`), config.ExitOK},
+		{"bytes with colons", probe(`payload "4f:4b"`), config.ExitFaults},
+		{"a definition that is not replaced", router("$A/24"), config.ExitOK},
+		{"an unknown definition in quotes", router(`"${B}"`), config.ExitOK},
+		{"an unknown definition", router("${B}"), config.ExitFaults},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, diags := load(tt.text); diags.Exit() != tt.want {
+				t.Errorf("got %d, want %d: %v", diags.Exit(), tt.want, diags)
+			}
+		})
+	}
+}
+
+// TestQuotedBytes: blanks in quotes separate bytes as those outside do.
+func TestQuotedBytes(t *testing.T) {
+	c, diags := load("virtual_server 192.0.2.1 53 {\nlb_algo rr\nlb_kind NAT\nprotocol UDP\nreal_server 192.0.2.2 53 {\n" +
+		"UDP_CHECK {\npayload \"4f 4b4 1\"\nrequire_reply \" 4x\"\n}\n}\n}\n")
+	if len(diags) > 0 {
+		t.Fatal(diags)
+	}
+	got := c.VirtualServers[0].RealServers[0].Checkers[0].(config.UDPCheck)
+	if string(got.Payload) != "OK\x04\x01" || string(got.Reply) != "@" || string(got.ReplyMask) != "\xf0" {
+		t.Errorf("got payload %q, reply %q with mask %x", got.Payload, got.Reply, got.ReplyMask)
+	}
+}
+
 // TestDiagnosticIsAnError holds that callers can take a finding out of an error chain.
 func TestDiagnosticIsAnError(t *testing.T) {
 	_, diags := load("nonsense\n")

@@ -239,12 +239,13 @@ func (r *reader) unreplaced(t text, i int, quoted bool) bool {
 		if quoted {
 			// Inside quotes keepalived leaves it as it stands, and a shell may know it.
 			d.warning()
+			d.silent()
 		}
 		return quoted
 	}
 	n := nameLen(s)
 	if _, known := r.defs[s[:n]]; known && n < len(s) {
-		r.diags.warnf(t.pos(i), s[:n], "$%s is not replaced in front of %q: write ${%s}", s[:n], s[n:n+1], s[:n])
+		r.diags.warnf(t.pos(i), s[:n], "$%s is not replaced in front of %q: write ${%s}", s[:n], s[n:n+1], s[:n]).silent()
 	}
 	return true
 }
