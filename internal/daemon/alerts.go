@@ -28,10 +28,10 @@ type serverAlerts struct {
 // planAlerts lists who is told of services, by their group. It is pure.
 func planAlerts(c *config.Config) map[string]serviceAlerts {
 	alerts := make(map[string]serviceAlerts)
-	groups := groupNames(c.VirtualServers)
+	blocks := blocksOf(c.VirtualServers)
 	for n := range c.VirtualServers {
 		v := &c.VirtualServers[n]
-		f := translateService(*v, groups[n])
+		f := translateService(*v, blocks[n])
 		a := serviceAlerts{up: v.QuorumUp, down: v.QuorumDown, mail: v.Mail, omega: v.Omega, servers: make(map[netip.AddrPort]serverAlerts)}
 		for i := range v.RealServers {
 			r := &v.RealServers[i]
@@ -164,7 +164,7 @@ func (h *herald) tellServer(t *turn, a serverAlerts) {
 	if t.up {
 		run = a.up
 	}
-	server, service := table.EndName(t.server, t.service.Key.Protocol), t.service.Key.String()
+	server, service := t.service.Naming.Server(t.server), t.service.Naming.Service
 	h.alert(run, fmt.Sprintf("RS %s %s %s\n", server, service, upOrDown(t.up)))
 	if a.mail && h.mails != nil {
 		h.mails.Send(mail.RealServer(h.routerID(), server, service, t.up, mail.CheckBody(a.check, t.up, "")))
@@ -177,7 +177,7 @@ func (h *herald) tellQuorum(t *turn, a *serviceAlerts) {
 	if t.up {
 		run = a.up
 	}
-	service := t.service.Key.String()
+	service := t.service.Naming.Service
 	h.alert(run, fmt.Sprintf("VS %s %s\n", service, upOrDown(t.up)))
 	if a.mail && h.mails != nil {
 		h.mails.Send(mail.Quorum(h.routerID(), service, t.up, uint32(t.service.Quorum), uint32(t.service.Hysteresis), int64(t.service.Alive())))

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
@@ -32,9 +31,9 @@ func translate(c *config.Config) plan {
 	p.floating = floating(c)
 	p.suspends = make(map[string][]netip.Addr)
 	seen := make(map[health.Key]bool)
-	groups := groupNames(c.VirtualServers)
+	blocks := blocksOf(c.VirtualServers)
 	for i, v := range c.VirtualServers {
-		f := translateService(v, groups[i])
+		f := translateService(v, blocks[i])
 		p.services = append(p.services, f)
 		if v.HASuspend {
 			p.suspends[f.Group] = append(p.suspends[f.Group], f.Key.Addr)
@@ -122,10 +121,7 @@ func onePacketNotes(c *config.Config, services []table.FileService) (notes []str
 // translateHealth returns the checks of a server.
 func translateHealth(f table.FileService, r config.RealServer, c *config.Config) (x checked) {
 	x = checked{group: f.Group, server: endOf(r.Addr)}
-	x.health.Key = health.Key{
-		Service: f.Group,
-		Server:  table.Key{Addr: x.server.Addr(), Port: x.server.Port(), Protocol: cmp.Or(f.Key.Protocol, table.TCP)}.String(),
-	}
+	x.health.Key = health.Key{Service: f.Group, Server: f.Naming.Server(x.server)}
 	for _, k := range r.Checkers {
 		check := translateCheck(k, c.ClientTLS)
 		if check.Kind == health.VIP {
@@ -137,43 +133,60 @@ func translateHealth(f table.FileService, r config.RealServer, c *config.Config)
 	return x
 }
 
-// groupNames names what is checked together: "" for a service of its own, else the group of
-// addresses, with a number if it is not the first block of that group (as for another protocol).
-// Where a block stands in the file is no part of it, so that lines that move change nothing.
-func groupNames(list []config.VirtualServer) []string {
-	names := make([]string, len(list))
-	blocks := make(map[string][]config.Pos)
-	for i := range list {
-		v := &list[i]
-		if v.Group == "" {
-			continue
-		}
-		n := slices.Index(blocks[v.Group], v.Pos)
-		if n < 0 {
-			n = len(blocks[v.Group])
-			blocks[v.Group] = append(blocks[v.Group], v.Pos)
-		}
-		if names[i] = v.Group; n > 0 {
-			names[i] = fmt.Sprintf("%s (%d)", v.Group, n+1)
-		}
-	}
-	return names
+// A block is what the services of one virtual_server have in common.
+type block struct {
+	group  string // table.FileService.Group: the name, and what else tells it from others
+	naming table.Naming
 }
 
-func translateService(v config.VirtualServer, group string) table.FileService {
+// blocksOf returns the block of each service.
+func blocksOf(list []config.VirtualServer) []block {
+	out := make([]block, len(list))
+	blocks := make(map[string][]config.Pos)
+	protocols := make(map[config.Pos]config.Protocol) // the marks of a group have none of their own
+	for i := range list {
+		protocols[list[i].Pos] = max(protocols[list[i].Pos], list[i].Protocol)
+	}
+	for i := range list {
+		v := &list[i]
+		name := serviceKey(v).String()
+		group := name
+		if v.Fwmark != 0 && v.IPv6 {
+			group += " (IPv6)" // the mark may have a service of each family
+		}
+		if v.Group != "" {
+			name = "[" + v.Group + "]:0"
+			n := slices.Index(blocks[v.Group], v.Pos)
+			if n < 0 {
+				n = len(blocks[v.Group])
+				blocks[v.Group] = append(blocks[v.Group], v.Pos)
+			}
+			if group = name; n > 0 {
+				group = fmt.Sprintf("%s (%d)", name, n+1)
+			}
+		}
+		out[i] = block{group: group, naming: table.Naming{Service: name, Protocol: uint8(protocols[v.Pos])}}
+	}
+	return out
+}
+
+// serviceKey is the name of a service in the table.
+func serviceKey(v *config.VirtualServer) table.Key {
+	if v.Fwmark != 0 {
+		return table.Key{Fwmark: v.Fwmark, IPv6: v.IPv6}
+	}
+	end := endOf(v.Addr)
+	return table.Key{Protocol: uint8(v.Protocol), Addr: end.Addr(), Port: end.Port()}
+}
+
+func translateService(v config.VirtualServer, of block) table.FileService {
 	f := table.FileService{
-		Key: table.Key{Fwmark: v.Fwmark, Protocol: uint8(v.Protocol)},
+		Key: serviceKey(&v), Group: of.group, Naming: of.naming,
 		Settings: table.ServiceSettings{
 			Scheduler: v.Scheduler, Flags: table.Flags(v.Flags), Persistence: v.PersistenceTimeout,
 			Engine: v.PersistenceEngine, OnePacket: v.OnePacket,
 		},
 		Quorum: int(min(v.Quorum, math.MaxInt32)), Hysteresis: int(min(v.Hysteresis, math.MaxInt32)), Alpha: v.Alpha,
-	}
-	if v.Fwmark != 0 {
-		f.Key.IPv6 = v.IPv6
-	} else {
-		end := endOf(v.Addr)
-		f.Key.Addr, f.Key.Port = end.Addr(), end.Port()
 	}
 	if g := v.Granularity; g.IsValid() {
 		mask := g.As16()
@@ -183,9 +196,6 @@ func translateService(v config.VirtualServer, group string) table.FileService {
 			copy(mask[:], four[:])
 		}
 		f.Settings.Netmask, f.Settings.Together = normalMask(mask, g.Is6()), g.Is4() && g.IsUnspecified()
-	}
-	if f.Group = group; f.Group == "" {
-		f.Group = f.Key.String()
 	}
 	for _, r := range v.RealServers {
 		f.Servers = append(f.Servers, table.FileServer{

@@ -60,6 +60,9 @@ func dump(p plan) string {
 	}
 	for _, s := range p.services {
 		fmt.Fprintf(&b, "service %s %+v, group %s, quorum %d, hysteresis %d, alpha %t\n", s.Key, s.Settings, s.Group, s.Quorum, s.Hysteresis, s.Alpha)
+		if s.Naming != (table.Naming{Service: s.Key.String(), Protocol: s.Key.Protocol}) {
+			fmt.Fprintf(&b, "  told of as %s, its servers as %s\n", s.Naming.Service, s.Naming.Server(s.Servers[0].Addr))
+		}
 		for _, r := range s.Servers {
 			fmt.Fprintf(&b, "  server %s %+v inhibit %t, starts down %t\n", r.Addr, r.Settings, r.Inhibit, r.StartsDown)
 		}

@@ -3,6 +3,7 @@ package table
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // A quorum is what a service knows of its own (check_data.c and ipwrapper.c of keepalived).
@@ -50,8 +51,8 @@ func (t *Table) Judge(v Verdict) (lines []string) {
 		}
 		r.down, r.forced = !v.Up, false
 		if !r.deleted && !s.deleted {
-			lines = append(lines, s.tell(r))
-			lines = append(lines, s.countQuorum()...)
+			lines = once(lines, s.tell(r))
+			lines = once(lines, s.countQuorum()...)
 		}
 		t.settle(s)
 	}
@@ -97,8 +98,8 @@ func (t *Table) Weigh(group string, server netip.AddrPort, w Weight) (lines []st
 			if r.down {
 				state = "inactive"
 			}
-			lines = append(lines, fmt.Sprintf("Changing weight from %d to %d for %s service %s of VS %s", was, is, state, EndName(r.addr, s.key.Protocol), s.key))
-			lines = append(lines, s.countQuorum()...)
+			lines = once(lines, fmt.Sprintf("Changing weight from %d to %d for %s service %s of VS %s", was, is, state, s.naming().Server(r.addr), s.naming().Service))
+			lines = once(lines, s.countQuorum()...)
 		}
 		t.settle(s)
 	}
@@ -120,8 +121,18 @@ func (t *Table) Reckon() (lines []string) {
 		if s.file == nil || s.deleted {
 			continue
 		}
-		lines = append(lines, s.countQuorum()...)
+		lines = once(lines, s.countQuorum()...)
 		t.settle(s)
+	}
+	return lines
+}
+
+// once appends those of more that lines does not have: the services of a group have one name.
+func once(lines []string, more ...string) []string {
+	for _, l := range more {
+		if !slices.Contains(lines, l) {
+			lines = append(lines, l)
+		}
 	}
 	return lines
 }
@@ -137,7 +148,7 @@ func (s *service) tell(r *server) string {
 	case r.file.Inhibit:
 		word, preposition = "Disabling", "of"
 	}
-	return fmt.Sprintf("%s service %s %s VS %s", word, EndName(r.addr, s.key.Protocol), preposition, s.key)
+	return fmt.Sprintf("%s service %s %s VS %s", word, s.naming().Server(r.addr), preposition, s.naming().Service)
 }
 
 // countQuorum compares the weight of the living servers with the quorum (update_quorum_state).
@@ -152,16 +163,16 @@ func (s *service) countQuorum() []string {
 	switch {
 	case q.lost && alive >= q.needed+q.hysteresis:
 		q.lost = false
-		lines := []string{fmt.Sprintf("Gained quorum %d+%d=%d <= %d for VS %s", q.needed, q.hysteresis, q.needed+q.hysteresis, alive, s.key)}
+		lines := []string{fmt.Sprintf("Gained quorum %d+%d=%d <= %d for VS %s", q.needed, q.hysteresis, q.needed+q.hysteresis, alive, s.naming().Service)}
 		if r := s.sorry(); r != nil {
-			lines = append(lines, fmt.Sprintf("%s sorry server %s from VS %s", s.sorryWord("Removing", "Disabling"), EndName(r.addr, s.key.Protocol), s.key))
+			lines = append(lines, fmt.Sprintf("%s sorry server %s from VS %s", s.sorryWord("Removing", "Disabling"), s.naming().Server(r.addr), s.naming().Service))
 		}
 		return lines
 	case !q.lost && (alive == 0 || alive < q.needed-q.hysteresis):
 		q.lost = true
-		lines := []string{fmt.Sprintf("Lost quorum %d-%d=%d > %d for VS %s", q.needed, q.hysteresis, q.needed-q.hysteresis, alive, s.key)}
+		lines := []string{fmt.Sprintf("Lost quorum %d-%d=%d > %d for VS %s", q.needed, q.hysteresis, q.needed-q.hysteresis, alive, s.naming().Service)}
 		if r := s.sorry(); r != nil {
-			lines = append(lines, fmt.Sprintf("%s sorry server %s to VS %s", s.sorryWord("Adding", "Enabling"), EndName(r.addr, s.key.Protocol), s.key))
+			lines = append(lines, fmt.Sprintf("%s sorry server %s to VS %s", s.sorryWord("Adding", "Enabling"), s.naming().Server(r.addr), s.naming().Service))
 		}
 		return lines
 	}

@@ -101,18 +101,21 @@ func TestQuorum(t *testing.T) {
 	}
 }
 
-// TestGroupShares: one verdict holds for all services of a group.
+// TestGroupShares: one verdict holds for all services of a group, and is told once, by the group's name.
 func TestGroupShares(t *testing.T) {
 	f := append(file(1, 2), file(1, 2)...)
 	f[1].Key = tls
+	for n := range f {
+		f[n].Naming = table.Naming{Service: "[web]:0", Protocol: table.TCP}
+	}
 	x := table.New()
 	x.Load(f)
 	log := x.Judge(table.Verdict{Group: "web", Server: addr(2)})
 	if got, want := listing(x), "web rr: .1 w1; tls rr: .1 w1"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if len(log) != 2 {
-		t.Errorf("log %q, want a line for each service", log)
+	if want := []string{"Removing service [198.51.100.2]:tcp:80 from VS [web]:0"}; !slices.Equal(log, want) {
+		t.Errorf("log %q, want %q", log, want)
 	}
 	if x.Alive("web", addr(2)) || !x.Alive("web", addr(1)) {
 		t.Error("Alive does not say what the verdict was")

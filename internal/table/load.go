@@ -21,11 +21,30 @@ type FileService struct {
 	// Group names what is checked together: the services of one virtual_server block share
 	// their servers' health and their quorum.
 	Group string
+	// Naming is what keepalived calls the block and its servers.
+	Naming Naming
 	// Quorum is the weight of living servers that the service needs, at least 1; Hysteresis
 	// is below it.
 	Quorum, Hysteresis int
 	// Alpha: there is no quorum until checks have succeeded.
 	Alpha bool
+}
+
+// A Naming is what keepalived calls a virtual_server and its servers in log lines, pipes and mail (format_vs).
+type Naming struct {
+	Service  string // "[192.0.2.10]:tcp:80", "FWM 7", or "[NAME]:0" for all services of a group
+	Protocol uint8  // of the block, also for the marks of its group; 0 for a mark alone
+}
+
+// Server is the name of a server: see [EndName].
+func (n Naming) Server(a netip.AddrPort) string { return EndName(a, n.Protocol) }
+
+// naming is what keepalived calls the service.
+func (s *service) naming() Naming {
+	if s.file == nil || s.file.Naming == (Naming{}) {
+		return Naming{Service: s.key.String(), Protocol: s.key.Protocol}
+	}
+	return s.file.Naming
 }
 
 // A FileServer is a server as the configuration has it.

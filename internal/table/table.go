@@ -32,12 +32,10 @@ func (k Key) String() string {
 	return EndName(netip.AddrPortFrom(k.Addr, k.Port), k.Protocol)
 }
 
-// EndName is keepalived's name of a server: "[192.0.2.1]:tcp:80".
+// EndName is keepalived's name of a server: "[192.0.2.1]:tcp:80", or "[192.0.2.1]:none:80" for one of a mark, whose protocol
+// is 0.
 func EndName(a netip.AddrPort, protocol uint8) string {
-	word := map[uint8]string{TCP: "tcp", UDP: "udp", SCTP: "sctp"}[protocol]
-	if word == "" {
-		word = "tcp" // keepalived's word for servers of a mark
-	}
+	word := map[uint8]string{0: "none", TCP: "tcp", UDP: "udp", SCTP: "sctp"}[protocol]
 	return fmt.Sprintf("[%s]:%s:%d", a.Addr(), word, a.Port())
 }
 

@@ -18,6 +18,7 @@ type Service struct {
 	NoQuorum           bool
 	Quorum, Hysteresis int
 	Group              string
+	Naming             Naming
 	// Servers are in IPVS's order, the newest first; behind them those that are configured and
 	// not in the list now.
 	Servers []Server
@@ -47,7 +48,7 @@ func (t *Table) Services() []Service {
 		}
 		x := Service{
 			Key: s.key, Settings: s.set, Extra: t.extras.Services[s.key], FromFile: s.file != nil, Edited: s.edited, Unserved: s.unserved(),
-			NoQuorum: s.quorum.lost, Quorum: s.quorum.needed, Hysteresis: s.quorum.hysteresis,
+			Naming: s.naming(), NoQuorum: s.quorum.lost, Quorum: s.quorum.needed, Hysteresis: s.quorum.hysteresis,
 		}
 		if s.file != nil {
 			x.Group = s.file.Group
