@@ -38,6 +38,8 @@ type cache struct {
 	members []member
 	free    []int32          // members that are no server
 	number  map[Server]int32 // of members
+	listed  []int32          // numbers of members by their index in the list
+	news    news             // of members
 }
 
 // An entry is a virtual address and its servers.
@@ -48,6 +50,7 @@ type entry struct {
 	first   uint32    // number of its latest element; 0: none
 	size    int32     // elements
 	next    uint32    // number of the next entry in the bucket
+	ranking *ranking  // of the elements, if there are many; nil until it is asked for
 }
 
 // An element says that a server is in an entry's set.
@@ -63,6 +66,14 @@ type member struct {
 	sets   int
 }
 
+// cost is what one more connection costs a member, if it may get one.
+func (m *member) cost() cost {
+	if m.at == none || !available(m.server) {
+		return cost{}
+	}
+	return cost{overhead(m.server), uint64(m.server.Weight())}
+}
+
 // update takes the service's list. Servers that left it stay in their sets, as they may return.
 func (c *cache) update(list []Server) {
 	if c.number == nil {
@@ -71,12 +82,14 @@ func (c *cache) update(list []Server) {
 	for i := range c.members {
 		c.members[i].at = none
 	}
+	c.listed = make([]int32, len(list))
+	c.news.flood()
 	for i, s := range list {
 		n, ok := c.number[s]
 		if !ok {
 			n = c.enroll(s)
 		}
-		c.members[n].at = i
+		c.members[n].at, c.listed[i] = i, n
 	}
 	for i := range c.members {
 		c.forget(int32(i))
@@ -140,6 +153,9 @@ func (c *cache) insert(addr *[16]byte, now mono.Time, expiration time.Duration) 
 
 // has reports whether the server at an index of the list is in the entry's set.
 func (c *cache) has(e *entry, i int) bool {
+	if e.ranking != nil {
+		return e.ranking.has(c.listed[i])
+	}
 	for n := e.first; n != 0; n = c.elements.at(n).next {
 		if c.memberOf(n).at == i {
 			return true
@@ -162,6 +178,9 @@ func (c *cache) add(e *entry, s Server, now mono.Time) {
 	c.members[m].sets++
 	e.first, e.changed = n, now
 	e.size++
+	if e.ranking != nil && !c.enter(e.ranking, m) {
+		e.ranking = nil
+	}
 }
 
 // drop takes an element out of the entry's set.
@@ -171,6 +190,7 @@ func (c *cache) drop(e *entry, n uint32, now mono.Time) {
 			*at = c.elements.at(n).next
 			e.changed = now
 			e.size--
+			e.ranking = nil
 			c.release(n)
 			return
 		}
@@ -184,7 +204,7 @@ func (c *cache) clear(e *entry) {
 		e.first = c.elements.at(n).next
 		c.release(n)
 	}
-	e.size = 0
+	e.size, e.ranking = 0, nil
 }
 
 // release takes an element back that is in no set.

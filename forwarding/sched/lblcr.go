@@ -42,17 +42,32 @@ func (l *replicatedLeastConnection) Pick(r Request) int {
 	return i
 }
 
+// Changed is news to the sets.
+func (l *replicatedLeastConnection) Changed(i int) {
+	l.locality.Changed(i)
+	l.cache.news.add(l.cache.listed[i])
+}
+
 // leastOf returns the server of the set with the fewest connections for its weight, the
 // latest member of those that are equal (ip_vs_dest_set_min).
 func (l *replicatedLeastConnection) leastOf(e *entry) int {
-	best, least := none, cost{}
-	for n := e.first; n != 0; n = l.cache.elements.at(n).next {
-		m := l.cache.memberOf(n)
-		if m.at == none || !available(m.server) {
-			continue
+	c := &l.cache
+	if e.size >= rankFrom {
+		if e.ranking == nil {
+			e.ranking = c.rank(e)
+		} else {
+			c.catchUp(e.ranking)
 		}
-		if c := (cost{overhead(m.server), uint64(m.server.Weight())}); c.less(least) {
-			best, least = m.at, c
+		if p := e.ranking.bids.winner(); p != none {
+			return c.members[e.ranking.member[p]].at
+		}
+		return none
+	}
+	best, least := none, cost{}
+	for n := e.first; n != 0; n = c.elements.at(n).next {
+		m := c.memberOf(n)
+		if x := m.cost(); x.less(least) {
+			best, least = m.at, x
 		}
 	}
 	return best

@@ -21,10 +21,13 @@ type trial struct {
 	heavy bool // weights may be great
 	seed  uint64
 	steps int
+
+	addresses int           // that packets go to
+	pause     time.Duration // the longest without packets
 }
 
 func newTrial(t *testing.T, name string, flags sched.Flags, seed uint64) *trial {
-	x := &trial{site: flagged(t, name, flags), model: newModel(name, flags), rng: rand.New(rand.NewPCG(seed, 0)), now: 1, heavy: seed%3 == 0, seed: seed}
+	x := &trial{site: flagged(t, name, flags), model: newModel(name, flags), rng: rand.New(rand.NewPCG(seed, 0)), now: 1, heavy: seed%3 == 0, seed: seed, addresses: 20, pause: 40 * time.Hour}
 	servers := 1 + x.rng.IntN(40)
 	if seed%25 == 24 {
 		servers = 1000
@@ -85,7 +88,7 @@ func (x *trial) step() {
 		x.load(s)
 		x.tell(s, sched.WatchCounts)
 	case 5:
-		x.now = x.now.Add(time.Duration(x.rng.Int64N(int64(40 * time.Hour))))
+		x.now = x.now.Add(time.Duration(x.rng.Int64N(int64(x.pause))))
 	case 6:
 		x.now = x.now.Add(time.Minute)
 		if c, ok := x.Scheduler.(sched.Collector); ok {
@@ -94,7 +97,7 @@ func (x *trial) step() {
 		}
 	}
 	r := sched.Request{Client: sched.End{Addr: x.rng.Uint32(), Port: uint16(x.rng.Uint32())}, Now: x.now}
-	binary.BigEndian.PutUint32(r.Virtual[:], uint32(x.rng.IntN(20)))
+	binary.BigEndian.PutUint32(r.Virtual[:], uint32(x.rng.IntN(x.addresses)))
 	got, want := x.Scheduler.Pick(r), x.model.pick(r)
 	if got != want {
 		x.t.Fatalf("seed %d, step %d: picks %d, the model %d of %d", x.seed, x.steps, got, want, len(x.list))
@@ -123,6 +126,31 @@ func TestAgainstTheKernel(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestLargeSets compares lblcr with its model when addresses have sets of hundreds of servers, which
+// are not looked at one by one.
+func TestLargeSets(t *testing.T) {
+	for _, seed := range []uint64{49, 74, 124} { // of 1000 servers, none of great weight
+		x := newTrial(t, "lblcr", 0, seed)
+		x.addresses, x.pause = 2, 2*time.Hour
+		largest := 0
+		for i := range 2000 {
+			x.step()
+			if i%500 == 499 { // more changes at once than a set has servers, or few
+				for _, s := range x.all[:x.rng.IntN(len(x.all))] {
+					x.load(s)
+					x.tell(s, sched.WatchCounts)
+				}
+			}
+			for _, e := range x.model.(*memory).entries {
+				largest = max(largest, len(e.set))
+			}
+		}
+		if largest < 50 {
+			t.Errorf("seed %d: no set had more than %d servers", seed, largest)
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package sched
 
+import "math/bits"
+
 // weights are the weights of a list's servers that are available, 0 standing for others, in a
 // tree that finds the next one of at least some weight, and the one that a sum falls to, in
 // the logarithm of their number.
@@ -97,3 +99,6 @@ func (w *weights) at(sum uint64) int {
 	}
 	return n - half
 }
+
+// treeSize returns the number of leaves of a tree for n servers: a power of two.
+func treeSize(n int) int { return 1 << bits.Len(uint(max(n, 2)-1)) }
