@@ -9,30 +9,34 @@ const TouchMost = 64
 // is worth touching.
 const touchFrom = 1 << 15
 
+// Large reports whether the table is worth touching.
+func (t *Table) Large() bool { return t.arena4.taken.Load()+t.arena6.taken.Load() >= touchFrom }
+
 // Touch reads what Find is going to read for packets with these tuples, up to TouchMost, so
 // that the memory is in the processor's cache by then. Find has to wait for the index before it
 // can ask for the entry, and for both before it is called for the next packet; here all
-// indexes are asked for together, then all entries. It takes no lock, as what it reads is
-// thrown away, and does nothing while the table is small.
-func (t *Table) Touch(tuples []Tuple) {
-	if t.arena4.taken.Load()+t.arena6.taken.Load() < touchFrom {
-		return
-	}
+// indexes are asked for together, then all entries. It takes no lock, so that what it reads is
+// good for guesses only: servers has for each tuple the server of its flow, or the zero ServerID if
+// there seems to be none.
+func (t *Table) Touch(tuples []Tuple, servers *[TouchMost]ServerID) {
 	var looks [TouchMost]look
 	for i := range tuples {
-		tp := &tuples[i]
-		looks[i].begin(t, tp, Original)
+		looks[i].begin(t, &tuples[i], Original)
 	}
-	answers := looks[:0]
+	var answers [TouchMost]int
+	n := 0
 	for i := range tuples {
 		if !looks[i].touch() { // an answer has the client at its other end
-			var l look
-			l.begin(t, &tuples[i], Reply)
-			answers = append(answers, l)
+			looks[i].begin(t, &tuples[i], Reply)
+			answers[n] = i
+			n++
 		}
 	}
-	for i := range answers {
-		answers[i].touch()
+	for _, i := range answers[:n] {
+		looks[i].touch()
+	}
+	for i := range tuples {
+		servers[i] = looks[i].server()
 	}
 }
 
@@ -41,6 +45,7 @@ type look struct {
 	shard *shard
 	index *index
 	tag   uint32
+	found uint32 // the ref of an entry with the tag, 0: none
 }
 
 // begin asks for the index where a packet's client has its home.
@@ -53,11 +58,20 @@ func (l *look) begin(t *Table, tp *Tuple, d Dir) {
 
 // touch asks for the entry, and reports whether there is one.
 func (l *look) touch() bool {
-	ref := l.ref()
-	if ref != 0 && touchEntries {
-		atomic.LoadUint32(&l.shard.head(ref).deadline)
+	l.found = l.ref()
+	if l.found != 0 && touchEntries {
+		atomic.LoadUint32(&l.shard.head(l.found).deadline)
 	}
-	return ref != 0
+	return l.found != 0
+}
+
+// server returns the server of the entry.
+func (l *look) server() (id ServerID) {
+	if l.found != 0 && touchEntries {
+		h := l.shard.head(l.found)
+		id.Slot, id.Gen = atomic.LoadUint32(&h.server.Slot), atomic.LoadUint32(&h.server.Gen)
+	}
+	return id
 }
 
 // ref returns the ref of the first entry with the tag, 0 if there is none near its home.

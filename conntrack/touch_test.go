@@ -41,7 +41,8 @@ func TestTouch(t *testing.T) {
 				tuples[i].SrcPort, tuples[i].DstPort = 80, 1
 			}
 		}
-		table.Touch(tuples[:])
+		var servers [conntrack.TouchMost]conntrack.ServerID
+		table.Touch(tuples[:], &servers)
 	}
 	for i, over := 0, false; !over; i = (i + 977) % (2 * flows) {
 		touch(i)

@@ -83,6 +83,7 @@ type Engine struct {
 	order    []*service              // the same in the order of adding
 	trash    map[trashKey]*dest      // removed servers that may come back
 	leaving  map[ServiceKey]*service // deleted services that still take packets
+	hops     hopSet                  // by the current routes
 	past     Totals                  // of deleted services
 	meter    meter
 }
@@ -117,6 +118,7 @@ func New(c Config) (*Engine, error) {
 		services: make(map[ServiceKey]*service),
 		trash:    make(map[trashKey]*dest),
 		leaving:  make(map[ServiceKey]*service),
+		hops:     make(hopSet),
 	}
 	e.fragments.init()
 	e.ftpPorts, e.defender.free = c.FTPPorts, c.FreePages
@@ -134,7 +136,7 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("make the flow table: %w", err)
 	}
 	e.flows = flows
-	e.table.Store(&table{services: make(map[wireKey]*service)})
+	e.publish()
 	e.routes.Store(NewRoutes(Network{}))
 	e.answering.Store(newEnds(nil))
 	e.SetMarks(nil)
@@ -174,6 +176,7 @@ func (e *Engine) SetRoutes(r *Routes) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.routes.Store(r)
+	e.hops = make(hopSet)
 	e.resolveServers(r)
 	e.wakeWorkers()
 }
@@ -196,12 +199,12 @@ func (e *Engine) SetAnswering(servers []ServiceKey) {
 func (e *Engine) resolveServers(r *Routes) {
 	for _, s := range e.order {
 		for _, d := range s.servers {
-			d.resolve(r)
+			d.resolve(r, e.hops)
 		}
 		s.notePeers()
 	}
 	for _, d := range e.trash {
-		d.resolve(r)
+		d.resolve(r, e.hops)
 	}
 }
 
@@ -332,7 +335,7 @@ func (e *Engine) want(hop *NextHop, doubt bool) {
 // it. ok is false if it is unknown (any more).
 func (e *Engine) Server(id conntrack.ServerID) (server netip.AddrPort, service ServiceKey, ok bool) {
 	if d := e.dests.get(id); d != nil {
-		return d.addr, d.service, true
+		return d.addr, d.owner.Load().key, true
 	}
 	return netip.AddrPort{}, ServiceKey{}, false
 }

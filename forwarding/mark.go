@@ -224,7 +224,7 @@ func (w *Worker) serviceOf(f *Frame, p *Packet) *service {
 		if mark := w.marks.mark(&p.Tuple, w.ports[f.Port].link); mark != 0 {
 			k := wireKey{v6: p.Tuple.V6}
 			binary.BigEndian.PutUint32(k.addr[:], mark)
-			if s := w.table.services[k]; s != nil {
+			if s := w.table.services.find(&k); s != nil {
 				return s
 			}
 		}

@@ -15,40 +15,44 @@ import (
 // the kernel's choice. With several, a change may go on while another worker picks, and is told
 // at the next pick, as the kernel's list walk may or may not see it.
 type notes struct {
-	// dirty has a bit for each server by its index in the list, and words a bit for each word of
-	// dirty that is not 0.
-	dirty, words []atomic.Uint64
-	few          [2]atomic.Uint64 // both, for up to 64 servers: beside each other in the cache
+	servers uint32 // how many there are
+	summary uint32 // words of marks that sum up the others
+	// marks has a bit for each word that follows the summary and is not 0, then one for each
+	// server by its index in the list.
+	marks []atomic.Uint64
+	few   [7]atomic.Uint64 // marks of up to 384 servers: beside the rest in the cache
 }
 
-// A place is where a server's notes are taken.
-type place struct {
-	dirty, words *atomic.Uint64
-	bit, word    uint64 // to set there
-}
-
-func newNotes(servers int) *notes {
-	n := &notes{}
-	if words := (servers + 63) / 64; words > 1 {
-		n.dirty, n.words = make([]atomic.Uint64, words), make([]atomic.Uint64, (words+63)/64)
+// init makes room for the servers of a list.
+func (n *notes) init(servers int) {
+	words := (servers + 63) / 64
+	n.servers, n.summary = uint32(servers), uint32(max(1, (words+63)/64))
+	if all := int(n.summary) + words; all <= len(n.few) {
+		n.marks = n.few[:all]
 	} else {
-		n.dirty, n.words = n.few[:1], n.few[1:]
-	}
-	return n
-}
-
-// place returns the place of the server at an index of the list.
-func (n *notes) place(i int) *place {
-	return &place{
-		dirty: &n.dirty[i/64], bit: 1 << (i % 64),
-		words: &n.words[i/4096], word: 1 << (i / 64 % 64),
+		n.marks = make([]atomic.Uint64, all)
 	}
 }
 
-// watch has d's changes noted at p, if a scheduler watches that much. What changes once it has
-// returned is noted there.
-func (d *dest) watch(what sched.Watch, p *place) {
-	d.place.Store(p)
+// take notes the server at a place. Whoever has a place of a former list may have one that is none
+// here.
+func (n *notes) take(place uint32) {
+	if place >= n.servers {
+		return
+	}
+	word := place / 64
+	if m, bit := &n.marks[n.summary+word], uint64(1)<<(place%64); m.Load()&bit == 0 {
+		m.Or(bit)
+		n.marks[word/64].Or(1 << (word % 64))
+	}
+}
+
+// watch has d's changes noted at a place of n, if a scheduler watches that much. What changes once it
+// has returned is noted there. A worker that finds only one of the two new notes something else,
+// which does no harm; its change came before both, and so before the scheduler looks next.
+func (d *dest) watch(what sched.Watch, n *notes, place int) {
+	d.place.Store(uint32(place))
+	d.notes.Store(n)
 	d.watched.Store(uint32(what))
 }
 
@@ -58,23 +62,21 @@ func (d *dest) note(what sched.Watch) {
 	if d.watched.Load() < uint32(what) {
 		return
 	}
-	if p := d.place.Load(); p.dirty.Load()&p.bit == 0 {
-		p.dirty.Or(p.bit)
-		p.words.Or(p.word)
-	}
+	d.notes.Load().take(d.place.Load())
 }
 
 // pass tells the scheduler of all servers that have changed. Bits are cleared before the
 // scheduler looks, so that what changes afterwards is noted anew.
 func (n *notes) pass(to sched.Scheduler) {
-	for w := range n.words {
-		if n.words[w].Load() == 0 {
+	dirty := n.marks[n.summary:]
+	for s := range n.summary {
+		if n.marks[s].Load() == 0 {
 			continue
 		}
-		for words := n.words[w].Swap(0); words != 0; words &= words - 1 {
-			at := w*64 + bits.TrailingZeros64(words)
-			for dirty := n.dirty[at].Swap(0); dirty != 0; dirty &= dirty - 1 {
-				to.Changed(at*64 + bits.TrailingZeros64(dirty))
+		for words := n.marks[s].Swap(0); words != 0; words &= words - 1 {
+			at := int(s)*64 + bits.TrailingZeros64(words)
+			for servers := dirty[at].Swap(0); servers != 0; servers &= servers - 1 {
+				to.Changed(at*64 + bits.TrailingZeros64(servers))
 			}
 		}
 	}

@@ -126,7 +126,8 @@ func TestNotesOfManyWorkers(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(round), uint64(n)))
 			wg.Go(func() {
 				for range 200 {
-					d := w.svc.list[rng.IntN(len(w.svc.list))]
+					list := w.svc.roster.Load().list
+					d := list[rng.IntN(len(list))]
 					d.bound()
 					d.moved(1)
 					if rng.IntN(2) == 0 {
@@ -144,3 +145,27 @@ func TestNotesOfManyWorkers(t *testing.T) {
 		}
 	}
 }
+
+// TestPlaceOfFormerList: a note for a place that the list has no more is none.
+func TestPlaceOfFormerList(t *testing.T) {
+	for _, servers := range []int{0, 3, 64, 400} {
+		var n notes
+		n.init(servers)
+		told := &told{}
+		for place := range 500 {
+			n.take(uint32(place))
+		}
+		n.pass(told)
+		if told.count != servers {
+			t.Errorf("of %d servers the scheduler was told %d times", servers, told.count)
+		}
+	}
+}
+
+// told is a scheduler that counts what it is told.
+type told struct {
+	sched.Scheduler
+	count int
+}
+
+func (s *told) Changed(int) { s.count++ }

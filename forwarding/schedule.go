@@ -117,7 +117,7 @@ func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reas
 		Link:    from.flowLink(),
 		Control: control,
 	}
-	if svc.keepsPort() || svc.lends(p) || d.addr.Port() == 0 {
+	if svc.keepsPort() || svc.lends(p) || d.end.Port == 0 {
 		spec.Dest.Port = p.Tuple.DstPort
 	}
 	switch masq := Method(d.method.Load()) == Masq; {

@@ -135,6 +135,11 @@ func newWireKey(a netip.Addr, port uint16, protocol uint8) wireKey {
 	return k
 }
 
+// wireKeyOf returns the key of a packet's destination.
+func wireKeyOf(tp *conntrack.Tuple) wireKey {
+	return wireKey{addr: tp.Dst, port: tp.DstPort, protocol: tp.Proto, v6: tp.V6}
+}
+
 // wireAddr returns an address as conntrack.Tuple holds it: IPv4 in the first four bytes.
 func wireAddr(a netip.Addr) (b [16]byte) {
 	if a.Is4() {
@@ -155,15 +160,15 @@ func netAddr(b [16]byte, v6 bool) netip.Addr {
 
 // A service is the identity of a virtual service: it outlives the snapshots that name it.
 type service struct {
-	// mu guards the scheduler and what goes with it. A worker takes it only for a packet that
-	// has no flow, and never while it holds a flow's shard.
-	mu        sync.Mutex
-	scheduler sched.Scheduler
-	list      []*dest // what scheduler.Pick indexes
-	notes     *notes  // what the scheduler is to be told of list
-	flags     sched.Flags
+	// What packets that have no flow need is together on one line of memory, as in dest.
 
-	port        uint16 // key.Port
+	// mu guards the scheduler. A worker takes it only for a packet that has no flow, and never while
+	// it holds a flow's shard.
+	mu          sync.Mutex
+	roster      atomic.Pointer[roster] // changes with mu held
+	guess       atomic.Uint32          // the index in the roster of who may be picked next, for touch
+	port        uint16                 // key.Port
+	flags       sched.Flags            // of the scheduler; mu guards them
 	onePacket   atomic.Bool
 	uplink      atomic.Bool                       // ServiceSpec.ReplyByUplink
 	persistence atomic.Pointer[persistence]       // nil: connections do not persist
@@ -180,6 +185,14 @@ type service struct {
 	servers []*dest
 }
 
+// A roster is a service's servers as its scheduler knows them. But for the scheduler and the notes it
+// is immutable.
+type roster struct {
+	scheduler sched.Scheduler // the service's mu guards it
+	list      []*dest         // what scheduler.Pick indexes
+	notes     notes           // what the scheduler is to be told of list
+}
+
 // A persistence says for how long which clients stay with a server.
 type persistence struct {
 	timeout time.Duration
@@ -191,11 +204,27 @@ type persistence struct {
 func (s *service) pick(r sched.Request) *dest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.notes.pass(s.scheduler)
-	if i := s.scheduler.Pick(r); i >= 0 {
-		return s.list[i]
+	o := s.roster.Load()
+	o.notes.pass(o.scheduler)
+	i := o.scheduler.Pick(r)
+	if i < 0 {
+		return nil
 	}
-	return nil
+	s.guess.Store(uint32(i + 1))
+	return o.list[i]
+}
+
+// expected returns the server that the next pick may return: the one behind the last in the list,
+// which it is if they take turns or are idle. It is asked without mu. nil: nobody.
+func (s *service) expected() *dest {
+	list := s.roster.Load().list
+	if len(list) == 0 {
+		return nil
+	}
+	if i := int(s.guess.Load()); i < len(list) {
+		return list[i]
+	}
+	return list[0]
 }
 
 // configure takes new settings.
@@ -223,33 +252,36 @@ func (s *service) spread() {
 func (s *service) reschedule(env sched.Env) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.scheduler == nil || s.scheduler.Name() != s.spec.Scheduler || s.flags != s.spec.Flags {
-		s.scheduler, _ = sched.New(s.spec.Scheduler, s.spec.Flags, env) // the name was checked when the spec came in
+	o := &roster{list: slices.Clone(s.servers)}
+	if old := s.roster.Load(); old != nil && old.scheduler.Name() == s.spec.Scheduler && s.flags == s.spec.Flags {
+		o.scheduler = old.scheduler
+	} else {
+		o.scheduler, _ = sched.New(s.spec.Scheduler, s.spec.Flags, env) // the name was checked when the spec came in
 		s.flags = s.spec.Flags
 	}
-	s.list = slices.Clone(s.servers)
-	s.notes = newNotes(len(s.list))
-	view := make([]sched.Server, len(s.list))
-	for i, d := range s.list {
+	o.notes.init(len(o.list))
+	view := make([]sched.Server, len(o.list))
+	for i, d := range o.list {
 		view[i] = d
 		// Before the scheduler looks: what changes afterwards is noted here.
-		d.watch(s.scheduler.Watches(), s.notes.place(i))
+		d.watch(o.scheduler.Watches(), &o.notes, i)
 	}
-	s.scheduler.Update(view)
+	o.scheduler.Update(view)
+	s.roster.Store(o)
 }
 
 // collect has the scheduler forget what it should.
 func (s *service) collect(now mono.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c, ok := s.scheduler.(sched.Collector); ok {
+	if c, ok := s.roster.Load().scheduler.(sched.Collector); ok {
 		c.Collect(now)
 	}
 }
 
 // A table is one committed picture of all services: immutable, published whole.
 type table struct {
-	services map[wireKey]*service
+	services directory
 	hosts    hosts // the virtual addresses
 	marked   bool  // there are services of marks
 	ftp      bool  // there is a service of FTP's port
@@ -257,24 +289,25 @@ type table struct {
 
 // exact finds the service of a packet's very destination.
 func (t *table) exact(tp *conntrack.Tuple) *service {
-	return t.services[wireKey{addr: tp.Dst, port: tp.DstPort, protocol: tp.Proto, v6: tp.V6}]
+	k := wireKeyOf(tp)
+	return t.services.find(&k)
 }
 
 // lookup finds the service of a packet's destination: that of its port, then that of FTP if its
 // port may be of a data connection, then that of all ports (ip_vs_service_find).
 func (t *table) lookup(tp *conntrack.Tuple) *service {
-	k := wireKey{addr: tp.Dst, port: tp.DstPort, protocol: tp.Proto, v6: tp.V6}
-	if s := t.services[k]; s != nil {
+	k := wireKeyOf(tp)
+	if s := t.services.find(&k); s != nil {
 		return s
 	}
 	if t.ftp && tp.Proto == wire.ProtoTCP && (tp.DstPort == ftpDataPort || tp.DstPort >= leastDataPort) {
 		k.port = ftpPort
-		if s := t.services[k]; s != nil {
+		if s := t.services.find(&k); s != nil {
 			return s
 		}
 	}
 	k.port = 0
-	return t.services[k]
+	return t.services.find(&k)
 }
 
 // hosts is a set of addresses.

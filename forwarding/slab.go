@@ -17,8 +17,9 @@ const (
 type destSlab struct {
 	chunks      [slabChunks]atomic.Pointer[[slabChunk]slabSlot]
 	free        []uint32
-	used        uint32   // slots ever handed out
-	generations []uint32 // by slot, of the last server there
+	used        uint32       // slots ever handed out
+	live        atomic.Int32 // servers
+	generations []uint32     // by slot, of the last server there
 }
 
 type slabSlot struct{ dest atomic.Pointer[dest] }
@@ -62,6 +63,7 @@ func (s *destSlab) add(d *dest) bool {
 		s.chunks[slot/slabChunk].Store(chunk)
 	}
 	chunk[slot%slabChunk].dest.Store(d)
+	s.live.Add(1)
 	return true
 }
 
@@ -69,4 +71,5 @@ func (s *destSlab) add(d *dest) bool {
 func (s *destSlab) remove(d *dest) {
 	s.chunks[d.id.Slot/slabChunk].Load()[d.id.Slot%slabChunk].dest.Store(nil)
 	s.free = append(s.free, d.id.Slot)
+	s.live.Add(-1)
 }

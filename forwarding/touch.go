@@ -10,19 +10,76 @@ import (
 // touchMin is from how many frames on it pays to ask for what their flows need beforehand.
 const touchMin = 4
 
-// touch has the memory of the frames' flows come into the cache, for all of them at once: with a
-// million flows more time is spent waiting for it than with all else.
+// touchServers is from how many servers on their memory does not fit into a processor's cache, 2 MiB,
+// and is worth touching.
+const touchServers = 1 << 12
+
+// touch has the memory of the frames' flows, services and servers come into the cache, for all frames
+// at once: with a million flows, or thousands of services, more time is spent waiting for it than
+// with all else.
 func (w *Worker) touch(in []Frame) {
-	if len(in) < touchMin {
+	flows, servers := w.engine.flows.Large(), w.engine.dests.live.Load() >= touchServers
+	if len(in) < touchMin || !flows && !servers {
 		return
 	}
 	n := 0
 	for i := range in {
 		if glance(in[i].Data, &w.ahead[n]) {
+			w.opening[n] = mayOpen(in[i].Data)
 			n++
 		}
 	}
-	w.engine.flows.Touch(w.ahead[:n])
+	if flows {
+		w.engine.flows.Touch(w.ahead[:n], &w.known)
+	} else {
+		clear(w.known[:n]) // so few flows that their servers are in the cache as well
+	}
+	if servers {
+		w.touchServers(n)
+	}
+}
+
+// touchServers has the memory of the servers of the first n tuples come into the cache: of those that
+// have a flow the flow's server, of those that may open one the service and the server that it may
+// pick. Each round asks for all that the next one needs, and waits for nothing.
+func (w *Worker) touchServers(n int) {
+	t := w.table
+	for i := range n {
+		if w.opening[i] = w.opening[i] && w.known[i].Gen == 0; w.opening[i] {
+			k := wireKeyOf(&w.ahead[i])
+			t.services.touch(&k)
+		}
+	}
+	services, servers := w.services[:0], w.servers[:0]
+	for i := range n {
+		if w.opening[i] {
+			if s := t.lookup(&w.ahead[i]); s != nil {
+				services = append(services, s)
+			}
+		} else if w.known[i].Gen == 0 {
+			continue
+		} else if d := w.engine.dests.get(w.known[i]); d != nil {
+			servers = append(servers, d)
+		}
+	}
+	for _, s := range services {
+		s.guess.Load()
+	}
+	for _, s := range services {
+		s.roster.Load().notes.few[0].Load()
+	}
+	for _, s := range services {
+		if d := s.expected(); d != nil {
+			servers = append(servers, d)
+		}
+	}
+	for _, d := range servers {
+		d.active.Load()
+	}
+	for _, d := range servers {
+		d.counters[w.id].connections.Load()
+		w.engine.dests.get(d.id)
+	}
 }
 
 // glance reads the tuple of an IPv4 frame that has it at the usual place, and checks nothing
@@ -40,4 +97,10 @@ func glance(b []byte, tp *conntrack.Tuple) bool {
 	copy(tp.Src[:4], ip[12:16])
 	copy(tp.Dst[:4], ip[16:20])
 	return tp.Proto == wire.ProtoTCP || tp.Proto == wire.ProtoUDP || tp.Proto == wire.ProtoSCTP
+}
+
+// mayOpen reports whether a frame at which a glance was enough may open a flow: TCP does so by a SYN.
+func mayOpen(b []byte) bool {
+	ip := b[wire.EthernetLen:]
+	return ip[9] != wire.ProtoTCP || len(ip) > 20+13 && ip[20+13]&wire.TCPSyn != 0
 }

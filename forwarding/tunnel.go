@@ -80,9 +80,9 @@ func (r *Routes) tunnelBy(hop *NextHop, target *[16]byte, v6 bool, spec TunnelSp
 // which only tunnels bring there, has no room for its address; Engine.Server knows it.
 func (d *dest) endpoint(v6 bool) conntrack.Endpoint {
 	if d.v6 != v6 {
-		return conntrack.Endpoint{Port: d.addr.Port()}
+		return conntrack.Endpoint{Port: d.end.Port}
 	}
-	return conntrack.Endpoint{Addr: d.target, Port: d.addr.Port()}
+	return conntrack.Endpoint{Addr: d.target, Port: d.end.Port}
 }
 
 // headerLen returns how many bytes a tunnel's headers take. remote says that they leave a

@@ -162,7 +162,7 @@ func (tx *Tx) AddServer(k ServiceKey, server netip.AddrPort, spec ServerSpec) er
 	if d.find(server) >= 0 {
 		return ErrServerExists
 	}
-	x := &dest{service: k, addr: server, target: wireAddr(server.Addr()), v6: server.Addr().Is6()}
+	x := &dest{addr: server, target: wireAddr(server.Addr()), v6: server.Addr().Is6()}
 	x.end = sched.End{Addr: sched.Fold(&x.target), Port: server.Port()}
 	d.servers = slices.Insert(d.servers, 0, draftServer{dest: x, spec: spec, added: true})
 	d.changed = true
@@ -392,7 +392,7 @@ func (e *Engine) applyDraft(d *draft, retired map[trashKey]Removal) {
 			x.dest.join(s)
 		}
 		x.dest.configure(x.spec, x.added)
-		x.dest.resolve(e.routes.Load())
+		x.dest.resolve(e.routes.Load(), e.hops)
 	}
 	s.servers = list
 	s.spread()
@@ -404,11 +404,12 @@ func (e *Engine) applyDraft(d *draft, retired map[trashKey]Removal) {
 // flows; its counters begin anew (__ip_vs_update_dest zeroes a server whose service is
 // another one).
 func (d *dest) join(s *service) {
-	if d.owner == s {
+	if d.owner.Load() == s {
 		return
 	}
 	raw := d.totals()
-	d.owner, d.entered = s, raw
+	d.entered = raw
+	d.owner.Store(s)
 	d.meter.zero(raw)
 }
 
@@ -437,19 +438,19 @@ func (e *Engine) trashServers(s *service, d *draft, retired map[trashKey]Removal
 
 // publish makes it visible to workers which services there are, those that leave included.
 func (e *Engine) publish() {
-	t := &table{services: make(map[wireKey]*service, len(e.services)+len(e.leaving))}
-	for _, services := range []map[ServiceKey]*service{e.leaving, e.services} {
-		for k, s := range services {
-			t.services[newWireKey(k.Addr, k.Port, k.Protocol)] = s
+	list := slices.Clone(e.order)
+	for k, s := range e.leaving {
+		if e.services[k] == nil {
+			list = append(list, s)
 		}
 	}
-	t.hosts = make(hosts, len(t.services))
-	for k := range t.services {
-		if k.protocol == 0 {
+	t := &table{services: newDirectory(list), hosts: make(hosts)}
+	for _, s := range list {
+		if s.key.Protocol == 0 {
 			t.marked = true
 		} else {
-			t.ftp = t.ftp || k.port == ftpPort && k.protocol == wire.ProtoTCP
-			t.hosts[wireKey{addr: k.addr, v6: k.v6}] = struct{}{}
+			t.ftp = t.ftp || s.key.Port == ftpPort && s.key.Protocol == wire.ProtoTCP
+			t.hosts.add(s.key.Addr)
 		}
 	}
 	e.table.Store(t)

@@ -41,15 +41,19 @@ type Worker struct {
 	doubter   doubter
 	scratch   scratch
 	limiter   limiter
-	ownID     uint16                               // identification of the last IPv4 packet of our own
-	ownID6    uint32                               // identification of the last IPv6 packet that was cut
-	table     *table                               // of the current batch
-	routes    *Routes                              // of the current batch
-	answering *ends                                // of the current batch
-	sysctls   *Sysctls                             // of the current batch
-	marks     *marker                              // of the current batch
-	usable    func(conntrack.ServerID) bool        // templateUsable, bound once
-	ahead     [conntrack.TouchMost]conntrack.Tuple // of the frames to come
+	ownID     uint16                                  // identification of the last IPv4 packet of our own
+	ownID6    uint32                                  // identification of the last IPv6 packet that was cut
+	table     *table                                  // of the current batch
+	routes    *Routes                                 // of the current batch
+	answering *ends                                   // of the current batch
+	sysctls   *Sysctls                                // of the current batch
+	marks     *marker                                 // of the current batch
+	usable    func(conntrack.ServerID) bool           // templateUsable, bound once
+	ahead     [conntrack.TouchMost]conntrack.Tuple    // of the frames to come
+	known     [conntrack.TouchMost]conntrack.ServerID // of their flows
+	opening   [conntrack.TouchMost]bool               // they may open one
+	services  [conntrack.TouchMost]*service           // those of frames without flows
+	servers   [conntrack.TouchMost]*dest              // that they may go to
 	packet    Packet
 	request   Packet // inside an error about a tunnel's packet
 	flow      conntrack.Flow

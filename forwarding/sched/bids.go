@@ -16,12 +16,12 @@ const (
 )
 
 // bid returns the bid of the server at a place. One that is out of the question bids more than anybody.
-func (c cost) bid(place int) bid {
-	if c.weight == 0 {
+func (a cost) bid(place int) bid {
+	if a.weight == 0 {
 		return bid{^uint64(0), ^uint64(0)}
 	}
-	whole, rest := c.load/c.weight, c.load%c.weight
-	fraction, _ := bits.Div64(rest, 0, c.weight) // in 2^-64
+	whole, rest := a.load/a.weight, a.load%a.weight
+	fraction, _ := bits.Div64(rest, 0, a.weight) // in 2^-64
 	fraction >>= 2
 	return bid{whole<<fractionHigh | fraction>>fractionLow, fraction<<placeBits | uint64(place)}
 }
