@@ -23,14 +23,14 @@ func withVIPChecks(c *config.Config, s *hostnet.Snapshot) (*config.Config, []str
 	for i := range out.VirtualServers {
 		out.VirtualServers[i].RealServers = slices.Clone(out.VirtualServers[i].RealServers)
 	}
-	groups := groupNames(c.VirtualServers)
+	blocks := blocksOf(c.VirtualServers)
 	var notes []string
 	for i := range c.Extra.Services {
 		x := &c.Extra.Services[i]
 		if x.CheckVIP.Pos == (config.Pos{}) {
 			continue
 		}
-		if err := checkVIP(&out, groups, x, s); err != nil {
+		if err := checkVIP(&out, blocks, x, s); err != nil {
 			notes = append(notes, fmt.Sprintf("%s: note: %v", x.CheckVIP.Pos, err))
 		}
 	}
@@ -38,7 +38,7 @@ func withVIPChecks(c *config.Config, s *hostnet.Snapshot) (*config.Config, []str
 }
 
 // checkVIP adds the check of one virtual address to all servers that share their health with its service's.
-func checkVIP(c *config.Config, groups []string, x *config.ExtraService, s *hostnet.Snapshot) error {
+func checkVIP(c *config.Config, blocks []block, x *config.ExtraService, s *hostnet.Snapshot) error {
 	n := slices.IndexFunc(c.VirtualServers, func(v config.VirtualServer) bool {
 		return v.Protocol == config.TCP && endOf(v.Addr) == endOf(x.Addr)
 	})
@@ -49,7 +49,7 @@ func checkVIP(c *config.Config, groups []string, x *config.ExtraService, s *host
 	asked, own := 0, ""
 	for i := range c.VirtualServers {
 		v := &c.VirtualServers[i]
-		if i != n && (groups[i] == "" || groups[i] != groups[n]) {
+		if blocks[i].group != blocks[n].group {
 			continue
 		}
 		for j := range v.RealServers {

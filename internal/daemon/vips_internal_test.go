@@ -117,7 +117,7 @@ func TestWithVIPChecks(t *testing.T) {
 					if k.Kind != health.VIP {
 						continue
 					}
-					line := fmt.Sprintf("%s of %s for %s", k.Delivery.Server, strings.NewReplacer("[", "", "]:tcp", "").Replace(s.group), k.Target)
+					line := fmt.Sprintf("%s of %s for %s", k.Delivery.Server, strings.NewReplacer("[", "", "]:tcp", "", "]:0", "").Replace(s.group), k.Target)
 					if d := k.Delivery; d.Tunnel != "" {
 						line += " by " + strings.TrimSpace(fmt.Sprintf("%s %s %s", d.Tunnel, strings.TrimPrefix(fmt.Sprint(d.Port), "0"), strings.TrimPrefix(d.Checksum, "nocsum")))
 					}
