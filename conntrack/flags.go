@@ -30,7 +30,8 @@ const (
 	FlagNoClientPort Flags = 0x800
 	// FlagTemplate marks a persistence template. The table keeps it.
 	FlagTemplate Flags = 0x1000
-	// FlagOnePacket marks a flow of one packet; see [Table.Once].
+	// FlagOnePacket marks a flow of one packet, see [Table.Once], and the template of such flows,
+	// which nothing can prove right.
 	FlagOnePacket Flags = 0x2000
 	// FlagHelped marks a flow that may have a [Helper]. The kernel has no such flag: there a
 	// flow points to its application.

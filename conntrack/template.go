@@ -117,7 +117,7 @@ func (t *Table) InsertTemplate(tp *Tuple, data []byte, spec *Spec, timeout time.
 	*h = head{
 		deadline: deadline(now, ticksOf(timeout)),
 		server:   spec.Server,
-		flags:    spec.Flags&FlagMethod | FlagTemplate,
+		flags:    spec.Flags&(FlagMethod|FlagOnePacket) | FlagTemplate,
 		proto:    tp.Proto,
 	}
 	s.fill(ref, h, tp, &spec.Dest)

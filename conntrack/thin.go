@@ -26,10 +26,10 @@ type Thinner struct {
 }
 
 // Thin goes through a thirty-second of the table, as random says, and ends connections that
-// are not established (SYN_RECV, SYNACK); of those that are, and of UDP, idle for a minute, one
-// of as many as packets came from its client, if these were 1 to 8; and templates that no
-// connection proved right. What controls others stays. It returns how many ended. random
-// returns a number from 0 to n−1.
+// are not established (SYN_RECV, SYNACK; of SCTP INIT1, INIT); of those that are, and of UDP, idle
+// for a minute, one of as many as packets came from its client, if these were 1 to 8; and templates
+// that no connection proved right, though one could have: those of one-packet scheduling stay.
+// What controls others stays. It returns how many ended. random returns a number from 0 to n−1.
 func (t *Table) Thin(x *Thinner, now mono.Time, random func(n int) int) (ended int) {
 	return thin(t, t.arena4, 0, x, now, random) + thin(t, t.arena6, refV6, x, now, random)
 }
@@ -74,10 +74,10 @@ func (t *Table) thinChunk(s *shard, first, family uint32, x *Thinner, now mono.T
 func (t *Table) thins(h *head, x *Thinner, now mono.Time) bool {
 	switch {
 	case h.flags&FlagTemplate != 0:
-		return !h.assured()
-	case h.state == SynRecv || h.state == SynAck:
+		return !h.assured() && h.flags&FlagOnePacket == 0
+	case h.state == SynRecv || h.state == SynAck || h.state == SCTPInit1 || h.state == SCTPInit:
 		return true
-	case h.state != Established && h.state != UDP:
+	case !h.state.established() && h.state != UDP:
 		return false
 	}
 	idle := int64(t.ticks[h.state].Load()) - (int64(h.deadline) - int64(tickOf(now)) - 1)

@@ -63,6 +63,38 @@ func TestThinTakesWhatFloodsLeave(t *testing.T) {
 	}
 }
 
+// TestThinTakesWhatFloodsOfSCTPLeave: associations of which only an INIT came, and of those that
+// are established the idle ones.
+func TestThinTakesWhatFloodsOfSCTPLeave(t *testing.T) {
+	const init, cookieEcho, shutdown = conntrack.ChunkInit, conntrack.ChunkCookieEcho, conntrack.ChunkShutdown
+	for _, c := range []struct {
+		name   string
+		chunks []conntrack.Signal
+		idle   time.Duration
+		want   int
+	}{
+		{"INIT1", []conntrack.Signal{init}, 0, 1},
+		{"INIT", []conntrack.Signal{init, init}, 0, 1},
+		{"ESTABLISHED and idle", []conntrack.Signal{cookieEcho}, 61 * time.Second, 1},
+		{"ESTABLISHED and at work", []conntrack.Signal{cookieEcho}, 58 * time.Second, 0},
+		{"S-RECEIVED", []conntrack.Signal{cookieEcho, shutdown}, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table := newTable(t, conntrack.Config{MaxFlows: 100, Shards: 1})
+			var f conntrack.Flow
+			table.Insert(tuple(132, "203.0.113.5:40000", "192.0.2.10:80"), &conntrack.Spec{Flags: conntrack.Route | conntrack.FlagNoOutput}, start, &f)
+			for _, chunk := range c.chunks {
+				f.Advance(chunk, start)
+			}
+			f.Unlock()
+			var x conntrack.Thinner
+			if got := thinAll(table, &x, start.Add(c.idle)); got != c.want {
+				t.Errorf("%d ended, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 // TestThinTakesOneOfSoMany: of idle flows with three packets one in three goes.
 func TestThinTakesOneOfSoMany(t *testing.T) {
 	table := newTable(t, conntrack.Config{MaxFlows: 100, Shards: 1})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"uvs/conntrack"
 	"uvs/internal/wire"
 )
 
@@ -97,6 +98,11 @@ func TestOnePacketPersistence(t *testing.T) {
 	}
 	if got := s.engine.flows.Len(); got != 1 || len(s.templates()) != 1 {
 		t.Errorf("%d entries, templates %v; want one template", got, s.templates())
+	}
+	// Nothing of a flow is there that could prove the template right, and a flood does not end it.
+	var thinner conntrack.Thinner
+	if ended := s.engine.flows.Thin(&thinner, s.now.Add(time.Second), func(int) int { return 0 }); ended != 0 {
+		t.Errorf("drop_entry ended %d entries", ended)
 	}
 	s.pass(61 * time.Second)
 	if got := s.engine.flows.Len(); got != 0 {

@@ -241,6 +241,9 @@ func (w *Worker) persist(f *Frame, p *Packet, svc *service, persistence *persist
 	if key.DstPort == 0 {
 		spec.Dest.Port = 0
 	}
+	if svc.onePacket.Load() {
+		spec.Flags |= conntrack.FlagOnePacket
+	}
 	t, result := flows.InsertTemplate(&key, callID, &spec, persistence.timeout, now)
 	switch {
 	case result == conntrack.Inserted:
