@@ -462,9 +462,18 @@ func TestFTPByDirectRouting(t *testing.T) {
 			t.Errorf("port %d: %s, to %s, want %s", port, reason, data, control)
 		}
 	}
-	for _, c := range []struct{ from, to uint16 }{{40004, 80}, {40004, 1023}, {20, 50001}} {
+	for _, c := range []struct{ from, to uint16 }{{40004, 80}, {40004, 1023}} {
 		if _, reason := open(c.from, c.to); reason != PassNotServed {
 			t.Errorf("from port %d to %d: %s", c.from, c.to, reason)
 		}
+	}
+	if _, reason := open(20, 50001); reason != DropNoFlow || len(s.own) != 1 {
+		t.Errorf("from the data port: %s and %d answers, want %s and a reset: the stack gets no such packet", reason, len(s.own), DropNoFlow)
+	}
+	for i := range 3 {
+		s.update(func(tx *Tx) error { return tx.DeleteServer(key, endpoint(server4(i), 21)) })
+	}
+	if _, reason := open(40005, 50001); reason != DropNoFlow || len(s.own) != 1 {
+		t.Errorf("without a server: %s and %d answers, want %s and a reset", reason, len(s.own), DropNoFlow)
 	}
 }

@@ -82,7 +82,7 @@ func (w *Worker) dispatch(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 		}
 	}
 	svc := w.serviceOf(f, p)
-	if svc == nil || svc.lends(p) && !svc.takesData(p) {
+	if svc == nil || svc.lends(p) && !w.table.keeps(svc, &p.Tuple) {
 		return w.stranger(f, p, now, out)
 	}
 	if !w.routes.local(&p.Tuple.Dst, p.Tuple.V6) {
@@ -90,7 +90,7 @@ func (w *Worker) dispatch(f *Frame, p *Packet, now mono.Time, out *Batch) Reason
 	}
 	if reason := w.schedule(f, p, svc, now); reason != Forwarded {
 		if reason == DropNoServer && svc.lends(p) {
-			return w.stranger(f, p, now, out) // it need not be for FTP at all (ip_vs_leave)
+			reason = DropNoFlow // it need not be for FTP at all (ip_vs_leave)
 		}
 		w.refuseService(f, p, reason, now, out)
 		return reason

@@ -126,6 +126,7 @@ func TestFramesThatAreNotForwarded(t *testing.T) {
 		{"ttl 1", variant(func(g *segment) { g.ttl = 1 }), nil, outside, DropTTL},
 		{"another port", variant(func(g *segment) { g.dst = endpoint(vip4, 81) }), nil, outside, PassNotServed},
 		{"another address", variant(func(g *segment) { g.dst = endpoint(client4, 80) }), nil, outside, PassNotServed},
+		{"syn from the data port of FTP", variant(func(g *segment) { g.src = endpoint(g.src.Addr(), 20) }), nil, outside, DropNoFlow},
 		{"ack without a flow", variant(func(g *segment) { g.flags = wire.TCPAck }), nil, outside, DropNoFlow},
 		{"rst without a flow", variant(func(g *segment) { g.flags = wire.TCPRst }), nil, outside, DropNoFlow},
 		{"syn and rst", variant(func(g *segment) { g.flags = wire.TCPSyn | wire.TCPRst }), nil, outside, DropNoFlow},

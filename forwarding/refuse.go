@@ -167,10 +167,13 @@ func (w *Worker) refuseService(f *Frame, p *Packet, why Reason, now mono.Time, o
 	case DropNoServer:
 		w.refuse(f, p, errorUnreachable(), 0, now, out)
 	case DropNoFlow:
-		if p.Tuple.Proto == wire.ProtoSCTP {
-			w.abort(f, p, now, out)
-		} else {
+		switch p.Tuple.Proto {
+		case wire.ProtoTCP:
 			w.reset(f, p, now, out)
+		case wire.ProtoUDP:
+			w.refuse(f, p, errorUnreachable(), 0, now, out)
+		case wire.ProtoSCTP:
+			w.abort(f, p, now, out)
 		}
 	}
 }

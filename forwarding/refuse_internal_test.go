@@ -64,6 +64,8 @@ func TestErrorsOfOurOwn(t *testing.T) {
 			"192.0.2.10>203.0.113.5 ttl 64 type 3 code 3 rest 0 about 203.0.113.5:40000>192.0.2.10:82 with 528 bytes", MadeUnreachable},
 		{"no server, udp over ipv6", outside, segment{src: client6, dst: endpoint(vip6, 82), protocol: wire.ProtoUDP, payload: 5000}, DropNoServer, outside,
 			"2001:db8:2::10>2001:db8:9::5 ttl 64 type 1 code 4 rest 0 about [2001:db8:9::5]:40000>[2001:db8:2::10]:82 with 1192 bytes", MadeUnreachable},
+		{"from the data port of FTP, udp", outside, segment{src: endpoint(client4, 20), dst: endpoint(vip4, 80), protocol: wire.ProtoUDP}, DropNoFlow, outside,
+			"192.0.2.10>203.0.113.5 ttl 64 type 3 code 3 rest 0 about 203.0.113.5:20>192.0.2.10:80 with 8 bytes", MadeUnreachable},
 		{"source of our own", outside, segment{src: netip.MustParseAddrPort("192.0.2.2:4000"), dst: endpoint(vip4, 82), protocol: wire.ProtoUDP}, DropMartian, 0, "", 0},
 		{"no flow and no ack", outside, segment{src: client, dst: endpoint(vip4, 80), protocol: wire.ProtoTCP, flags: wire.TCPRst}, DropNoFlow, 0, "", 0},
 	} {

@@ -58,8 +58,13 @@ func (w *Worker) beginsAnew(flow *conntrack.Flow, p *Packet) bool {
 	return false
 }
 
-// schedulable reports whether a packet without a flow may open one.
-func (w *Worker) schedulable(p *Packet) bool {
+// schedulable reports whether a packet to a service without a flow may open one. What comes from
+// FTP's data port never does, whatever it is for (ip_vs_schedule). What may be of a data connection
+// does if clients persist, since nothing but a template tells where their control connection went.
+func (w *Worker) schedulable(p *Packet, svc *service) bool {
+	if p.Tuple.SrcPort == ftpDataPort || svc.lends(p) && svc.persistence.Load() == nil {
+		return false
+	}
 	if p.kind == kindError {
 		return true // only scheduleError asks
 	}
@@ -92,7 +97,7 @@ func (p *Packet) ends() bool {
 // schedule picks a server for a packet without a flow and makes the flow. After Forwarded,
 // w.flow is locked.
 func (w *Worker) schedule(f *Frame, p *Packet, svc *service, now mono.Time) Reason {
-	if !w.schedulable(p) {
+	if !w.schedulable(p, svc) {
 		return DropNoFlow
 	}
 	if w.routes.local(&p.Tuple.Src, p.Tuple.V6) {
@@ -197,11 +202,11 @@ const (
 // connection: its port is another one (table.lookup).
 func (s *service) lends(p *Packet) bool { return s.port == ftpPort && p.Tuple.DstPort != ftpPort }
 
-// takesData reports whether a service of FTP opens flows for data connections: if its clients
-// persist, since nothing but a template tells where their control connection went. What comes
-// from FTP's data port is never the first packet (ip_vs_schedule).
-func (s *service) takesData(p *Packet) bool {
-	return s.persistence.Load() != nil && p.Tuple.SrcPort != ftpDataPort
+// keeps reports whether the host's stack gets none of the packets that came to a service of FTP
+// only because they may be of a data connection: its clients persist, or another service has all
+// ports. Then we answer in the stack's place.
+func (t *table) keeps(s *service, tp *conntrack.Tuple) bool {
+	return s.persistence.Load() != nil || t.services[wireKey{addr: tp.Dst, protocol: tp.Proto, v6: tp.V6}] != nil
 }
 
 // persist returns the server of the client's template, or chooses one and remembers it

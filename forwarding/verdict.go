@@ -27,7 +27,7 @@ const (
 	DropLoop            // another director that is a server here, and has this one as its server, sent it
 	DropMartian         // a source address that no remote host can have
 	DropTTL             // time to live or hop limit ran out here
-	DropNoFlow          // TCP segment to a service, without SYN and without a flow; so of SCTP without INIT
+	DropNoFlow          // TCP segment to a service, without SYN and without a flow; so of SCTP without INIT; all from FTP's data port
 	DropNoServer        // the scheduler found no available server
 	DropServerGone      // the flow's server has been removed
 	DropTableFull       // no room for another flow
