@@ -206,7 +206,8 @@ func (s *service) lends(p *Packet) bool { return s.port == ftpPort && p.Tuple.Ds
 // only because they may be of a data connection: its clients persist, or another service has all
 // ports. Then we answer in the stack's place.
 func (t *table) keeps(s *service, tp *conntrack.Tuple) bool {
-	return s.persistence.Load() != nil || t.services[wireKey{addr: tp.Dst, protocol: tp.Proto, v6: tp.V6}] != nil
+	all := wireKey{addr: tp.Dst, protocol: tp.Proto, v6: tp.V6}
+	return s.persistence.Load() != nil || t.services.find(&all) != nil
 }
 
 // persist returns the server of the client's template, or chooses one and remembers it
