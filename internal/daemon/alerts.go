@@ -72,6 +72,7 @@ type turn struct {
 	service table.Service  // as it is now
 	server  netip.AddrPort // the zero AddrPort for the quorum
 	up      bool
+	stopped bool // it goes down with us, and by no fault of its own
 }
 
 // turns are what is to be told of a change of the table. What the services of one group have
@@ -113,11 +114,11 @@ func farewells(services []table.Service, alerts map[string]serviceAlerts) (list 
 		told[s.Group] = true
 		for _, r := range s.Servers {
 			if r.FromFile && !r.Sorry && !r.Down {
-				list = append(list, turn{service: s, server: r.Addr})
+				list = append(list, turn{service: s, server: r.Addr, stopped: true})
 			}
 		}
 		if !s.NoQuorum {
-			list = append(list, turn{service: s})
+			list = append(list, turn{service: s, stopped: true})
 		}
 	}
 	return list
@@ -158,6 +159,24 @@ func (h *herald) tellTurns(list []turn) {
 	}
 }
 
+// serverMail is the mail about a server, of which check has its word.
+func (t *turn) serverMail(router string, check mail.Check) mail.Message {
+	server, service := t.service.Naming.Server(t.server), t.service.Naming.Service
+	if t.stopped {
+		return mail.ServerStopping(router, server, service)
+	}
+	return mail.RealServer(router, server, service, t.up, mail.CheckBody(check, t.up, ""))
+}
+
+// quorumMail is the mail about a service.
+func (t *turn) quorumMail(router string) mail.Message {
+	s := &t.service
+	if t.stopped {
+		return mail.QuorumStopping(router, s.Naming.Service)
+	}
+	return mail.Quorum(router, s.Naming.Service, t.up, uint32(s.Quorum), uint32(s.Hysteresis), int64(s.Alive()))
+}
+
 // tellServer tells of a server. h.mu is held.
 func (h *herald) tellServer(t *turn, a serverAlerts) {
 	run := a.down
@@ -167,7 +186,7 @@ func (h *herald) tellServer(t *turn, a serverAlerts) {
 	server, service := t.service.Naming.Server(t.server), t.service.Naming.Service
 	h.alert(run, fmt.Sprintf("RS %s %s %s\n", server, service, upOrDown(t.up)))
 	if a.mail && h.mails != nil {
-		h.mails.Send(mail.RealServer(h.routerID(), server, service, t.up, mail.CheckBody(a.check, t.up, "")))
+		h.mails.Send(t.serverMail(h.routerID(), a.check))
 	}
 }
 
@@ -180,7 +199,7 @@ func (h *herald) tellQuorum(t *turn, a *serviceAlerts) {
 	service := t.service.Naming.Service
 	h.alert(run, fmt.Sprintf("VS %s %s\n", service, upOrDown(t.up)))
 	if a.mail && h.mails != nil {
-		h.mails.Send(mail.Quorum(h.routerID(), service, t.up, uint32(t.service.Quorum), uint32(t.service.Hysteresis), int64(t.service.Alive())))
+		h.mails.Send(t.quorumMail(h.routerID()))
 	}
 }
 

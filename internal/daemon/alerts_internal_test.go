@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
+	"uvs/internal/mail"
 	"uvs/internal/table"
 )
 
@@ -58,5 +60,11 @@ func TestTurns(t *testing.T) {
 	}
 	if got, want := show(farewells(services, map[string]serviceAlerts{"G": {omega: true}})), []string{"10.0.0.1:80 DOWN", "quorum DOWN"}; !slices.Equal(got, want) {
 		t.Errorf("the farewells are %v, want %v", got, want)
+	}
+	for n, x := range farewells(services, map[string]serviceAlerts{"G": {omega: true}}) {
+		said := []mail.Message{x.serverMail("LB1", mail.HTTP), x.quorumMail("LB1")}[n]
+		if !strings.HasSuffix(said.Subject, "- DOWN") || said.Body != "=> Shutting down <=" {
+			t.Errorf("the mail is %q, %q", said.Subject, said.Body)
+		}
 	}
 }

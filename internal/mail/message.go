@@ -77,13 +77,14 @@ func RealServer(router, server, service string, up bool, body string) Message {
 	return Message{Subject: subject(router, "Realserver "+server+" of virtual server "+service, upDown(up)), Body: body}
 }
 
-// ServerStopping is the mail about a real server that leaves as we stop, or that a reload removes.
-func ServerStopping(router, server, service string, removed bool) Message {
-	m := Message{Subject: subject(router, "Realserver "+server+" of virtual server "+service, "Shutting down"), Body: "=> Shutting down <="}
-	if removed {
-		m.Subject, m.Body = subject(router, "Realserver "+server+" of virtual server "+service, "Removing"), "=> Removing <="
-	}
-	return m
+// ServerStopping is the mail about a real server that was up as we stop.
+func ServerStopping(router, server, service string) Message {
+	return RealServer(router, server, service, false, "=> Shutting down <=")
+}
+
+// QuorumStopping is the mail about a virtual server that had its quorum as we stop.
+func QuorumStopping(router, service string) Message {
+	return Message{Subject: subject(router, "Virtualserver "+service, upDown(false)), Body: "=> Shutting down <="}
 }
 
 // Quorum is the mail about a virtual server whose alive servers have come to the weight, or lost it: gained when quorum +
