@@ -79,7 +79,7 @@ var instanceKeywords = join([]keyword{
 	{name: "virtual_routes", tier: 'C', use: served, block: lines},
 	{name: "virtual_rules", tier: 'C', use: served, block: lines},
 	{name: "use_vmac", tier: 'B', use: served, args: rest()},
-	{name: "use_vmac_addr", tier: 'C', use: later, why: "addresses on other interfaces are there without a virtual MAC"},
+	{name: "use_vmac_addr", tier: 'C', use: served},
 	{name: "vmac_xmit_base", tier: 'C', use: served},
 	{name: "use_ipvlan", tier: 'C', use: served, args: rest()},
 	{name: "vrf", tier: 'C', use: served, args: str()},

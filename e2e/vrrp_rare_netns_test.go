@@ -8,13 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket/layers"
+
 	"uvs/internal/netlab"
 	"uvs/internal/netlab/labtest"
 )
 
 // TestRareWordsOfVRRP: a short outage of an interface is none (interface_up_down_delays), a keepalived
 // of another VRID is named (log_unknown_vrids), and the servers' network hears of the address that
-// is on it more than once (garp_extra_if).
+// is on it more than once (garp_extra_if), which has the virtual router's MAC there (use_vmac_addr).
 func TestRareWordsOfVRRP(t *testing.T) {
 	top := modes()[0].site(t, netlab.Plan{NoVIP: true})
 	host, client, server := top.Directors[0], top.Clients[0], top.Servers[0]
@@ -22,7 +24,7 @@ func TestRareWordsOfVRRP(t *testing.T) {
 	seen := labtest.Capture(t, server, "eth0", "arp")
 	d := startDirector(t, host, fmt.Sprintf(`global_defs {
 	log_unknown_vrids
-	vrrp_garp_extra_if all 1
+	vrrp_garp_extra_if 1
 	vrrp_garp_master_repeat 1
 	vrrp_garp_master_delay 0
 }
@@ -34,6 +36,7 @@ vrrp_instance VI {
 	virtual_router_id 51
 	priority 255
 	advert_int 1
+	use_vmac_addr
 	virtual_ipaddress {
 		%s/24
 		%s/24 dev eth1
@@ -50,15 +53,17 @@ vrrp_instance VI {
 		}
 		told := 0
 		for _, p := range packets {
-			if a, ok := announcement(p); ok && a.String() == gateway {
+			ether, _ := p.Layer(layers.LayerTypeEthernet).(*layers.Ethernet)
+			if a, ok := announcement(p); ok && a.String() == gateway && ether.SrcMAC.String() == "00:00:5e:00:01:33" {
 				told++
 			}
 		}
 		if told < 3 {
-			return fmt.Errorf("%s was announced %d times, want 3: when it came, and each second", gateway, told)
+			return fmt.Errorf("%s was announced with its virtual MAC %d times, want 3: when it came, and each second", gateway, told)
 		}
 		return nil
 	})
+	d.uvs("reload") // which goes on with the same device
 	for range 3 {
 		if err := host.SetDown("eth0"); err != nil {
 			t.Fatal(err)
@@ -82,4 +87,8 @@ vrrp_instance VI {
 		t.Fatal(err)
 	}
 	waitLog(t, d, "(VI) MASTER, was FAULT")
+	d.stop()
+	if out := labtest.Run(t, host, "ip", "-o", "link"); strings.Contains(out, "vrrp.51") {
+		t.Errorf("a device is left: %s", out)
+	}
 }

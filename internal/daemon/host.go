@@ -70,7 +70,7 @@ func (d *director) watchHost(ctx context.Context) error {
 	for {
 		network := d.network.Snapshot()
 		d.mu.Lock()
-		instances := d.plan.devices
+		instances := d.plan.devices.instances
 		d.mu.Unlock()
 		now := siteOf(d.effective.Load().services, instances, network)
 		changed := facts.Network == nil || !now.Equal(site) || network.Changed(facts.Network)&^hostnet.PartNeighbours != 0

@@ -125,11 +125,9 @@ func (p *parityHost) prepare(t *testing.T, c *config.Config, ensure func(hostnet
 	t.Helper()
 	var h hosting
 	base := p.links(t)
-	taken := map[string]bool{}
-	own := make([][]hostnet.Device, len(c.Instances))
+	own := ownMACs(c.Instances, "vrrp")
 	make1 := func(d hostnet.Device, interfaceName string) {
 		ensure(d)
-		taken[d.Name] = true
 		h.devices = append(h.devices, d)
 		if d.IPv4 {
 			h.settings = append(h.settings, hostnet.BelowVirtualMAC(interfaceName))
@@ -144,12 +142,15 @@ func (p *parityHost) prepare(t *testing.T, c *config.Config, ensure func(hostnet
 		if ok {
 			make1(d, i.Interface)
 		}
-		if own[n], err = ownMACDevices(i, "vrrp", func(name string) bool { return taken[name] }, base); err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range own[n] {
-			l, _ := p.snapshot(t).LinkByIndex(d.Parent)
-			make1(d, l.Name)
+		for _, o := range own {
+			if o.instance != i.Name {
+				continue
+			}
+			d, err := o.device(base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			make1(d, o.base)
 		}
 		if i.PromoteSecondaries {
 			h.settings = append(h.settings, hostnet.PromoteSecondaries(i.Interface))
@@ -159,7 +160,7 @@ func (p *parityHost) prepare(t *testing.T, c *config.Config, ensure func(hostnet
 	h.before = changesOf(t, c.Static.Addresses, c.Static.Routes, c.Static.Rules, links, func(a config.Address) string { return a.Device })
 	for n := range c.Instances {
 		i := &c.Instances[n]
-		device := func(a config.Address) string { return addressDevice(i, a, own[n], base) }
+		device := func(a config.Address) string { return onOwnDevice(i, []config.Address{a}, own)[0].Device }
 		h.adding = append(h.adding, changesOf(t, append(i.Addresses, i.Excluded...), i.Routes, i.Rules, links, device)...)
 	}
 	for _, c := range append(h.before, h.adding...) {

@@ -23,7 +23,7 @@ type plan struct {
 	byKey    map[health.Key]int      // into checked
 	holdings holdingPlan
 	vrrp     vrrpPlan
-	devices  []config.Instance // that may have devices and settings of their own
+	devices  devicePlan
 	fitness  fitnessPlan
 	herald   heraldPlan
 	scripts  config.Scripts

@@ -25,7 +25,7 @@ func counts() delta.Rule {
 func diffPlans(old, next *plan) []string {
 	var d differ
 	d.holdings(&old.holdings, &next.holdings)
-	named(&d, "vrrp_instance", old.devices, next.devices, func(i *config.Instance) string { return i.Name })
+	named(&d, "vrrp_instance", old.devices.instances, next.devices.instances, func(i *config.Instance) string { return i.Name })
 	named(&d, "vrrp_sync_group", groupsOf(old), groupsOf(next), func(g *groupPlan) string { return g.Name })
 	named(&d, "vrrp_script", old.fitness.scripts, next.fitness.scripts, func(x *config.VRRPScript) string { return x.Name })
 	named(&d, "track_file", old.fitness.files, next.fitness.files, func(x *config.TrackFile) string { return x.Name })

@@ -19,7 +19,7 @@ func translate(c *config.Config) plan {
 	p.timeouts = timeouts{tcp: c.Global.Timeouts.TCP, tcpFin: c.Global.Timeouts.TCPFin, udp: c.Global.Timeouts.UDP}
 	p.holdings = translateHoldings(c)
 	p.vrrp, p.notes = planVRRP(c)
-	p.devices = c.Instances
+	p.devices = devicePlan{c.Instances, ownMACs(c.Instances, c.Global.VRRP.AddressMACPrefix)}
 	p.fitness = planFitness(c, &p.vrrp.spec)
 	p.herald = planHerald(c)
 	p.scripts = c.Global.Scripts
@@ -71,21 +71,25 @@ func translateHoldings(c *config.Config) (p holdingPlan) {
 		}
 	}
 	add("", false, c.Static.Addresses, c.Static.Routes, c.Static.Rules)
+	own := ownMACs(c.Instances, c.Global.VRRP.AddressMACPrefix)
 	for n := range c.Instances {
 		i := &c.Instances[n]
 		closed := !i.Accept && i.Priority != owner
-		add(i.Name, closed, onOwnDevice(i, i.Addresses), i.Routes, i.Rules)
-		add(i.Name, closed, onOwnDevice(i, i.Excluded), nil, nil)
+		add(i.Name, closed, onOwnDevice(i, i.Addresses, own), i.Routes, i.Rules)
+		add(i.Name, closed, onOwnDevice(i, i.Excluded, own), nil, nil)
 	}
 	return p
 }
 
-// onOwnDevice puts addresses onto the device with the virtual MAC of their instance.
-func onOwnDevice(i *config.Instance, list []config.Address) []config.Address {
+// onOwnDevice puts addresses onto the device with the virtual MAC of their instance, or one of own.
+func onOwnDevice(i *config.Instance, list []config.Address, own []ownMAC) []config.Address {
 	list = slices.Clone(list)
 	for n := range list {
 		if list[n].MAC == config.InstanceMAC && i.MAC != nil {
 			list[n].Device = i.MAC.Name
+		}
+		if name := ownMACOf(own, i.Name, list[n]); name != "" {
+			list[n].Device = name
 		}
 	}
 	return list

@@ -3,7 +3,6 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"uvs/config"
@@ -22,69 +21,6 @@ func (f linkIndex) index(name string) (int, error) {
 		return i, nil
 	}
 	return 0, fmt.Errorf("interface %s does not exist", name)
-}
-
-// addressDevice is the name of the device that an address of an instance goes onto. own are
-// the instance's devices for addresses with a virtual MAC of their own.
-func addressDevice(i *config.Instance, a config.Address, own []hostnet.Device, links linkIndex) string {
-	switch {
-	case a.MAC == config.InstanceMAC && i.MAC != nil:
-		return i.MAC.Name
-	case a.MAC == config.OwnMAC:
-		parent, _ := links(a.Device)
-		for _, d := range own {
-			if d.Parent == parent && d.IPv6 == a.Prefix.Addr().Is6() {
-				return d.Name
-			}
-		}
-	}
-	return a.Device
-}
-
-// ownMACDevices are the devices for the addresses of an instance that have a virtual MAC of
-// their own: one for each interface and family. Their names are those that keepalived 2.2.7
-// gives: PREFIX.VRID, PREFIX6.VRID for IPv6, PREFIX1.VRID and so on, the first that is not
-// taken; a device that an earlier run left for this is not.
-func ownMACDevices(i *config.Instance, prefix string, taken func(name string) bool, links linkIndex) (devices []hostnet.Device, err error) {
-	free := func(name string) bool {
-		return !taken(name) && !slices.ContainsFunc(devices, func(d hostnet.Device) bool { return d.Name == name })
-	}
-	for _, a := range slices.Concat(i.Addresses, i.Excluded) {
-		six := a.Prefix.Addr().Is6()
-		if a.MAC != config.OwnMAC {
-			continue
-		}
-		d := hostnet.Device{Kind: hostnet.Macvlan, MAC: hostnet.VirtualMAC(i.VRID, six), IPv4: !six, IPv6: six}
-		if d.Parent, err = links.index(a.Device); err != nil {
-			return nil, fmt.Errorf("%s: address %s: %w", a.Pos, a.Prefix, err)
-		}
-		if slices.ContainsFunc(devices, func(o hostnet.Device) bool { return o.Parent == d.Parent && o.IPv6 == six }) {
-			continue
-		}
-		d.Name = ownMACName(prefix, i.VRID, six, free)
-		devices = append(devices, d)
-	}
-	return devices, nil
-}
-
-// ownMACName is the first name that is free.
-func ownMACName(prefix string, vrid uint8, six bool, free func(string) bool) string {
-	const longest = 15 // IFNAMSIZ without its zero
-	name := func(number string) string {
-		suffix := fmt.Sprintf("%s.%d", number, vrid)
-		return prefix[:min(len(prefix), longest-len(suffix))] + suffix
-	}
-	if n := name(""); free(n) {
-		return n
-	}
-	if n := name("6"); six && free(n) {
-		return n
-	}
-	for i := 1; ; i++ {
-		if n := name(strconv.Itoa(i)); free(n) {
-			return n
-		}
-	}
 }
 
 // translateAddress puts an address into hostnet's terms, for a device that may be another

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -87,9 +88,17 @@ func dumpVRRP(t *testing.T, c *config.Config) string {
 		if d, ok, err := translateDevice(i, testLinks, map[string]uint32{"virtual": 5}); ok {
 			fmt.Fprintf(&b, "device %+v %v\n", d, err)
 		}
-		own, err := ownMACDevices(i, "vrrp", func(string) bool { return false }, testLinks)
-		fmt.Fprintf(&b, "devices of addresses %+v %v\n", own, err)
-		list(i.Name, append(i.Addresses, i.Excluded...), i.Routes, i.Rules, func(a config.Address) string { return addressDevice(i, a, own, testLinks) })
+		own := ownMACs(c.Instances, "vrrp")
+		var devices []hostnet.Device
+		var err error
+		for _, o := range own {
+			if o.instance == i.Name {
+				d, failed := o.device(testLinks)
+				devices, err = append(devices, d), errors.Join(err, failed)
+			}
+		}
+		fmt.Fprintf(&b, "devices of addresses %+v %v\n", devices, err)
+		list(i.Name, append(i.Addresses, i.Excluded...), i.Routes, i.Rules, func(a config.Address) string { return onOwnDevice(i, []config.Address{a}, own)[0].Device })
 	}
 	return b.String()
 }
@@ -100,7 +109,7 @@ func TestTranslateWithoutTheDevice(t *testing.T) {
 	_, errAddress := translateAddress(config.Address{Pos: pos}, "eth9", testLinks)
 	_, errRoute := translateRoute(config.Route{Pos: pos, NextHops: []config.NextHop{{Device: "eth9"}}}, testLinks)
 	_, _, errDevice := translateDevice(&i, testLinks, nil)
-	_, errOwn := ownMACDevices(&i, "vrrp", func(string) bool { return false }, testLinks)
+	_, errOwn := ownMACs([]config.Instance{i}, "vrrp")[0].device(testLinks)
 	for _, err := range []error{errAddress, errRoute, errDevice, errOwn} {
 		if err == nil || !strings.HasPrefix(err.Error(), "k.conf:3:5: ") || !strings.HasSuffix(err.Error(), "interface eth9 does not exist") {
 			t.Errorf("got %v, want where and that interface eth9 does not exist", err)

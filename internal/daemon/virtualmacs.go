@@ -33,12 +33,12 @@ type virtualMACs struct {
 	groups map[string]uint32
 
 	mu       sync.Mutex // guards what follows
-	plan     []config.Instance
+	plan     devicePlan
 	virtual  []netip.Addr // addresses of all instances
 	made     []hostnet.Device
 	held     []hostnet.Sysctl
 	settings *hostnet.Settings
-	failed   map[string]string // by instance, said once
+	failed   map[string]string // by device, said once
 }
 
 // leftDevices is the content of devicesFile.
@@ -89,13 +89,13 @@ func (d runDir) writeLeftDevices(left leftDevices) error {
 	return d.replace(devicesFile, append(b, '\n'))
 }
 
-// apply replaces the instances. Devices of others go with prune. It returns when snapshots have
+// apply replaces the plan. Devices of others go with prune. It returns when snapshots have
 // the devices, so that no instance is in FAULT for want of one that was only just made.
-func (v *virtualMACs) apply(ctx context.Context, snapshot func() *hostnet.Snapshot, instances []config.Instance) {
+func (v *virtualMACs) apply(ctx context.Context, snapshot func() *hostnet.Snapshot, p devicePlan) {
 	s := snapshot()
 	v.mu.Lock()
-	v.virtual = virtualAddresses(instances)
-	v.plan = slices.DeleteFunc(slices.Clone(instances), func(i config.Instance) bool { return i.MAC == nil && i.IPVLAN == nil && !i.PromoteSecondaries })
+	v.virtual = virtualAddresses(p.instances)
+	v.plan = p
 	clear(v.failed)
 	v.hold(s)
 	v.ensure(s)
@@ -106,21 +106,20 @@ func (v *virtualMACs) apply(ctx context.Context, snapshot func() *hostnet.Snapsh
 
 // prepare makes the devices of instances that have none of that name yet, so that apply finds
 // them. It returns what takes them away again. That an interface below is not there is no error.
-func (v *virtualMACs) prepare(ctx context.Context, snapshot func() *hostnet.Snapshot, instances []config.Instance) (undo func() error, err error) {
+func (v *virtualMACs) prepare(ctx context.Context, snapshot func() *hostnet.Snapshot, p devicePlan) (undo func() error, err error) {
 	s := snapshot()
 	v.mu.Lock()
 	var made []hostnet.Device
-	for n := range instances {
-		i := &instances[n]
-		d, wanted, failed := translateDevice(i, v.links.in(s), v.groups)
-		if !wanted || failed != nil || slices.ContainsFunc(v.made, func(m hostnet.Device) bool { return m.Name == d.Name }) {
+	for _, w := range p.wishes() {
+		d, failed := w.device(v.links.in(s), v.groups)
+		if failed != nil || slices.ContainsFunc(v.made, func(m hostnet.Device) bool { return m.Name == d.Name }) {
 			continue
 		}
-		if err = v.ensureDevice(s, i, d); err != nil {
+		if err = v.ensureDevice(s, &w, d); err != nil {
 			if !errors.Is(err, hostnet.ErrForeign) {
 				made = append(made, d) // part of it may be there
 			}
-			err = fmt.Errorf("device %s of vrrp_instance %s: %w", d.Name, i.Name, err)
+			err = fmt.Errorf("device %s of vrrp_instance %s: %w", d.Name, w.instance, err)
 			break
 		}
 		made = append(made, d)
@@ -167,8 +166,9 @@ func (v *virtualMACs) prune() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var stay []hostnet.Device
+	wishes := v.plan.wishes()
 	for _, d := range v.made {
-		if slices.ContainsFunc(v.plan, func(i config.Instance) bool { return deviceName(&i) == d.Name }) {
+		if slices.ContainsFunc(wishes, func(w deviceWish) bool { return w.name == d.Name }) {
 			stay = append(stay, d)
 			continue
 		}
@@ -202,18 +202,27 @@ func (v *virtualMACs) hold(s *hostnet.Snapshot) {
 			}
 		}
 	}
-	for n := range v.plan {
-		i := &v.plan[n]
+	below := func(name string) {
+		add(hostnet.BelowVirtualMAC(name))
+		per, err := hostnet.ReversePathPerDevice()
+		if err != nil {
+			v.log.Warn("the reverse-path filter stays as it is", "error", err)
+		}
+		add(per)
+	}
+	for n := range v.plan.own {
+		o := &v.plan.own[n]
+		if _, ok := v.links.find(s, o.base); ok && !o.six {
+			below(o.base)
+		}
+	}
+	for n := range v.plan.instances {
+		i := &v.plan.instances[n]
 		if _, ok := v.links.find(s, i.Interface); !ok {
 			continue
 		}
 		if i.MAC != nil && !i.IPv6 {
-			add(hostnet.BelowVirtualMAC(i.Interface))
-			per, err := hostnet.ReversePathPerDevice()
-			if err != nil {
-				v.log.Warn("the reverse-path filter stays as it is", "error", err)
-			}
-			add(per)
+			below(i.Interface)
 		}
 		if i.PromoteSecondaries {
 			add(hostnet.PromoteSecondaries(i.Interface))
@@ -233,27 +242,23 @@ func (v *virtualMACs) hold(s *hostnet.Snapshot) {
 
 // ensure makes the devices that are missing and can be made. v.mu is held.
 func (v *virtualMACs) ensure(s *hostnet.Snapshot) {
-	for n := range v.plan {
-		i := &v.plan[n]
-		d, wanted, err := translateDevice(i, v.links.in(s), v.groups)
-		if !wanted {
-			continue
-		}
+	for _, w := range v.plan.wishes() {
+		d, err := w.device(v.links.in(s), v.groups)
 		if err == nil {
-			err = v.ensureDevice(s, i, d)
+			err = v.ensureDevice(s, &w, d)
 		}
 		text := ""
 		if err != nil {
 			text = err.Error()
 		}
-		if text != v.failed[i.Name] && text != "" {
-			v.log.Error("a device of VRRP is missing", "instance", i.Name, "device", deviceName(i), "error", err)
+		if text != v.failed[w.name] && text != "" {
+			v.log.Error("a device of VRRP is missing", "instance", w.instance, "device", w.name, "error", err)
 		}
-		v.failed[i.Name] = text
+		v.failed[w.name] = text
 	}
 }
 
-func (v *virtualMACs) ensureDevice(s *hostnet.Snapshot, i *config.Instance, d hostnet.Device) error {
+func (v *virtualMACs) ensureDevice(s *hostnet.Snapshot, w *deviceWish, d hostnet.Device) error {
 	link, there := v.links.find(s, d.Name)
 	if !there {
 		if !slices.ContainsFunc(v.made, func(m hostnet.Device) bool { return m.Name == d.Name }) {
@@ -271,7 +276,7 @@ func (v *virtualMACs) ensureDevice(s *hostnet.Snapshot, i *config.Instance, d ho
 		v.made[known] = d
 	}
 	if there && link.Admin {
-		return v.linkLocal(s, i, link)
+		return v.linkLocal(s, w.own, link)
 	}
 	_, adopted, err := v.actor.EnsureDevice(d)
 	if errors.Is(err, hostnet.ErrForeign) {
@@ -279,16 +284,19 @@ func (v *virtualMACs) ensureDevice(s *hostnet.Snapshot, i *config.Instance, d ho
 		return errors.Join(err, v.write())
 	}
 	if err == nil && !adopted {
-		v.log.Info(fmt.Sprintf("(%s) device %s made on %s", i.Name, d.Name, i.Interface))
+		v.log.Info(fmt.Sprintf("(%s) device %s made on %s", w.instance, d.Name, w.base))
 	}
 	return err
 }
 
 // linkLocal gives the device of an IPv6 instance the link-local address that its adverts come
-// from, as keepalived does.
+// from, as keepalived does. i is nil for a device that is for addresses only.
 func (v *virtualMACs) linkLocal(s *hostnet.Snapshot, i *config.Instance, link hostnet.Link) error {
+	if i == nil || !i.IPv6 {
+		return nil
+	}
 	base, ok := v.links.find(s, i.Interface)
-	if !ok || !i.IPv6 {
+	if !ok {
 		return nil
 	}
 	source, ok := s.SourceOf(base.Index, true, func(a netip.Addr) bool { return slices.Contains(v.virtual, a) })
@@ -321,10 +329,8 @@ func (v *virtualMACs) keep(ctx context.Context, snapshot func() *hostnet.Snapsho
 		}
 		s := snapshot()
 		v.mu.Lock()
-		if len(v.plan) > 0 {
-			v.hold(s)
-			v.ensure(s)
-		}
+		v.hold(s)
+		v.ensure(s)
 		v.mu.Unlock()
 	}
 }
@@ -336,7 +342,7 @@ func (v *virtualMACs) remove() error {
 	for _, d := range slices.Backward(v.made) {
 		v.removeDevice(d)
 	}
-	v.plan, v.made = nil, nil
+	v.plan, v.made = devicePlan{}, nil
 	err := errors.Join(v.settings.Release(v.held...), v.settings.ReleaseUnneeded())
 	v.held = nil
 	return errors.Join(err, v.write())

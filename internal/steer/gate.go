@@ -38,8 +38,9 @@ func (c Closed) Refuses(packet []byte, link int) bool {
 	if len(packet) == 0 || slices.Contains(c.Open, link) {
 		return false
 	}
-	p, l4, ok := parseIPv4(packet)
+	p, _, ok := parseIPv4(packet)
 	if packet[0]>>4 == 6 {
+		var l4 int
 		p, l4, ok = parseIPv6(packet)
 		if ok && p.proto == protoICMPv6 && len(packet) > l4 && (packet[l4] == ndSolicitation || packet[l4] == ndAdvertisement) {
 			return false

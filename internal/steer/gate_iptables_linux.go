@@ -38,11 +38,7 @@ func (k xtGate) set(from, to Closed) error {
 		if !f.present() {
 			continue
 		}
-		script, err := k.script(p, f, to)
-		if err != nil {
-			return err
-		}
-		if err := p.restore(f, script); err != nil {
+		if err := p.restore(f, k.script(p, f, to)); err != nil {
 			return err
 		}
 	}
@@ -50,26 +46,22 @@ func (k xtGate) set(from, to Closed) error {
 }
 
 // script fills the chain of one family, and has INPUT jump to it.
-func (k xtGate) script(p xtPrograms, f xtFamily, c Closed) (string, error) {
+func (k xtGate) script(p xtPrograms, f xtFamily, c Closed) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*filter\n:%s - [0:0]\n", xtGateChain)
-	rules, err := xtGateRules(f, c, net.InterfaceByIndex)
-	if err != nil {
-		return "", err
-	}
-	for _, r := range rules {
+	for _, r := range xtGateRules(f, c, net.InterfaceByIndex) {
 		fmt.Fprintf(&b, "-A %s %s\n", xtGateChain, r)
 	}
 	if !k.jumps(p, f) {
 		fmt.Fprintf(&b, "-I INPUT 1 -j %s\n", xtGateChain)
 	}
 	b.WriteString("COMMIT\n")
-	return b.String(), nil
+	return b.String()
 }
 
 // xtGateRules are Closed.Refuses for the packets of one family. A device that is gone has no
 // packets.
-func xtGateRules(f xtFamily, c Closed, device func(int) (*net.Interface, error)) (rules []string, err error) {
+func xtGateRules(f xtFamily, c Closed, device func(int) (*net.Interface, error)) (rules []string) {
 	for _, link := range c.Open {
 		if d, err := device(link); err == nil {
 			rules = append(rules, fmt.Sprintf("-i %s -j RETURN", d.Name))
@@ -94,7 +86,7 @@ func xtGateRules(f xtFamily, c Closed, device func(int) (*net.Interface, error))
 		}
 		rules = append(rules, fmt.Sprintf("%s-d %s -j DROP", in, a.Addr))
 	}
-	return rules, nil
+	return rules
 }
 
 // hasTable reports whether the kernel has the older table "filter" here: to ask the programs would
