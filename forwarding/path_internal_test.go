@@ -62,6 +62,7 @@ func TestPathSource(t *testing.T) {
 	n.Links[0].Sources = []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24"), netip.MustParsePrefix("192.0.2.2/24"), netip.MustParsePrefix("2001:db8:2::2/64")}
 	n.Links[1].Sources = []netip.Prefix{netip.MustParsePrefix("198.51.100.1/24"), netip.MustParsePrefix("fe80::1/64")}
 	n.Routes[0].Source = vip4
+	n.Routes = append(n.Routes, RouteSpec{Prefix: netip.MustParsePrefix("2001:db8:2::/64"), Hops: []HopSpec{{Link: outside}}, Source: a("2001:db8:2::3")})
 	r := NewRoutes(n)
 	virtual := func(x netip.Addr) bool { return x == vip4 }
 	for _, c := range []struct {
@@ -75,7 +76,7 @@ func TestPathSource(t *testing.T) {
 		{"in the server's network", vip4, server4(0), Route, virtual, a("198.51.100.1"), nil},
 		{"the route's source is virtual", vip4, a("203.0.113.80"), Tunnel, virtual, a("192.0.2.2"), nil},
 		{"and is taken if it is not", vip4, a("203.0.113.80"), Tunnel, nil, vip4, nil},
-		{"IPv6 behind a tunnel over IPv4", vip6, server4(0), Tunnel, virtual, a("2001:db8:2::2"), nil},
+		{"IPv6 behind a tunnel over IPv4", vip6, server4(0), Tunnel, virtual, a("2001:db8:2::3"), nil},
 		{"this host itself", vip4, a("198.51.100.1"), Route, virtual, netip.Addr{}, ErrOwnHost},
 		{"all are virtual", vip4, server4(0), Route, func(netip.Addr) bool { return true }, netip.Addr{}, ErrNoSource},
 	} {
@@ -84,8 +85,29 @@ func TestPathSource(t *testing.T) {
 			t.Errorf("%s: from %s, %v; want %s, %v", c.name, p.Source, err, c.want, c.err)
 		}
 	}
-	n.Routes = n.Routes[2:]
+	n.Routes = n.Routes[2:3]
 	if _, err := NewRoutes(n).pathTo(vip4, a("203.0.113.80"), Route, TunnelSpec{}, nil); !errors.Is(err, ErrNoRoute) {
 		t.Errorf("without a route: %v, want %v", err, ErrNoRoute)
+	}
+}
+
+// TestOuterPacketsAreNumbered: outer packets that may be fragmented have identifications of their own.
+func TestOuterPacketsAreNumbered(t *testing.T) {
+	s := newSite(t)
+	pair := familyPairs()[0]
+	s.tunnelTo(pair, wire.ProtoUDP, TunnelSpec{})
+	seen := make(map[uint16]bool)
+	for range 3 {
+		g := segment{src: endpoint(pair.client, 40000), dst: endpoint(pair.vip, 80), protocol: wire.ProtoUDP}
+		frame := g.frame(t)
+		mark(frame, 0, false)
+		out, _, reason := s.process(outside, frame, nil)
+		if reason != Forwarded {
+			t.Fatal(reason)
+		}
+		seen[openTunnel(t, out.Data, TunnelSpec{}).id] = true
+	}
+	if len(seen) != 3 || seen[0] {
+		t.Errorf("three packets have the identifications %v", seen)
 	}
 }

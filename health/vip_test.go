@@ -61,8 +61,16 @@ func TestVIPCheck(t *testing.T) {
 			t.Errorf("%+v at the end", st)
 		}
 	})
-	o := health.NetProber{}.Probe(t.Context(), health.Step{Check: &health.Check{Kind: health.VIP}})
-	if o.Verdict != health.Rescheduled {
+	step := health.Step{Check: &health.Check{Kind: health.VIP}}
+	if o := (health.NetProber{}).Probe(t.Context(), step); o.Verdict != health.Rescheduled {
 		t.Errorf("without somebody to ask: %+v", o)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := health.NetProber{VIP: func(context.Context, *health.Check) health.Outcome {
+		cancel()
+		return health.Outcome{Reason: health.ConnectTimeout, Err: errors.New("silence")}
+	}}
+	if o := stopped.Probe(ctx, step); o.Verdict != health.Rescheduled || o.Reason != health.Canceled {
+		t.Errorf("cancelled: %+v", o)
 	}
 }
