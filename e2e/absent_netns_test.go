@@ -15,6 +15,7 @@ import (
 // TestServersNetworkComesLater: the link to the servers is down and has no addresses when the
 // director starts, and both come while it runs. What clients try meanwhile is refused.
 func TestServersNetworkComesLater(t *testing.T) {
+	t.Parallel()
 	m := modes()[0]
 	top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
 	director, client := top.Directors[0], top.Clients[0]
@@ -65,6 +66,7 @@ func TestServersNetworkComesLater(t *testing.T) {
 // TestLastServerFails: when checks have taken the last server out, clients are refused at once,
 // and served when it is back.
 func TestLastServerFails(t *testing.T) {
+	t.Parallel()
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) {
 			top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
@@ -95,6 +97,7 @@ func TestLastServerFails(t *testing.T) {
 // TestAbsentVIP: a service whose address is on no interface is named in log and status, and
 // works as soon as somebody adds the address.
 func TestAbsentVIP(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 1, NoVIP: true})
 	startWeb(t, top.Servers[0])
 	d := startDirector(t, top.Directors[0], fmt.Sprintf(

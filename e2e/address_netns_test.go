@@ -68,6 +68,7 @@ func addVIPs(t *testing.T, top *netlab.Topology, h *netlab.Host) {
 // TestAddressOfAnotherHost: another machine, which knows nothing of VRRP, has the VIPs. Log and
 // status name it; everything else goes on.
 func TestAddressOfAnotherHost(t *testing.T) {
+	t.Parallel()
 	m := modes()[0]
 	top := m.site(t, netlab.Plan{Clients: 2, Servers: 1, NoVIP: true})
 	director, other := top.Directors[0], top.Clients[1]
@@ -101,6 +102,7 @@ func TestAddressOfAnotherHost(t *testing.T) {
 // TestTwoDirectors: of two directors one has the addresses; the other takes them when it
 // stops, and gives them back when it returns.
 func TestTwoDirectors(t *testing.T) {
+	t.Parallel()
 	m := modes()[1]
 	top := m.site(t, netlab.Plan{Directors: 2, Servers: 1, NoVIP: true})
 	startWeb(t, top.Servers[0])
@@ -179,6 +181,7 @@ func refused(t *testing.T, h *netlab.Host, args []string, words ...string) {
 
 // TestKeepalivedIsThere: where keepalived looks after addresses uvs does not start.
 func TestKeepalivedIsThere(t *testing.T) {
+	t.Parallel()
 	m := modes()[1]
 	top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
 	director := top.Directors[0]

@@ -40,6 +40,7 @@ func wantModes(t *testing.T, d *director, mode, reason string) {
 // whatever is not a service's still reaches the stack; and after a crash the program is gone, its
 // clients meet silence, and the next start serves.
 func TestAFXDP(t *testing.T) {
+	t.Parallel()
 	for _, m := range modes() {
 		for _, complete := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, ends complete checksums %v", m.name, complete), func(t *testing.T) {
@@ -122,6 +123,7 @@ func TestAFXDP(t *testing.T) {
 // TestAFXDPRefused: where plain frames cannot come in by AF_XDP they come as all others do, and
 // status says why; a program of somebody else stays where it is.
 func TestAFXDPRefused(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name    string
 		prepare func(t *testing.T, director *netlab.Host)

@@ -18,6 +18,7 @@ import (
 // TestBare: with nothing in the kernel, services work in both modes, and who asks for a
 // virtual address finds it. What else it promises, and what not, is in uvs status.
 func TestBare(t *testing.T) {
+	t.Parallel()
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) {
 			top := m.site(t, netlab.Plan{Servers: 2, NoVIP: true})

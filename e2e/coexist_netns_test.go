@@ -30,6 +30,7 @@ import (
 // neighbour discovery, ping, other ports of a VIP, its own connections to the servers'
 // service port, other people's filters, and routing to the servers if it is a router.
 func TestCoexistence(t *testing.T) {
+	t.Parallel()
 	forEachSteering(t, coexistence)
 }
 

@@ -14,6 +14,7 @@ import (
 
 // TestMailDigest: servers that die within the time of a digest are told by one mail to a real mail server.
 func TestMailDigest(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 4, NoVIP: true})
 	var web []*webServer
 	for _, h := range top.Servers[:3] {

@@ -164,6 +164,7 @@ func listings(t *testing.T, run func(string) string, web string) {
 // errors nothing; what operators and checks did in between stays where the file did not
 // change that very entry.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 3, NoVIP: true})
 	client, host := top.Clients[0], top.Directors[0]
 	web := make([]*webServer, 3)

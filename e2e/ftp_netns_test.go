@@ -137,6 +137,7 @@ func ftpWays() []struct {
 // TestFTP: big files and listings go through by NAT to vsftpd on another port, passive and active,
 // over both families and by each way to steer.
 func TestFTP(t *testing.T) {
+	t.Parallel()
 	m := modes()[0]
 	content, upload, hash := randomFile(t, ftpBytes)
 	for _, steering := range []string{"auto", "clsact", "nft", "iptables"} {

@@ -63,6 +63,7 @@ func noWayBack(t *testing.T, top *netlab.Topology) {
 // arms and by one; they see the addresses of the pool come, each as often; 100 MB arrive
 // unchanged both ways; and nothing is left after a stop, or a crash and a cleanup.
 func TestFullNAT(t *testing.T) {
+	t.Parallel()
 	content := make([]byte, bulkBytes)
 	rand.NewChaCha8([32]byte{11}).Read(content) //nolint:errcheck // never fails
 	sum := sha256.Sum256(content)
@@ -141,6 +142,7 @@ func TestFullNAT(t *testing.T) {
 // TestFullNATPoolUsedUp: a pool of five ports serves five clients at a time towards each server;
 // others wait, which is counted, and are served when one has gone.
 func TestFullNATPoolUsedUp(t *testing.T) {
+	t.Parallel()
 	nat := modes()[0]
 	top := nat.site(t, netlab.Plan{Servers: 1, NoVIP: true})
 	noWayBack(t, top)

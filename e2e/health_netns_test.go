@@ -22,6 +22,7 @@ import (
 // TestHTTPGetFollowsTheContent: a server whose page no longer has the configured digest,
 // or answers another status, leaves the table although its port is open, and comes back.
 func TestHTTPGetFollowsTheContent(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 1, NoVIP: true})
 	web := startWeb(t, top.Servers[0])
 	page := filepath.Join(web.dir, "www", "status.txt")
@@ -98,6 +99,7 @@ func waitServer(t *testing.T, d *director, want control.ServerState) {
 // server must see at most the floor of one probe in 100 ms, and one in delay_loop once it
 // is down.
 func TestDeadServerIsNotFlooded(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 2, NoVIP: true})
 	d := startDirector(t, top.Directors[0], fmt.Sprintf(`
 virtual_server %s 80 {

@@ -13,6 +13,7 @@ import (
 // TestIPv6Off: where the kernel does no IPv6, what is IPv4 of a configuration works, whichever
 // backend steers, and status says what became of the rest.
 func TestIPv6Off(t *testing.T) {
+	t.Parallel()
 	m := modes()[0]
 	for _, backend := range []string{"auto", "iptables", "bare"} {
 		t.Run(backend, func(t *testing.T) {

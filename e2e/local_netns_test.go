@@ -55,6 +55,7 @@ func (m mode) ownConfig(top *netlab.Topology, own4, own6 netip.Addr, servers ...
 // it is checked as the others are, and its port is reached directly as well. Neither a strict
 // reverse-path filter nor a stop nor a crash changes or leaves anything.
 func TestLocalServer(t *testing.T) {
+	t.Parallel()
 	for _, m := range modes() {
 		for _, backend := range []string{"auto", "nft", "iptables"} {
 			t.Run(m.name+", "+backend, func(t *testing.T) {
@@ -111,6 +112,7 @@ func TestLocalServer(t *testing.T) {
 // on the loopback address alone, by NAT to another port; by DR one that listens on the virtual
 // address.
 func TestSorryServer(t *testing.T) {
+	t.Parallel()
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) {
 			top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
@@ -196,6 +198,7 @@ func TestLocalBulk(t *testing.T) {
 // servers serve; what somebody does to the device is undone; downloads get through links
 // that are narrower than Ethernet, and than the device.
 func TestLocalServerIsLookedAfter(t *testing.T) {
+	t.Parallel()
 	nat := modes()[0]
 	top := nat.site(t, netlab.Plan{Servers: 1, NoVIP: true})
 	director, client := top.Directors[0], top.Clients[0]

@@ -49,6 +49,7 @@ func extraFile(t *testing.T, text string) string {
 // TestFirewallMark: what the rules of the extra file mark is balanced by NAT and direct routing
 // over both families, whatever steers; what they do not mark is left to the stack.
 func TestFirewallMark(t *testing.T) {
+	t.Parallel()
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) {
 			top := m.site(t, netlab.Plan{Servers: 2, ClientAddrs: 2, NoVIP: true})

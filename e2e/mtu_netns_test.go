@@ -109,6 +109,7 @@ func reassembled(t *testing.T, h *netlab.Host) int {
 // way to the server takes 1400. With DF it learns so from the director; without, the segments
 // arrive in fragments. Either way the upload arrives as it was.
 func TestMTUTowardsTheServer(t *testing.T) {
+	t.Parallel()
 	for _, m := range modes() {
 		for _, df := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, DF %t", m.name, df), func(t *testing.T) {
@@ -141,6 +142,7 @@ func TestMTUTowardsTheServer(t *testing.T) {
 
 // TestMTUTowardsTheClient: the same for answers that pass the director.
 func TestMTUTowardsTheClient(t *testing.T) {
+	t.Parallel()
 	m := modes()[0]
 	for _, df := range []bool{true, false} {
 		t.Run(fmt.Sprintf("%s, DF %t", m.name, df), func(t *testing.T) {
@@ -180,6 +182,7 @@ func TestMTUTowardsTheClient(t *testing.T) {
 // TestMTUBehindTheClient: a router on the client's side takes 1300 bytes. What it says to the
 // virtual address is for the server.
 func TestMTUBehindTheClient(t *testing.T) {
+	t.Parallel()
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) {
 			var far *netlab.Host

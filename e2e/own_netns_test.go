@@ -19,6 +19,7 @@ import (
 // the director has it, is refused at once, and log and status say why. Clients are served as
 // before.
 func TestOwnConnection(t *testing.T) {
+	t.Parallel()
 	for _, m := range modes() {
 		for _, device := range []string{"eth0", "lo"} {
 			t.Run(m.name+", VIP on "+device, func(t *testing.T) {
@@ -49,9 +50,7 @@ func TestOwnConnection(t *testing.T) {
 						}
 						return nil
 					})
-					if log := d.proc.Output(); !strings.Contains(log, reason) {
-						t.Errorf("the log does not say %q:\n%s", reason, log)
-					}
+					waitLog(t, d, reason)
 					if device == "eth0" { // who has it on lo needs somebody who answers ARP
 						if got := strings.TrimSpace(curl(t, top.Clients[0], url(vip, 80, "/"))); got != "server1" {
 							t.Errorf("%s: a client is answered by %q", family(vip), got)

@@ -18,6 +18,7 @@ import (
 // served as soon as the links are back, before any check has run; status and log say PANIC. Too few
 // that die leave.
 func TestPanicThreshold(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 4, NoVIP: true})
 	var web []*webServer
 	for _, h := range top.Servers[:3] {

@@ -19,6 +19,7 @@ import (
 // TestServerAnswersForVIP: a DR server that begins to answer ARP for the virtual address is
 // named with its MAC in the log and, within ten seconds, in the status; and that it stopped.
 func TestServerAnswersForVIP(t *testing.T) {
+	t.Parallel()
 	dr := modes()[1]
 	top := dr.site(t, netlab.Plan{Servers: 2, NoVIP: true})
 	server := top.Servers[0]
@@ -179,6 +180,7 @@ func anotherGateway(t *testing.T, top *netlab.Topology) {
 // TestHostAtRun: a director looks its machine over when it starts. Log and status tell all at
 // once, and what the operator puts right is over.
 func TestHostAtRun(t *testing.T) {
+	t.Parallel()
 	nat := modes()[0]
 	top := nat.site(t, netlab.Plan{Servers: 2, NoVIP: true})
 	director, lost := top.Directors[0], top.Servers[1].Addr4("eth0")

@@ -51,6 +51,7 @@ func wantAnswers(t *testing.T, client *netlab.Host, target, when string, want ..
 // TestQuorum kills real servers until the quorum is lost, has the sorry server answer, and
 // brings them back: with hysteresis the quorum returns later than it went.
 func TestQuorum(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 4, NoVIP: true})
 	var web []*webServer
 	for _, h := range top.Servers {
@@ -97,6 +98,7 @@ func TestQuorum(t *testing.T) {
 // TestAlphaAndOmega: with alpha the sorry server answers until checks have succeeded. Scripts
 // and the FIFO hear of it, and with omega also of the end.
 func TestAlphaAndOmega(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 4, NoVIP: true})
 	web := []*webServer{nil, startWeb(t, top.Servers[1]), startWeb(t, top.Servers[2]), startWeb(t, top.Servers[3])}
 	for _, w := range web[1:3] {
@@ -140,6 +142,7 @@ func TestAlphaAndOmega(t *testing.T) {
 // TestServerGroup: a group of addresses, a range of them, a prefix and a mark. Each address
 // is a service, and their servers are probed once for all.
 func TestServerGroup(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{NoVIP: true})
 	for _, h := range top.Servers {
 		startWeb(t, h)

@@ -59,6 +59,7 @@ func features(t *testing.T, h *netlab.Host) string {
 // on again at the end, also when the end was a crash. It takes frames as an Ethernet has them:
 // over a virtual link the other side's offloads, too, would lengthen them.
 func TestReceive(t *testing.T) {
+	t.Parallel()
 	for io, mode := range map[string]string{
 		"v3": "tpacket_v3/afxdp", "recvmmsg": "recvmmsg/afxdp", "plain": "plain tpacket_v2/afxdp",
 	} {
@@ -104,6 +105,7 @@ func TestReceive(t *testing.T) {
 // TestLittleMemory: with less than 1 MiB for each worker, TPACKET_V3 is taken and status
 // says why; all rings stay within what they may have, and the traffic flows.
 func TestLittleMemory(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		memory, mode, reason string
 	}{

@@ -57,6 +57,7 @@ func inState(state string, priority uint8) func(control.VRRPInstance) bool {
 // instance or take it to FAULT; programs and FIFOs are told with keepalived's words; a program
 // that hangs delays nothing.
 func TestTrackingAndNotices(t *testing.T) {
+	t.Parallel()
 	top := modes()[0].site(t, netlab.Plan{NoVIP: true})
 	host := top.Directors[0]
 	dir := t.TempDir()
@@ -255,6 +256,7 @@ static_routes {
 // TestVirtualMAC: the virtual router has its own MAC on a device that is there, and captured,
 // before a takeover; adverts, announcements and answers come from it, and services are served.
 func TestVirtualMAC(t *testing.T) {
+	t.Parallel()
 	m := modes()[0]
 	top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
 	host, client := top.Directors[0], top.Clients[0]

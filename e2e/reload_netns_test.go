@@ -25,6 +25,7 @@ import (
 // timeouts are as before, and so are roles. Without that thing it is taken over whole, as
 // --dry-run has said.
 func TestReloadIsAllOrNothing(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{Servers: 2, NoVIP: true})
 	client, host := top.Clients[0], top.Directors[0]
 	for _, h := range top.Servers {

@@ -55,6 +55,7 @@ func passedOver(t *testing.T, d *director, use string, want ...control.PassedOve
 // taken; where that is denied, iptables; and without its programs, bare. With CAP_BPF it is
 // clsact. Status says why.
 func TestFewRights(t *testing.T) {
+	t.Parallel()
 	noProgram := []control.PassedOver{{Backend: "tcx", Reason: "needs CAP_SYS_ADMIN "}, {Backend: "clsact", Reason: "needs CAP_BPF "}}
 	noNFT := slices.Concat(noProgram, []control.PassedOver{{Backend: "nft", Reason: "operation not permitted"}})
 	for _, tc := range []struct {

@@ -29,6 +29,7 @@ const (
 // kill -9 and cleanup, and after kill -9, restart and SIGTERM. In all that time each
 // segment crosses once and nobody sends a reset, also while there is no director.
 func TestSteering(t *testing.T) {
+	t.Parallel()
 	forEachSteering(t, func(t *testing.T, backend string, m mode, forward bool) {
 		newSteering(t, backend, m, forward).run()
 	})

@@ -17,6 +17,7 @@ import (
 // do to a persistent client whose server is quiesced. Then the timeouts of the file, an
 // operator's, and a signal of keepalived's that is not ours.
 func TestSysctls(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{})
 	client, director := top.Clients[0], top.Directors[0]
 	for _, h := range top.Servers {

@@ -171,6 +171,7 @@ func (m *manager) hears(d *director, pattern string) (before []string) {
 // TestSystemd goes through a director's life as systemd sees it, with the rights that the unit
 // gives and with those that its comments speak of, beside other software's programs.
 func TestSystemd(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		user  user

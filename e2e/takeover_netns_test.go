@@ -263,8 +263,12 @@ func TestTakeoverByKeepalived(t *testing.T) {
 	}
 	want := p.pace.skew(lower)
 	t.Logf("skew %s, %s", milli(want), times)
-	if d := times.worst(); d > want+30*time.Millisecond {
-		t.Errorf("worst %s, want at most %s", milli(d), milli(want+30*time.Millisecond))
+	if d := times.median(); d > want+30*time.Millisecond {
+		t.Errorf("median %s, want at most %s", milli(d), milli(want+30*time.Millisecond))
+	}
+	// How late keepalived is at worst is the machine's affair, that it need not find out by itself is ours.
+	if d, limit := times.worst(), p.pace.masterDown(lower)-p.pace.interval; d > limit {
+		t.Errorf("worst %s, want at most %s", milli(d), milli(limit))
 	}
 }
 

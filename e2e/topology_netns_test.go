@@ -30,6 +30,7 @@ func moveAddresses(t *testing.T, h *netlab.Host, from, to string) {
 // TestTopologies: whatever devices a director has its addresses on, each segment is
 // forwarded exactly once.
 func TestTopologies(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		onTop string // the device that has the virtual addresses
@@ -74,6 +75,7 @@ func TestTopologies(t *testing.T) {
 // TestBridgeBetween: the director is the bridge between clients and servers of one network. It
 // takes what is for itself, each segment once, and bridges the rest.
 func TestBridgeBetween(t *testing.T) {
+	t.Parallel()
 	dr := modes()[1]
 	top := dr.site(t, netlab.Plan{Servers: 2, NoVIP: true})
 	director, client := top.Directors[0], top.Clients[0]
@@ -140,6 +142,7 @@ func forwardedOnce(t *testing.T, top *netlab.Topology, client *netlab.Host, args
 // TestOneArmNAT: clients from another network, the director and the servers share one
 // Ethernet; the servers' way back leads over the director.
 func TestOneArmNAT(t *testing.T) {
+	t.Parallel()
 	top := labtest.OneArm(t, netlab.Plan{Servers: 2, ClientAddrs: 1, NoVIP: true})
 	director, client := top.Directors[0], top.Clients[0]
 	for _, h := range top.Servers {
@@ -169,6 +172,7 @@ func TestOneArmNAT(t *testing.T) {
 // TestManyClients: five thousand clients of each family on the link, which the kernel's
 // neighbour table does not hold, are answered.
 func TestManyClients(t *testing.T) {
+	t.Parallel()
 	const clients = 5000
 	nat := modes()[0]
 	top := nat.site(t, netlab.Plan{Servers: 1, NoVIP: true})

@@ -16,6 +16,7 @@ import (
 // TestTransmit: frames go out by AF_XDP where they may and can, status says why where they do
 // not, and the traffic flows either way. Two workers share the one queue that a veth has.
 func TestTransmit(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name    string
 		args    []string
@@ -80,6 +81,7 @@ func takeQueue(t *testing.T, h *netlab.Host, ifname string) {
 // TestTransmitAgain: the queues are there for the next director at once, also after a crash,
 // and for the interface when it comes back.
 func TestTransmitAgain(t *testing.T) {
+	t.Parallel()
 	top := receiveSite(t)
 	host := top.Directors[0]
 	wantAFXDP := func(d *director) {

@@ -199,6 +199,7 @@ func TestTunnelConfiguration(t *testing.T) {
 
 // TestTunnelUDP: datagrams, long ones in fragments, go through tunnels.
 func TestTunnelUDP(t *testing.T) {
+	t.Parallel()
 	m := tunnelMode()
 	top := m.site(t, netlab.Plan{Servers: 1, NoVIP: true})
 	server := top.Servers[0]
@@ -224,6 +225,7 @@ func TestTunnelUDP(t *testing.T) {
 // TestTunnelPathMTU: a router on the way to the server takes 1300 bytes. What it says to the
 // director the client learns, less the tunnel's headers; the upload arrives as it was.
 func TestTunnelPathMTU(t *testing.T) {
+	t.Parallel()
 	m := tunnelMode()
 	for _, kind := range tunnelTypes()[:3] {
 		t.Run(kind.name, func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 // provider does that filters sources. With reply_by_uplink, which a reload brings, answers
 // go back the way that requests came.
 func TestReplyByUplink(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{NoVIP: true})
 	client, director := top.Clients[0], top.Directors[0]
 	for _, h := range top.Servers {

@@ -14,6 +14,7 @@ import (
 // TestVIPOnAnyInterface: a virtual address may be on lo, on a bridge without ports, on the
 // side of the servers or on that of the clients; its packets are forwarded all the same.
 func TestVIPOnAnyInterface(t *testing.T) {
+	t.Parallel()
 	top := labtest.TwoArm(t, netlab.Plan{NoVIP: true})
 	director := top.Directors[0]
 	for _, h := range top.Servers {
