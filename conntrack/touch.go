@@ -17,7 +17,7 @@ func (t *Table) Large() bool { return t.arena4.taken.Load()+t.arena6.taken.Load(
 // can ask for the entry, and for both before it is called for the next packet; here all
 // indexes are asked for together, then all entries. It takes no lock, so that what it reads is
 // good for guesses only: servers has for each tuple the server of its flow, or the zero ServerID if
-// there seems to be none.
+// there seems to be none. It may be nil.
 func (t *Table) Touch(tuples []Tuple, servers *[TouchMost]ServerID) {
 	var looks [TouchMost]look
 	for i := range tuples {
@@ -34,6 +34,9 @@ func (t *Table) Touch(tuples []Tuple, servers *[TouchMost]ServerID) {
 	}
 	for _, i := range answers[:n] {
 		looks[i].touch()
+	}
+	if servers == nil {
+		return
 	}
 	for i := range tuples {
 		servers[i] = looks[i].server()

@@ -25,18 +25,20 @@ func (w *Worker) touch(in []Frame) {
 	n := 0
 	for i := range in {
 		if glance(in[i].Data, &w.ahead[n]) {
-			w.opening[n] = mayOpen(in[i].Data)
+			w.opening[n] = servers && mayOpen(in[i].Data)
 			n++
 		}
 	}
-	if flows {
+	switch {
+	case !servers:
+		w.engine.flows.Touch(w.ahead[:n], nil)
+		return
+	case flows:
 		w.engine.flows.Touch(w.ahead[:n], &w.known)
-	} else {
+	default:
 		clear(w.known[:n]) // so few flows that their servers are in the cache as well
 	}
-	if servers {
-		w.touchServers(n)
-	}
+	w.touchServers(n)
 }
 
 // touchServers has the memory of the servers of the first n tuples come into the cache: of those that
