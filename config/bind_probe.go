@@ -237,7 +237,11 @@ func (b *binder) miscWords(d *checkDraft) ownWords {
 	c := MiscCheck{}
 	var user, group string
 	d.check, d.retries = c, 0
+	others := len(b.scripts)
 	return func(k *keyword, s *Statement, vs values) bool {
+		if d.dropped {
+			return true
+		}
 		switch k.canonical() {
 		case "misc_path":
 			if command := b.onlyCommand(s); command != nil {
@@ -250,6 +254,7 @@ func (b *binder) miscWords(d *checkDraft) ownWords {
 		case "user":
 			if !b.account(s, "the check is ignored") {
 				d.dropped = true
+				b.scripts = b.scripts[:others] // what is not run is not judged
 				return true
 			}
 			user = s.Args[0].Text

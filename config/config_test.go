@@ -54,6 +54,9 @@ func TestExit(t *testing.T) {
 	probe := func(statement string) string {
 		return "virtual_server 192.0.2.1 53 {\nlb_algo rr\nlb_kind NAT\nprotocol UDP\nreal_server 192.0.2.2 53 {\nUDP_CHECK {\n" + statement + "\n}\n}\n}\n"
 	}
+	misc := func(statements string) string {
+		return "virtual_server 192.0.2.1 53 {\nlb_algo rr\nlb_kind NAT\nprotocol UDP\nreal_server 192.0.2.2 53 {\nMISC_CHECK {\n" + statements + "\n}\n}\n}\n"
+	}
 	router := func(id string) string { return "$A=1\nglobal_defs {\nrouter_id " + id + "\n}\n" }
 	tests := []struct {
 		name, text string
@@ -64,6 +67,9 @@ func TestExit(t *testing.T) {
 		{"bytes with colons", probe(`payload "4f:4b"`), config.ExitFaults},
 		{"a definition that is not replaced", router("$A/24"), config.ExitOK},
 		{"an unknown definition in quotes", router(`"${B}"`), config.ExitOK},
+		{"a script whose check is ignored", misc("misc_path /bin/true\nuser nosuch"), config.ExitFaults},
+		{"a script whose check is ignored before it is named", misc("user nosuch\nmisc_path /bin/true"), config.ExitFaults},
+		{"a script that root runs", misc("misc_path /bin/true"), config.ExitInsecure},
 		{"an unknown definition", router("${B}"), config.ExitFaults},
 	}
 	for _, tt := range tests {
