@@ -83,7 +83,12 @@ func tracks(list []Tracked, name string) bool {
 
 // notFound reports a name that nothing above has.
 func (b *binder) notFound(line *Statement, name string, kind trackKind) {
-	if below, ok := b.blocks[kind.block][name]; ok {
+	below, ok := b.blocks[kind.block][name]
+	switch {
+	case ok && below.File == line.File && below.Line < line.Line:
+		b.diags.errorf(line.Pos, name, "%s names %q, whose %s (%s) is ignored; so is this", kind.word, name, kind.block, below.from(line.Pos))
+		return
+	case ok:
 		b.diags.errorf(line.Pos, name, "%s names %q, whose %s stands further down (%s); it is ignored: move that block above", kind.word, name, kind.block, below.from(line.Pos))
 		return
 	}

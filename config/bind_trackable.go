@@ -28,6 +28,7 @@ func (b *binder) scriptBlock(s *Statement, vs values) {
 	var command *Command
 	var user, group string
 	homeless := false // the account to run it does not exist
+	others := len(b.scripts)
 	b.each("vrrp_script", s.Block.Statements, func(k *keyword, s *Statement, vs values) {
 		switch k.canonical() {
 		case "script":
@@ -63,7 +64,11 @@ func (b *binder) scriptBlock(s *Statement, vs values) {
 		b.diags.errorf(s.Pos, c.Name, "vrrp_script %s has no script and is ignored", c.Name)
 		return
 	}
-	if homeless || user == "" && !b.runnable(s, "", "") {
+	if homeless {
+		b.scripts = b.scripts[:others] // what is not run is not judged
+		return
+	}
+	if user == "" && !b.runnable(s, "", "") {
 		return
 	}
 	c.Command = *command

@@ -32,6 +32,8 @@ func TestDiagnosticSaysWhereWhatAndInstead(t *testing.T) {
 		{"words after the last", "lb_algo rr weight 3",
 			`keepalived.conf:2:12: lb_algo is followed by "weight 3", which is ignored: a line holds one statement, and here also weight`},
 		{"word without meaning here", "  snmp_name x", `keepalived.conf:2:3: note: snmp_name is accepted and ignored: there is no such agent here`},
+		{"script whose block is ignored", "}\nvrrp_script s {\nscript /bin/true\nuser x\n}\nvrrp_instance A {\ninterface eth0\nvirtual_router_id 1\ntrack_script {\ns\n}",
+			`keepalived.conf:11:1: track_script names "s", whose vrrp_script (line 3) is ignored; so is this`},
 		{"value that is missing", "  retry", `keepalived.conf:2:3: retry needs a whole number from 1 to 4294967295 after it`},
 		{"column after a definition", "${_BANG}${_HASH} x", `keepalived.conf:2:1: "!#" is not a keyword in virtual_server`},
 	}
@@ -69,6 +71,7 @@ func TestExit(t *testing.T) {
 		{"an unknown definition in quotes", router(`"${B}"`), config.ExitOK},
 		{"a script whose check is ignored", misc("misc_path /bin/true\nuser nosuch"), config.ExitFaults},
 		{"a script whose check is ignored before it is named", misc("user nosuch\nmisc_path /bin/true"), config.ExitFaults},
+		{"a vrrp_script that is ignored", "vrrp_script s {\nscript /bin/true\nuser nosuch\n}\n", config.ExitFaults},
 		{"a script that root runs", misc("misc_path /bin/true"), config.ExitInsecure},
 		{"an unknown definition", router("${B}"), config.ExitFaults},
 	}
