@@ -22,12 +22,13 @@ const (
 
 // A helping is what the current packet of a control connection needs. It is the worker's.
 type helping struct {
-	kind  ftp.Kind // that the packet speaks of; None: it speaks of nothing
-	span  ftp.Span // of the server's end in the payload
-	seq   uint32   // of the segment
-	again bool     // an end was written into this segment before
-	reply bool     // it is the server's
-	shift [2]conntrack.SeqShift
+	kind   ftp.Kind // that the packet speaks of; None: it speaks of nothing
+	span   ftp.Span // of the server's end in the payload
+	seq    uint32   // of the segment
+	again  bool     // an end was written into this segment before
+	reply  bool     // it is the server's
+	before uint16   // port that an earlier answer named, 0 if there was none
+	shift  [2]conntrack.SeqShift
 
 	// The flow that is to be prepared.
 	tuple conntrack.Tuple
@@ -105,7 +106,7 @@ func (w *Worker) consultReply(f *Frame, p *Packet, flow *conntrack.Flow, h *conn
 	x.kind, x.span, x.seq, p.helped = kind, span, wire.TCP(f.Data[p.l4:]).Seq(), true
 	w.prepare(p, flow)
 	x.tuple.SrcPort, x.tuple.DstPort, x.again = 0, port, h.Port != 0 && h.Seq == x.seq
-	if x.again {
+	if x.before = h.Port; x.again {
 		x.tuple.DstPort = h.Port // the answer was sent before, and its copy says the same
 	}
 	x.spec.Dest.Port = port
@@ -131,6 +132,9 @@ func (w *Worker) assist(p *Packet, d *dest, now mono.Time) Reason {
 	if x.kind == ftp.None {
 		return Forwarded
 	}
+	if x.reply && !x.again && x.before != 0 {
+		w.supersede()
+	}
 	result := w.expect(p, d, now)
 	if x.reply {
 		result = w.expectElsewhere(p, d, result, now)
@@ -150,6 +154,24 @@ func (w *Worker) assist(p *Packet, d *dest, now mono.Time) Reason {
 		w.noteAnswer(p)
 	}
 	return Forwarded
+}
+
+// supersede ends the flow that an earlier answer on this control connection promised, if nobody came to it: the server
+// has closed that port. Otherwise one connection could have all the flows that wait for a client address, as those have no
+// port of it to tell them apart (conntrack's bound on one client).
+func (w *Worker) supersede() {
+	x, flow := &w.help, &w.child
+	t := x.tuple
+	t.DstPort = x.before
+	if !w.engine.flows.FindExpected(&t, flow) {
+		return
+	}
+	owner := flow.HoldHelper()
+	if owner == x.spec.Helper {
+		flow.Expire()
+	}
+	flow.Unlock()
+	w.engine.flows.LetGoHelper(owner)
 }
 
 // expectElsewhere goes on to other ports of the virtual address as long as the one that was

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -475,5 +476,56 @@ func TestFTPByDirectRouting(t *testing.T) {
 	}
 	if _, reason := open(40005, 50001); reason != DropNoFlow || len(s.own) != 1 {
 		t.Errorf("without a server: %s and %d answers, want %s and a reset", reason, len(s.own), DropNoFlow)
+	}
+}
+
+// TestFTPPassiveAgain: a control connection has one data connection that waits, however often it asks, so that others of
+// the same address have theirs; the copy of an answer changes nothing.
+func TestFTPPassiveAgain(t *testing.T) {
+	s := newFTPSite(t, false)
+	waiting := func() (ports []uint16) {
+		s.engine.flows.Each(s.now, func(x *conntrack.Entry) bool {
+			if x.Flags&conntrack.FlagNoClientPort != 0 {
+				ports = append(ports, x.Virtual.Port())
+			}
+			return true
+		})
+		slices.Sort(ports)
+		return ports
+	}
+	ask := func(seq, ack uint32, port int) {
+		t.Helper()
+		s.request(wire.TCPAck, seq, ack, "EPSV\r\n")
+		s.answer(wire.TCPAck, ack, seq+6, fmt.Sprintf("229 Extended Passive (|||%d|)\r\n", port))
+	}
+	seq, ack := uint32(1000), uint32(5000)
+	for i := range 100 {
+		ask(seq, ack, 30000+i)
+		if i%10 == 0 { // its copy
+			s.answer(wire.TCPAck, ack, seq+6, fmt.Sprintf("229 Extended Passive (|||%d|)\r\n", 30000+i))
+		}
+		seq, ack = seq+6, ack+uint32(len("229 Extended Passive (|||30000|)\r\n"))
+	}
+	if got := waiting(); !slices.Equal(got, []uint16{30099}) {
+		t.Fatalf("%v wait, want the last one", got)
+	}
+	first := s.client
+	s.client = endpoint(first.Addr(), 40001)
+	s.request(wire.TCPSyn, 999, 0, "")
+	s.answer(wire.TCPSyn|wire.TCPAck, 4999, 1000, "")
+	s.request(wire.TCPAck, 1000, 5000, "")
+	ask(1000, 5000, 31000)
+	s.client = first
+	ask(seq, ack, 32000) // ends its own alone
+	if got := waiting(); !slices.Equal(got, []uint16{31000, 32000}) {
+		t.Errorf("%v wait, want one of each connection", got)
+	}
+	// What one connection promised is not another's to end, though that was told of the same port.
+	s.client = endpoint(first.Addr(), 40001)
+	length := uint32(len("229 Extended Passive (|||30000|)\r\n"))
+	ask(1006, 5000+length, 32000)
+	ask(1012, 5000+2*length, 33000)
+	if got := waiting(); !slices.Equal(got, []uint16{32000, 33000}) {
+		t.Errorf("%v wait, want the first connection's, too", got)
 	}
 }

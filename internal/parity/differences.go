@@ -15,5 +15,6 @@ func Differences() map[string]string {
 		"tunnel errors":    "Errors about a tunnel's outer packets are unwrapped",
 		"whole in tunnels": "A packet that came in fragments goes through a tunnel whole",
 		"wrong errors":     "An ICMPv6 error with a wrong checksum",
+		"ftp waits once":   "A new answer on a control connection ends what an earlier one promised and nobody came to",
 	}
 }
