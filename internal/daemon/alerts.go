@@ -78,13 +78,23 @@ type turn struct {
 // turns are what is to be told of a change of the table. What the services of one group have
 // in common is told once. It is pure.
 func turns(before, after []table.Service) (list []turn) {
-	old := make(map[table.Key]*table.Service, len(before))
-	for n := range before {
-		old[before[n].Key] = &before[n]
+	var old map[table.Key]*table.Service
+	find := func(n int, k table.Key) *table.Service { // most are where they were
+		if n < len(before) && before[n].Key == k {
+			return &before[n]
+		}
+		if old == nil {
+			old = make(map[table.Key]*table.Service, len(before))
+			for n := range before {
+				old[before[n].Key] = &before[n]
+			}
+		}
+		return old[k]
 	}
 	told := make(map[string]bool)
-	for _, s := range after {
-		was := old[s.Key]
+	for n := range after {
+		s := after[n]
+		was := find(n, s.Key)
 		if was == nil || !s.FromFile || !was.FromFile || told[s.Group] {
 			continue
 		}

@@ -122,12 +122,11 @@ type director struct {
 
 	// mu serialises what changes the service table: operators, checks and reloads. It guards
 	// what follows, and is taken before inLineMu.
-	mu             sync.Mutex
-	table          *table.Table
-	engineServices []forwarding.ServiceInfo // as the engine has them
-	plan           plan
-	config         loaded
-	marks          *markSource
+	mu     sync.Mutex
+	table  *table.Table
+	plan   plan
+	config loaded
+	marks  *markSource
 
 	inLineMu sync.Mutex // guards inLine and what reconcile uses
 	inLine   reconciled

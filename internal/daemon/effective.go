@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -16,7 +15,8 @@ import (
 // engines. It is a value that nobody changes.
 type effective struct {
 	services []table.Service
-	engine   []engineService
+	engine   []*engineService
+	at       []int // by place in services: the place in engine, −1 if the data plane does not serve it
 	goal     goal
 }
 
@@ -60,51 +60,67 @@ const ftpPort = 21
 func effectiveOf(services []table.Service, marks *markSet) *effective {
 	e := &effective{services: services, goal: goal{marks: marks}}
 	served := make(map[forwarding.ServiceKey]bool)
-	for _, s := range services {
+	for i := range services {
+		s := &services[i]
 		if len(s.Unserved) > 0 {
+			e.at = append(e.at, -1)
 			continue
 		}
-		x := engineService{
-			key: engineKey(s.Key),
-			spec: forwarding.ServiceSpec{
-				Scheduler: s.Settings.Scheduler, Flags: sched.Flags(s.Settings.Flags),
-				Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask, Together: s.Settings.Together,
-				CallID: s.Settings.Engine == "sip", OnePacket: s.Settings.OnePacket,
-				ReplyByUplink: s.Extra.ReplyByUplink, Pool: forwarding.Pool(s.Extra.Pool),
-			},
-		}
-		if s.Key.Port == ftpPort && s.Key.Protocol == table.TCP && s.Settings.Persistence != 0 {
-			e.goal.ftpAddrs = append(e.goal.ftpAddrs, s.Key.Addr)
-		}
-		served[x.key] = true
-		if s.Key.Fwmark == 0 {
-			e.goal.services = append(e.goal.services, steer.Match{Addr: s.Key.Addr, Port: s.Key.Port, Proto: s.Key.Protocol})
-		}
-		e.goal.pools = append(e.goal.pools, x.spec.Pool.Addrs()...)
-		for _, r := range s.Servers {
-			// Servers that a failing check took out stay in: their connections are still ours.
-			switch r.Settings.Method {
-			case table.NAT:
-				if s.Key.Fwmark != 0 {
-					e.goal.servers = append(e.goal.servers, marks.markedServers(&s, r.Addr)...)
-					break
-				}
-				e.goal.servers = append(e.goal.servers, steer.Match{Addr: r.Addr.Addr(), Port: r.Addr.Port(), Proto: s.Key.Protocol})
-			case table.TUN:
-				e.goal.tunnels = append(e.goal.tunnels, r.Addr.Addr())
-			}
-			if r.Settings.Method != table.NAT {
-				e.goal.direct = append(e.goal.direct, directPair{endOfService(s.Key), r.Addr.Addr()})
-			}
-			if r.Listed {
-				x.servers = append(x.servers, engineServerOf(r))
-			}
-		}
-		e.engine = append(e.engine, x)
+		e.at = append(e.at, len(e.engine))
+		e.engine = append(e.engine, engineServiceOf(s))
+		e.goal.take(s, marks)
+		served[engineKey(s.Key)] = true
 	}
 	e.goal.takeMarks(marks, func(mark uint32, v6 bool) bool { return served[forwarding.MarkKey(mark, v6)] })
 	e.goal.normal()
 	return e
+}
+
+// engineServiceOf is a service as the data plane has it.
+func engineServiceOf(s *table.Service) *engineService {
+	x := &engineService{
+		key: engineKey(s.Key),
+		spec: forwarding.ServiceSpec{
+			Scheduler: s.Settings.Scheduler, Flags: sched.Flags(s.Settings.Flags),
+			Persistence: s.Settings.Persistence, Netmask: s.Settings.Netmask, Together: s.Settings.Together,
+			CallID: s.Settings.Engine == "sip", OnePacket: s.Settings.OnePacket,
+			ReplyByUplink: s.Extra.ReplyByUplink, Pool: forwarding.Pool(s.Extra.Pool),
+		},
+	}
+	for _, r := range s.Servers {
+		if r.Listed {
+			x.servers = append(x.servers, engineServerOf(r))
+		}
+	}
+	return x
+}
+
+// take adds what packets a service has the director take, marks apart.
+func (g *goal) take(s *table.Service, marks *markSet) {
+	if s.Key.Port == ftpPort && s.Key.Protocol == table.TCP && s.Settings.Persistence != 0 {
+		g.ftpAddrs = append(g.ftpAddrs, s.Key.Addr)
+	}
+	if s.Key.Fwmark == 0 {
+		g.services = append(g.services, steer.Match{Addr: s.Key.Addr, Port: s.Key.Port, Proto: s.Key.Protocol})
+	}
+	pool := forwarding.Pool(s.Extra.Pool)
+	g.pools = append(g.pools, pool.Addrs()...)
+	for _, r := range s.Servers {
+		// Servers that a failing check took out stay in: their connections are still ours.
+		switch r.Settings.Method {
+		case table.NAT:
+			if s.Key.Fwmark != 0 {
+				g.servers = append(g.servers, marks.markedServers(s, r.Addr)...)
+				break
+			}
+			g.servers = append(g.servers, steer.Match{Addr: r.Addr.Addr(), Port: r.Addr.Port(), Proto: s.Key.Protocol})
+		case table.TUN:
+			g.tunnels = append(g.tunnels, r.Addr.Addr())
+		}
+		if r.Settings.Method != table.NAT {
+			g.direct = append(g.direct, directPair{endOfService(s.Key), r.Addr.Addr()})
+		}
+	}
 }
 
 // endOfService is what clients of a service speak to: unspecified for a mark, which may come to any
@@ -160,19 +176,21 @@ func tunnelSpec(t table.Tunnel) forwarding.TunnelSpec {
 	return spec
 }
 
+// byMatch is the order of matches in a goal.
+func byMatch(a, b steer.Match) int {
+	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto))
+}
+
 func (g *goal) normal() {
-	byAddr := func(a, b steer.Match) int {
-		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto))
-	}
 	for _, list := range []*[]steer.Match{&g.services, &g.servers} {
-		slices.SortFunc(*list, byAddr)
+		slices.SortFunc(*list, byMatch)
 		*list = slices.Compact(*list)
 	}
 	for _, list := range []*[]netip.Addr{&g.tunnels, &g.ftpAddrs, &g.pools} {
 		slices.SortFunc(*list, netip.Addr.Compare)
 		*list = slices.Compact(*list)
 	}
-	slices.SortFunc(g.direct, func(a, b directPair) int { return cmp.Or(byAddr(a.service, b.service), a.server.Compare(b.server)) })
+	slices.SortFunc(g.direct, func(a, b directPair) int { return cmp.Or(byMatch(a.service, b.service), a.server.Compare(b.server)) })
 	g.direct = slices.Compact(g.direct)
 }
 
@@ -224,115 +242,4 @@ func addressesOf(list []steer.Match) []netip.Addr {
 		addrs = append(addrs, m.Addr)
 	}
 	return slices.Compact(addrs) // list is sorted
-}
-
-// sync brings the engine's services in line. Servers are added oldest first: each comes to
-// the head of the list. What becomes of the connections of servers that leave says fate.
-func (e *effective) sync(tx *forwarding.Tx, current []forwarding.ServiceInfo, fate fateOf) error {
-	have := make(map[forwarding.ServiceKey]*forwarding.ServiceInfo, len(current))
-	for i := range current {
-		have[current[i].Key] = &current[i]
-	}
-	want := make(map[forwarding.ServiceKey]bool, len(e.engine))
-	for _, s := range e.engine {
-		want[s.key] = true
-	}
-	for _, s := range current {
-		if !want[s.Key] {
-			for i := range s.Servers {
-				tx.Retire(s.Key, s.Servers[i].Addr, fate(s.Key, s.Servers[i].Addr))
-			}
-			if err := tx.DeleteService(s.Key); err != nil {
-				return fmt.Errorf("service %s: %w", s.Key, err)
-			}
-		}
-	}
-	for i := range e.engine {
-		if err := e.engine[i].sync(tx, have[e.engine[i].key], fate); err != nil {
-			return fmt.Errorf("service %s: %w", e.engine[i].key, err)
-		}
-	}
-	return nil
-}
-
-func (s *engineService) sync(tx *forwarding.Tx, have *forwarding.ServiceInfo, fate fateOf) error {
-	if have == nil {
-		if err := tx.AddService(s.key, s.spec); err != nil {
-			return err
-		}
-		have = &forwarding.ServiceInfo{}
-	} else if have.Spec != s.spec {
-		if err := tx.EditService(s.key, s.spec); err != nil {
-			return err
-		}
-	}
-	old := have.Servers
-	for i := range old {
-		if s.find(old[i].Addr) == nil {
-			tx.Retire(s.key, old[i].Addr, fate(s.key, old[i].Addr))
-		}
-	}
-	if !s.sameOrder(old) {
-		// Servers that leave and return within one change stay themselves.
-		for _, r := range old {
-			if err := tx.DeleteServer(s.key, r.Addr); err != nil {
-				return fmt.Errorf("server %s: %w", r.Addr, err)
-			}
-		}
-		old = nil
-	}
-	for _, r := range old {
-		if s.find(r.Addr) == nil {
-			if err := tx.DeleteServer(s.key, r.Addr); err != nil {
-				return fmt.Errorf("server %s: %w", r.Addr, err)
-			}
-		}
-	}
-	for _, r := range slices.Backward(s.servers) {
-		i := slices.IndexFunc(old, func(x forwarding.ServerInfo) bool { return x.Addr == r.addr })
-		var err error
-		switch {
-		case i < 0:
-			err = tx.AddServer(s.key, r.addr, r.spec)
-		case old[i].Spec != r.spec:
-			err = tx.EditServer(s.key, r.addr, r.spec)
-		}
-		if err != nil {
-			return fmt.Errorf("server %s: %w", r.addr, err)
-		}
-	}
-	return nil
-}
-
-func (s *engineService) find(a netip.AddrPort) *engineServer {
-	for i := range s.servers {
-		if s.servers[i].addr == a {
-			return &s.servers[i]
-		}
-	}
-	return nil
-}
-
-// sameOrder reports whether the servers that stay stand in the order wanted, behind those
-// that come.
-func (s *engineService) sameOrder(old []forwarding.ServerInfo) bool {
-	var stay, want []netip.AddrPort
-	for _, r := range old {
-		if s.find(r.Addr) != nil {
-			stay = append(stay, r.Addr)
-		}
-	}
-	fresh := false
-	for _, r := range slices.Backward(s.servers) {
-		if slices.Contains(stay, r.addr) {
-			if fresh {
-				return false
-			}
-			want = append(want, r.addr)
-		} else {
-			fresh = true
-		}
-	}
-	slices.Reverse(want)
-	return slices.Equal(stay, want)
 }

@@ -40,13 +40,13 @@ func BenchmarkVerdict(b *testing.B) {
 			defer e.Close() //nolint:errcheck // the test is over
 			x := table.New()
 			x.Load(services)
-			var current []forwarding.ServiceInfo
+			in := effectiveOf(nil, nil)
 			commit := func() {
-				after := effectiveOf(x.Services(), nil)
-				if err := e.Update(func(tx *forwarding.Tx) error { return after.sync(tx, current, fates(x, x)) }); err != nil {
+				step := in.stepTo(x.Services(), nil)
+				if err := e.Update(func(tx *forwarding.Tx) error { return step.sync(tx, fates(x, x)) }); err != nil {
 					b.Fatal(err)
 				}
-				current = e.Services()
+				in = step.to
 			}
 			commit()
 			up := false

@@ -23,7 +23,7 @@ type changeover struct {
 	plan   plan
 	table  *table.Table
 	marks  *markSource
-	after  *effective // what follows from the table
+	step   step // from the effective table to what follows from this one
 
 	changes []string // what is another than before, for people
 	quorums []string // log lines about quorums
@@ -88,8 +88,8 @@ func (d *director) planChangeover(s *hostnet.Snapshot) (*changeover, error) {
 	c.changes = append(c.changes, diffPlans(&d.plan, &next)...)
 	c.quorums = c.table.Reckon()
 	services := c.table.Services()
-	c.after = effectiveOf(services, c.marks.rules(services))
-	c.changes = append(c.changes, departures(d.engine, c.after, fates(d.table, c.table))...)
+	c.step = d.effective.Load().stepTo(services, c.marks.rules(services))
+	c.changes = append(c.changes, departures(d.engine, c.step.to, fates(d.table, c.table))...)
 	return c, nil
 }
 
@@ -179,18 +179,18 @@ func (c *changeover) prepareTimeouts(_ context.Context, undo *undoList) error {
 func (c *changeover) prepareWay(_ context.Context, undo *undoList) error {
 	c.d.holdings.expect(c.plan.holdings.addresses)
 	undo.add(func() error { c.d.holdings.expect(nil); return nil })
-	return c.d.makeWay(c.after, undo)
+	return c.d.makeWay(&c.step, undo)
 }
 
 // enter changes the engine's services, all or none.
-func (c *changeover) enter(context.Context, *undoList) error { return c.d.enter(c.table, c.after) }
+func (c *changeover) enter(context.Context, *undoList) error { return c.d.enter(c.table, &c.step) }
 
 // carryOut goes over. What the host does not do now is logged and shown, as it is at any other
 // time, and tried again.
 func (c *changeover) carryOut(ctx context.Context) {
 	d, next := c.d, &c.plan
 	d.marks = c.marks
-	d.publish(c.table, c.after)
+	d.publish(c.table, c.step.to)
 	// Addresses that go are gone before steering lets go of their services, so that no stack
 	// answers for these in between. Those that come follow what packets need.
 	d.holdings.rename(vrrp.Renames(d.plan.vrrp.spec.Instances, next.vrrp.spec.Instances))

@@ -31,7 +31,7 @@ func tableKey(k forwarding.ServiceKey) table.Key {
 func departures(e *forwarding.Engine, after *effective, fate fateOf) (lines []string) {
 	stays := make(map[forwarding.ServiceKey]*engineService, len(after.engine))
 	for i := range after.engine {
-		stays[after.engine[i].key] = &after.engine[i]
+		stays[after.engine[i].key] = after.engine[i]
 	}
 	for _, s := range e.Services() {
 		for i := range s.Servers {

@@ -17,24 +17,27 @@ import (
 // If a step fails the steps before are taken back, and the table is as it was. d.mu is held.
 func (d *director) commit(next *table.Table) error {
 	services := next.Services()
-	e := effectiveOf(services, d.marks.rules(services))
+	step := d.effective.Load().stepTo(services, d.marks.rules(services))
 	var undo undoList
-	err := d.makeWay(e, &undo)
+	err := d.makeWay(&step, &undo)
 	if err == nil {
-		err = d.enter(next, e)
+		err = d.enter(next, &step)
 	}
 	if err != nil {
 		return errors.Join(err, undo.run())
 	}
-	d.publish(next, e)
+	d.publish(next, step.to)
 	d.finish()
 	return nil
 }
 
 // makeWay steers and captures what a coming table needs beside what there is. d.mu is held.
-func (d *director) makeWay(e *effective, undo *undoList) error {
+func (d *director) makeWay(s *step, undo *undoList) error {
+	if !s.whole {
+		return nil
+	}
 	old := *d.goal.Load()
-	both := old.with(e.goal)
+	both := old.with(s.to.goal)
 	if both.equal(old) {
 		return nil
 	}
@@ -43,13 +46,12 @@ func (d *director) makeWay(e *effective, undo *undoList) error {
 }
 
 // enter makes the engine's services those of a coming table, all or none. d.mu is held.
-func (d *director) enter(next *table.Table, e *effective) error {
-	return d.engine.Update(func(tx *forwarding.Tx) error { return e.sync(tx, d.engineServices, fates(d.table, next)) })
+func (d *director) enter(next *table.Table, s *step) error {
+	return d.engine.Update(func(tx *forwarding.Tx) error { return s.sync(tx, fates(d.table, next)) })
 }
 
 // publish makes the table that the engine has entered the one in force. d.mu is held.
 func (d *director) publish(next *table.Table, e *effective) {
-	d.engineServices = d.engine.Services()
 	d.table = next
 	was := d.effective.Swap(e)
 	d.tellMarks()
@@ -69,7 +71,7 @@ func (d *director) finish() {
 // settle lets go of what neither the table nor a flow of a removed server needs. d.mu is
 // held.
 func (d *director) settle() error {
-	want := d.effective.Load().goal.with(goal{services: matches(d.engine.LeavingServices()), servers: matches(d.engine.Lingering())})
+	want := d.effective.Load().goal.plus(matches(d.engine.LeavingServices()), matches(d.engine.Lingering()))
 	if want.equal(*d.goal.Load()) {
 		return nil
 	}

@@ -45,25 +45,25 @@ func (t *Table) AddService(k Key, set ServiceSettings) error {
 	if err := checkService(k, set); err != nil {
 		return err
 	}
-	s := t.find(k)
-	if s == nil {
-		t.services = append(t.services, &service{key: k, set: set})
+	if t.find(k) == nil {
+		t.add(&service{key: k, set: set})
 		return nil
 	}
 	// The file has it, too: from now on it is as the operator says, at the end of the table.
+	s := t.own(t.index.byKey[k])
 	t.remove(s)
 	s.deleted, s.edited, s.set = false, true, set
 	for _, r := range s.servers {
 		r.deleted = true
 	}
 	t.settle(s)
-	t.services = append(t.services, s)
+	t.add(s)
 	return nil
 }
 
 // EditService replaces a service's settings (ip_vs_edit_service).
 func (t *Table) EditService(k Key, set ServiceSettings) error {
-	s := t.live(k)
+	s := t.change(k)
 	if s == nil {
 		return refuse(NoService, "there is no service %s", k)
 	}
@@ -77,7 +77,7 @@ func (t *Table) EditService(k Key, set ServiceSettings) error {
 
 // DeleteService removes a service and its servers (ip_vs_del_service).
 func (t *Table) DeleteService(k Key) error {
-	s := t.live(k)
+	s := t.change(k)
 	if s == nil {
 		return refuse(NoService, "there is no service %s", k)
 	}
@@ -101,16 +101,16 @@ func (t *Table) drop(s *service) {
 
 // Clear removes everything (ip_vs_flush).
 func (t *Table) Clear() {
-	for _, s := range slices.Clone(t.services) {
+	for i, s := range slices.Backward(t.services) {
 		if !s.deleted {
-			t.drop(s)
+			t.drop(t.own(i))
 		}
 	}
 }
 
 // AddServer adds a server at the head of a service's list (ip_vs_add_dest).
 func (t *Table) AddServer(k Key, addr netip.AddrPort, set ServerSettings) error {
-	s := t.live(k)
+	s := t.change(k)
 	if s == nil {
 		return refuse(NoService, "there is no service %s", k)
 	}
@@ -133,7 +133,7 @@ func (t *Table) AddServer(k Key, addr netip.AddrPort, set ServerSettings) error 
 
 // EditServer replaces a server's settings (ip_vs_edit_dest).
 func (t *Table) EditServer(k Key, addr netip.AddrPort, set ServerSettings) error {
-	s := t.live(k)
+	s := t.change(k)
 	if s == nil {
 		return refuse(NoService, "there is no service %s", k)
 	}
@@ -151,7 +151,7 @@ func (t *Table) EditServer(k Key, addr netip.AddrPort, set ServerSettings) error
 
 // DeleteServer removes a server (ip_vs_del_dest).
 func (t *Table) DeleteServer(k Key, addr netip.AddrPort) error {
-	s := t.live(k)
+	s := t.change(k)
 	if s == nil {
 		return refuse(NoService, "there is no service %s", k)
 	}

@@ -27,28 +27,29 @@ type Verdict struct {
 
 // News tells whether a verdict changes anything: Judge leaves the table as it is for one that does not.
 func (t *Table) News(v Verdict) bool {
-	for _, s := range t.services {
-		if s.file == nil || s.file.Group != v.Group {
-			continue
-		}
-		if r := s.find(v.Server); r != nil && r.file != nil && r.down == v.Up {
+	for _, i := range t.places().byGroup[v.Group] {
+		if t.services[i].news(v) {
 			return true
 		}
 	}
 	return false
 }
 
+// news is News for one service of the group.
+func (s *service) news(v Verdict) bool {
+	r := s.find(v.Server)
+	return r != nil && r.file != nil && r.down == v.Up
+}
+
 // Judge takes in a verdict and returns log lines in keepalived's words, none if it is no
 // news. Services of one group change together.
 func (t *Table) Judge(v Verdict) (lines []string) {
-	for _, s := range t.services {
-		if s.file == nil || s.file.Group != v.Group {
+	for _, i := range t.places().byGroup[v.Group] {
+		if !t.services[i].news(v) {
 			continue
 		}
+		s := t.own(i)
 		r := s.find(v.Server)
-		if r == nil || r.file == nil || r.down == !v.Up {
-			continue
-		}
 		r.down, r.forced = !v.Up, false
 		if !r.deleted && !s.deleted {
 			lines = once(lines, s.tell(r))
@@ -83,14 +84,12 @@ func (w Weight) of(configured int) int {
 // Weigh takes in what checks make of a server's weight and returns log lines in keepalived's
 // words, none if it is no news (update_svr_wgt).
 func (t *Table) Weigh(group string, server netip.AddrPort, w Weight) (lines []string) {
-	for _, s := range t.services {
-		if s.file == nil || s.file.Group != group {
+	for _, i := range t.places().byGroup[group] {
+		if r := t.services[i].find(server); r == nil || r.file == nil || r.checks == w {
 			continue
 		}
+		s := t.own(i)
 		r := s.find(server)
-		if r == nil || r.file == nil || r.checks == w {
-			continue
-		}
 		was := r.balances()
 		r.checks = w
 		if is := r.balances(); is != was && !r.deleted && !s.deleted {
@@ -117,10 +116,11 @@ func (r *server) balances() int {
 // Reckon has every service look at its quorum, as when the configuration was read, and
 // returns log lines in keepalived's words.
 func (t *Table) Reckon() (lines []string) {
-	for _, s := range t.services {
-		if s.file == nil || s.deleted {
+	for i := range t.services {
+		if s := t.services[i]; s.file == nil || s.deleted {
 			continue
 		}
+		s := t.own(i)
 		lines = once(lines, s.countQuorum()...)
 		t.settle(s)
 	}
@@ -189,11 +189,8 @@ func (s *service) sorryWord(plain, inhibited string) string {
 // Alive reports whether a server's checks hold it for alive; one that is not of the
 // configuration always is.
 func (t *Table) Alive(group string, server netip.AddrPort) bool {
-	for _, s := range t.services {
-		if s.file == nil || s.file.Group != group {
-			continue
-		}
-		if r := s.find(server); r != nil {
+	for _, i := range t.places().byGroup[group] {
+		if r := t.services[i].find(server); r != nil {
 			return !r.down
 		}
 	}

@@ -94,24 +94,25 @@ func (t *Table) Load(services []FileService) []string {
 		}
 		t.remove(s)
 	}
-	known := make(map[Key]*service, len(t.services)) // find would look through all for each
-	for _, s := range t.services {
-		known[s.key] = s
-	}
 	for i := range services {
 		f := &services[i]
-		known[f.Key] = t.loadService(known[f.Key], f, tell)
+		var s *service
+		if at, ok := t.places().byKey[f.Key]; ok {
+			s = t.own(at)
+		}
+		t.loadService(s, f, tell)
 	}
+	t.index = nil // services may be in other groups
 	return changes
 }
 
-// loadService brings the entry of f's key in line, which is nil if there is none, and returns it.
-func (t *Table) loadService(s *service, f *FileService, tell func(string, ...any)) *service {
+// loadService brings the entry of f's key in line, which is nil if there is none.
+func (t *Table) loadService(s *service, f *FileService, tell func(string, ...any)) {
 	switch {
 	case s == nil:
 		s = &service{key: f.Key, set: f.Settings}
 		s.quorum.lost = f.Alpha
-		t.services = append(t.services, s)
+		t.add(s)
 		tell("added service %s", s.key)
 	case s.file == nil:
 		tell("service %s is the configuration's now", s.key)
@@ -136,7 +137,6 @@ func (t *Table) loadService(s *service, f *FileService, tell func(string, ...any
 	t.loadServers(s, f, tell)
 	s.quorum.configure(f)
 	t.settle(s)
-	return s
 }
 
 func (t *Table) loadServers(s *service, f *FileService, tell func(string, ...any)) {

@@ -94,10 +94,12 @@ type ServerSettings struct {
 	Upper, Lower uint32 // thresholds
 }
 
-// A Table is the effective table.
+// A Table is the effective table. It is for one goroutine at a time.
 type Table struct {
-	services []*service // in the order of adding
-	stamp    uint64     // of the last server that came into a list
+	services []*service // in the order of adding; those of another owner are copied before they change
+	owner    *owner
+	index    *index // of services; nil: to be made anew
+	stamp    uint64 // of the last server that came into a list
 	extras   Extras
 }
 
@@ -110,6 +112,9 @@ type service struct {
 	deleted bool // by an operator; the file still has it
 	servers []*server
 	quorum  quorum
+
+	owner *owner   // who may change it
+	view  *Service // what Services lists, without its Extra; nil: it changed since
 }
 
 // A server is an entry of a service's list, or waits to be one.
@@ -128,29 +133,24 @@ type server struct {
 }
 
 // New returns an empty table.
-func New() *Table { return &Table{} }
+func New() *Table { return &Table{owner: &owner{}} }
 
-// Clone returns a copy that shares nothing that changes.
+// Clone returns a copy. Either may change: both copy a service before they do, so that a copy costs no more than a list
+// of pointers.
 func (t *Table) Clone() *Table {
-	c := &Table{stamp: t.stamp, extras: t.extras, services: make([]*service, len(t.services))}
-	for i, s := range t.services {
-		x := *s
-		x.servers = make([]*server, len(s.servers))
-		for j, r := range s.servers {
-			y := *r
-			x.servers[j] = &y
-		}
-		c.services[i] = &x
+	c := *t
+	c.services = slices.Clone(t.services)
+	c.owner, t.owner = &owner{}, &owner{}
+	if t.index != nil {
+		t.index.shared = true
 	}
-	return c
+	return &c
 }
 
-// find returns the entry of a key, those that are deleted included; nil if there is none.
+// find returns the entry of a key to read, those that are deleted included; nil if there is none.
 func (t *Table) find(k Key) *service {
-	for _, s := range t.services {
-		if s.key == k {
-			return s
-		}
+	if i, ok := t.places().byKey[k]; ok {
+		return t.services[i]
 	}
 	return nil
 }
@@ -159,6 +159,14 @@ func (t *Table) find(k Key) *service {
 func (t *Table) live(k Key) *service {
 	if s := t.find(k); s != nil && !s.deleted {
 		return s
+	}
+	return nil
+}
+
+// change is live to write.
+func (t *Table) change(k Key) *service {
+	if s := t.live(k); s != nil {
+		return t.own(t.index.byKey[k])
 	}
 	return nil
 }
@@ -237,4 +245,5 @@ func byStamp(a, b *server) int { return cmp.Compare(b.stamp, a.stamp) }
 // remove forgets entries that the file does not have.
 func (t *Table) remove(s *service) {
 	t.services = slices.DeleteFunc(t.services, func(x *service) bool { return x == s })
+	t.index = nil
 }

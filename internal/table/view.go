@@ -22,6 +22,8 @@ type Service struct {
 	// Servers are in IPVS's order, the newest first; behind them those that are configured and
 	// not in the list now.
 	Servers []Server
+
+	as *Service // the listing that it is a copy of
 }
 
 // A Server is a copy of an entry for listing.
@@ -39,41 +41,56 @@ type Server struct {
 	Down, Inhibit bool
 }
 
-// Services lists the table. The copies are the caller's.
+// Services lists the table. Nobody changes the lists in it: what has not changed is listed as before.
 func (t *Table) Services() []Service {
 	out := make([]Service, 0, len(t.services))
 	for _, s := range t.services {
 		if s.deleted {
 			continue
 		}
-		x := Service{
-			Key: s.key, Settings: s.set, Extra: t.extras.Services[s.key], FromFile: s.file != nil, Edited: s.edited, Unserved: s.unserved(),
-			Naming: s.naming(), NoQuorum: s.quorum.lost, Quorum: s.quorum.needed, Hysteresis: s.quorum.hysteresis,
+		if s.view == nil {
+			s.view = s.list()
 		}
-		if s.file != nil {
-			x.Group = s.file.Group
-		}
-		servers := slices.Clone(s.servers)
-		slices.SortStableFunc(servers, func(a, b *server) int {
-			if a.listed != b.listed {
-				if a.listed {
-					return -1
-				}
-				return 1
-			}
-			return byStamp(a, b)
-		})
-		for _, r := range servers {
-			if !r.deleted {
-				x.Servers = append(x.Servers, s.view(r))
-			}
-		}
+		x := *s.view
+		x.Extra, x.as = t.extras.Services[s.key], s.view
 		out = append(out, x)
 	}
 	return out
 }
 
-func (s *service) view(r *server) Server {
+// Same reports whether nothing has changed between two listings of a service, without looking at all of it: true is
+// certain, and false may be said of what was changed and changed back.
+func (s *Service) Same(o *Service) bool { return s.as != nil && s.as == o.as && s.Extra == o.Extra }
+
+// list makes the service's listing.
+func (s *service) list() *Service {
+	x := &Service{
+		Key: s.key, Settings: s.set, FromFile: s.file != nil, Edited: s.edited, Unserved: s.unserved(),
+		Naming: s.naming(), NoQuorum: s.quorum.lost, Quorum: s.quorum.needed, Hysteresis: s.quorum.hysteresis,
+	}
+	if s.file != nil {
+		x.Group = s.file.Group
+	}
+	servers := slices.Clone(s.servers)
+	slices.SortStableFunc(servers, func(a, b *server) int {
+		if a.listed != b.listed {
+			if a.listed {
+				return -1
+			}
+			return 1
+		}
+		return byStamp(a, b)
+	})
+	for _, r := range servers {
+		if !r.deleted {
+			x.Servers = append(x.Servers, s.describe(r))
+		}
+	}
+	return x
+}
+
+// describe makes a server's part of it.
+func (s *service) describe(r *server) Server {
 	x := Server{
 		Addr: r.addr, Settings: r.set, FromFile: r.file != nil, Edited: r.edited, Sorry: r.sorry,
 		Listed: r.listed, Down: r.down, Inhibit: r.file != nil && r.file.Inhibit,
