@@ -39,7 +39,7 @@ func departures(e *forwarding.Engine, after *effective, fate fateOf) (lines []st
 			if x := stays[s.Key]; x != nil && x.find(r.Addr) != nil || r.Active+r.Inactive == 0 {
 				continue
 			}
-			what := plural(int(r.Active+r.Inactive), "connection")
+			what := plural(r.Active+r.Inactive, "connection")
 			lines = append(lines, fmt.Sprintf("%s to server %s of service %s: %s", what, r.Addr, s.Key, inWords(fate(s.Key, r.Addr), e.Sysctls())))
 		}
 	}
