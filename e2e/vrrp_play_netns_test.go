@@ -114,6 +114,9 @@ type play struct {
 
 	masters, holders string // after the last step
 
+	again bool   // the scenario can be played again if a step came late
+	late  string // what came late
+
 	// Of the current step: when its acts began and ended.
 	began, ended time.Time
 }
@@ -179,16 +182,35 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// performances is how often a scenario is played at most. What a program is late with each time is its own; a step that is late once
+// in a while is the machine's, which stands still for a quarter of a second at times.
+const performances = 3
+
 // perform plays a scenario to its end.
 func (s *scenario) perform(t *testing.T, cast string) {
-	p := newPlay(t, s, cast)
-	for n := range s.steps {
-		p.step(&s.steps[n])
-		if t.Failed() {
-			return // what follows would only repeat it
+	for n := range performances {
+		p := newPlay(t, s, cast)
+		p.again = n+1 < performances
+		if p.perform() {
+			return
+		}
+		t.Logf("played again: %s", p.late)
+	}
+}
+
+// perform plays it once, and reports false if that does not count.
+func (p *play) perform() bool {
+	for n := range p.s.steps {
+		p.step(&p.s.steps[n])
+		switch {
+		case p.t.Failed():
+			return true // what follows would only repeat it
+		case p.late != "":
+			return false // its site ends with the test
 		}
 	}
 	p.end()
+	return true
 }
 
 // end stops everybody: uvs ends cleanly, and nothing stays on the hosts.
