@@ -73,6 +73,7 @@ type turn struct {
 	server  netip.AddrPort // the zero AddrPort for the quorum
 	up      bool
 	stopped bool // it goes down with us, and by no fault of its own
+	removed bool // the configuration leaves the server out
 }
 
 // turns are what is to be told of a change of the table. What the services of one group have
@@ -108,6 +109,42 @@ func turns(before, after []table.Service) (list []turn) {
 		}
 		if was.NoQuorum != s.NoQuorum {
 			list = append(list, turn{service: s, up: !s.NoQuorum})
+		}
+	}
+	return list
+}
+
+// partings are what a reload has told of what it leaves out: living servers go down and, if their service goes as well,
+// its quorum (clear_diff_services in keepalived's check/ipwrapper.c). Only servers in the list are told of: as long as a
+// sorry server serves, the others are not. It is pure.
+func partings(before, after []table.Service) (list []turn) {
+	stays := make(map[string]*table.Service, len(after))
+	for n := range after {
+		if s := &after[n]; s.FromFile && stays[s.Group] == nil {
+			stays[s.Group] = s
+		}
+	}
+	told := make(map[string]bool)
+	for _, s := range before {
+		if !s.FromFile || told[s.Group] {
+			continue
+		}
+		told[s.Group] = true
+		now := stays[s.Group]
+		kept := make(map[netip.AddrPort]bool)
+		if now != nil {
+			for _, r := range now.Servers {
+				kept[r.Addr] = kept[r.Addr] || r.FromFile && !r.Sorry
+			}
+		}
+		for _, r := range s.Servers {
+			if r.FromFile && r.Listed && !r.Sorry && !r.Down && !kept[r.Addr] {
+				list = append(list, turn{service: s, server: r.Addr, removed: true})
+			}
+		}
+		if now == nil && !s.NoQuorum {
+			s.Servers = nil // none of them lives for it any more
+			list = append(list, turn{service: s})
 		}
 	}
 	return list
@@ -172,8 +209,11 @@ func (h *herald) tellTurns(list []turn) {
 // serverMail is the mail about a server, of which check has its word.
 func (t *turn) serverMail(router string, check mail.Check) mail.Message {
 	server, service := t.service.Naming.Server(t.server), t.service.Naming.Service
-	if t.stopped {
+	switch {
+	case t.stopped:
 		return mail.ServerStopping(router, server, service)
+	case t.removed:
+		return mail.ServerRemoved(router, server, service)
 	}
 	return mail.RealServer(router, server, service, t.up, mail.CheckBody(check, t.up, ""))
 }

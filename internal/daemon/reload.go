@@ -190,6 +190,8 @@ func (c *changeover) enter(context.Context, *undoList) error { return c.d.enter(
 func (c *changeover) carryOut(ctx context.Context) {
 	d, next := c.d, &c.plan
 	d.marks = c.marks
+	// Those are told who were before: herald.apply comes later.
+	d.tell(partings(d.effective.Load().services, c.step.to.services))
 	d.publish(c.table, c.step.to)
 	// Addresses that go are gone before steering lets go of their services, so that no stack
 	// answers for these in between. Those that come follow what packets need.

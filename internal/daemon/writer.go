@@ -55,8 +55,13 @@ func (d *director) publish(next *table.Table, e *effective) {
 	d.table = next
 	was := d.effective.Swap(e)
 	d.tellMarks()
-	if d.state.Load() == control.StateRunning { // keepalived tells nothing of the start either
-		d.herald.tellTurns(turns(was.services, e.services))
+	d.tell(turns(was.services, e.services))
+}
+
+// tell tells of servers and services, but for the start, of which keepalived tells nothing either.
+func (d *director) tell(list []turn) {
+	if d.state.Load() == control.StateRunning {
+		d.herald.tellTurns(list)
 	}
 }
 

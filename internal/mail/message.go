@@ -82,6 +82,11 @@ func ServerStopping(router, server, service string) Message {
 	return RealServer(router, server, service, false, "=> Shutting down <=")
 }
 
+// ServerRemoved is the mail about a real server that was up and that the configuration leaves out.
+func ServerRemoved(router, server, service string) Message {
+	return RealServer(router, server, service, false, "=> Removing <=")
+}
+
 // QuorumStopping is the mail about a virtual server that had its quorum as we stop.
 func QuorumStopping(router, service string) Message {
 	return Message{Subject: subject(router, "Virtualserver "+service, upDown(false)), Body: "=> Shutting down <="}

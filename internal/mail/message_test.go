@@ -27,6 +27,7 @@ func TestMessages(t *testing.T) {
 		{mail.RealServer("LB1", rs, vs, false, mail.CheckBody(mail.HTTP, false, "")),
 			"[LB1] Realserver [192.0.2.11]:tcp:8080 of virtual server [192.0.2.1]:tcp:80 - DOWN", "=> CHECK failed on service : HTTP request failed <="},
 		{mail.ServerStopping("LB1", rs, vs), "[LB1] Realserver [192.0.2.11]:tcp:8080 of virtual server [192.0.2.1]:tcp:80 - DOWN", "=> Shutting down <="},
+		{mail.ServerRemoved("LB1", rs, vs), "[LB1] Realserver [192.0.2.11]:tcp:8080 of virtual server [192.0.2.1]:tcp:80 - DOWN", "=> Removing <="},
 		{mail.QuorumStopping("LB1", vs), "[LB1] Virtualserver [192.0.2.1]:tcp:80 - DOWN", "=> Shutting down <="},
 		{mail.Quorum("LB1", vs, true, 2, 1, 3), "[LB1] Virtualserver [192.0.2.1]:tcp:80 - UP", "=> Gained quorum 2+1=3 <= 3 <="},
 		{mail.Quorum("LB1", vs, false, 1, 2, -5), "[LB1] Virtualserver [192.0.2.1]:tcp:80 - DOWN", "=> Lost quorum 1-2=-1 > -5 <="},
