@@ -71,7 +71,7 @@ func (c *converter) checks(s *service, r *real, port uint16) (list []check, off 
 	switch kind {
 	case "on":
 	case "off":
-		c.found.warnf(at, "checktype=off keeps the servers out for good; they are left out as comments")
+		c.found.warnf(at, "checktype=off: as the servers are never used they get weight 0, which leaves the service to its fallback")
 		return nil, true
 	case "ping":
 		return []check{e.finish(check{word: "PING_CHECK"}, "checktimeout")}, false

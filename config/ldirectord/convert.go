@@ -337,12 +337,13 @@ func (c *converter) real(s *service, r *real, usual string) {
 		port = s.port
 	}
 	checks, off := c.checks(s, r, port)
-	if off {
-		w.line("# checktype=off: %s is never used.", r.addr)
-		return
-	}
 	w.open("real_server %s %d", r.addr, port)
-	w.line("weight %d", r.weight)
+	if off {
+		// As ldirectord does, whose manual has the fallback out as well: it adds that at its start and never looks again.
+		w.line("weight 0 # checktype=off")
+	} else {
+		w.line("weight %d", r.weight)
+	}
 	if r.method != usual {
 		w.line("lvs_method %s", r.method)
 	}
