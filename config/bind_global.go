@@ -38,8 +38,7 @@ func (b *binder) globalDefs(s *Statement) {
 		case "reload_check_config": // a reload never takes a file with errors
 		case "umask":
 			b.umask(s)
-		case "include_check":
-			b.includeCheck(s)
+		case "include_check": // heeded as it was read: reader.includeCheck
 		default:
 			if !b.mailWord(&g.Mail, k, s, vs) && !b.notifyGlobal(k, s, vs) && !b.vrrpWord(k, s, vs) {
 				panic(unbound("global_defs", k))
@@ -249,14 +248,3 @@ func (b *binder) umask(s *Statement) {
 }
 
 func umaskBit() *regexp.Regexp { return regexp.MustCompile(`^I[RWX](USR|GRP|OTH)$`) }
-
-// includeCheck checks the words of include_check.
-func (b *binder) includeCheck(s *Statement) {
-	for _, w := range s.Args {
-		switch strings.TrimLeft(w.Text, "+-") {
-		case "read", "match", "wildcard_match", "brace_match":
-		default:
-			b.diags.errorf(w.Pos, w.Text, "include_check %q is not one of brace_match, match, read, wildcard_match; it is ignored", w.Text)
-		}
-	}
-}

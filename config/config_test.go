@@ -74,10 +74,27 @@ func TestExit(t *testing.T) {
 		{"a vrrp_script that is ignored", "vrrp_script s {\nscript /bin/true\nuser nosuch\n}\n", config.ExitFaults},
 		{"a script that root runs", misc("misc_path /bin/true"), config.ExitInsecure},
 		{"an unknown definition", router("${B}"), config.ExitFaults},
+		{"a definition that 2.2.7 does not know", router("${_ENV B}"), config.ExitFaults},
+		{"a definition that 2.2.7 leaves in quotes", router(`"${_ENV B}"`), config.ExitOK},
+		{"a comment that makes a line long", router("a # " + strings.Repeat("x", 1100)), config.ExitFaults},
+		{"a long line whose rest is a comment", router("a " + strings.Repeat("#", 1100)), config.ExitOK},
+		{"blanks that make a line long", router(strings.Repeat(" ", 1100) + "a"), config.ExitFaults},
+		{"blanks before a statement", "global_defs {\n" + strings.Repeat(" ", 1100) + "router_id a\n}\n", config.ExitOK},
+		{"a NUL", router("a\x00b"), config.ExitOK},
+		{"a byte order mark", "\xef\xbb\xbf" + router("a"), config.ExitFaults},
+		{"UTF-16", "\xff\xfe$\x00A\x00=\x001\x00\n\x00", config.ExitFaults},
+		{"values of two words", router("a\n~LST(i,1 2,3) router_id ${i}"), config.ExitFaults},
+		{"all of include_check", router("a\ninclude_check"), config.ExitOK},
+		{"one word of include_check", router("a\ninclude_check match"), config.ExitOK},
+		{"a second word of include_check", router("a\ninclude_check read match"), config.ExitFaults},
+		{"signs of include_check", router("a\ninclude_check read +match -read"), config.ExitOK},
+		{"an unknown word of include_check", router("a\ninclude_check +readable"), config.ExitFaults},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, diags := load(tt.text); diags.Exit() != tt.want {
+			fsys := fstest.MapFS{"keepalived.conf": {Data: []byte(tt.text)}}
+			env := func(name string) (string, bool) { return "b", name == "B" }
+			if _, diags := config.Load(fsys, "keepalived.conf", config.Options{LookupEnv: env}, onSite); diags.Exit() != tt.want {
 				t.Errorf("got %d, want %d: %v", diags.Exit(), tt.want, diags)
 			}
 		})

@@ -165,6 +165,13 @@ func (r *reader) predefined(name string) (string, bool) {
 	return "", false
 }
 
+// noteNewer tells of a use at byte i outside quotes that keepalived 2.2.7 takes for a block: it knows no ${_ENV NAME}.
+func (r *reader) noteNewer(t text, i int, use ref) {
+	if strings.HasPrefix(use.name, "_ENV ") {
+		r.diags.notef(t.pos(i), use.name, "keepalived 2.2.7 does not know ${%s} and takes its braces for a block", use.name).exit(ExitFaults)
+	}
+}
+
 // expand replaces all uses of definitions in t. stack holds the names being replaced. It reports false if the line
 // cannot be used; why is reported.
 func (r *reader) expand(t text, stack []string) (text, bool) {
@@ -186,6 +193,9 @@ func (r *reader) expand(t text, stack []string) (text, bool) {
 				return t, false
 			}
 			continue
+		}
+		if !quoted {
+			r.noteNewer(t, i, use)
 		}
 		value, ok := r.value(t, i, use, stack)
 		if !ok {

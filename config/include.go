@@ -8,63 +8,123 @@ import (
 	"strings"
 )
 
-// includeKind is the letter after "include" and says which failures of it are errors: 0 none, 'r' an unreadable
-// file, 'm' also a file that is missing, 'w' also a pattern without match, 'b' also a brace alternative without
-// match, 'a' all.
-type includeKind byte
+// includeChecks are the failures of includes that `keepalived -t` counts (include_t in lib/parser.h): those of the
+// letter behind the word, and those of include_check.
+type includeChecks uint8
 
-// strict reports whether the kind makes an error of the failure that kind c introduced.
-func (k includeKind) strict(c includeKind) bool {
-	switch k {
-	case 0:
-		return false
+const (
+	checkRead     includeChecks = 1 << iota // a file cannot be read, is a directory, or may be executed
+	checkMatch                              // a file that is named is missing, or the directory of a pattern
+	checkWildcard                           // no file matches a pattern
+	checkBrace                              // a file that braces name is missing
+	checkAll      = checkRead | checkMatch | checkWildcard | checkBrace
+)
+
+// includeLetter returns what the letter behind "include" counts.
+func includeLetter(c byte) (includeChecks, bool) {
+	switch c {
+	case 'r':
+		return checkRead, true
+	case 'm':
+		return checkRead | checkMatch, true
+	case 'w':
+		return checkRead | checkMatch | checkWildcard, true
+	case 'b':
+		return checkRead | checkBrace, true
 	case 'a':
-		return true
+		return checkAll, true
 	}
-	return k == c || c == 'r' || k != 'r' && c == 'm'
+	return 0, false
 }
 
-// exit returns what `keepalived -t` makes of the failure that kind c introduced.
-func (k includeKind) exit(c includeKind) Exit {
-	if k == 'b' && c == 'm' || !k.strict(c) {
+// includeWord returns what a word of include_check stands for.
+func includeWord(s string) (includeChecks, bool) {
+	switch s {
+	case "read":
+		return checkRead, true
+	case "match":
+		return checkMatch, true
+	case "wildcard_match":
+		return checkWildcard, true
+	case "brace_match":
+		return checkBrace, true
+	}
+	return 0, false
+}
+
+// exit returns what `keepalived -t` makes of a failure.
+func (c includeChecks) exit(failure includeChecks) Exit {
+	if c&failure == 0 {
 		return ExitOK
 	}
 	return ExitInsecure
 }
 
+// includeCheck takes an include_check to heart, to the end of the file that it stands in. A first word without sign is
+// the only one, and goes with read; a sign adds to what was before, or takes off; no word stands for all.
+func (r *reader) includeCheck(args []Word) {
+	if len(args) == 0 {
+		r.checks = checkAll
+	}
+	for i, w := range args {
+		name := w.Text
+		add, take := strings.HasPrefix(name, "+"), strings.HasPrefix(name, "-")
+		if add || take {
+			name = name[1:]
+		} else if i == 0 {
+			r.checks = 0
+		}
+		c, known := includeWord(name)
+		switch {
+		case !known:
+			r.diags.errorf(w.Pos, w.Text, "include_check %q is not one of brace_match, match, read, wildcard_match; it is ignored", w.Text)
+		case take:
+			r.checks &^= c
+		case add:
+			r.checks |= c
+		case i == 0:
+			r.checks = checkRead | c
+		default:
+			r.diags.errorf(w.Pos, w.Text, "include_check %q stands behind another word without a sign; it is ignored", w.Text).suggest("+" + name)
+		}
+	}
+}
+
 // includeLine recognises an include and returns its pattern: all that stands after it on the line.
-func includeLine(t text) (kind includeKind, pattern text, ok bool) {
+func includeLine(t text) (checks includeChecks, pattern text, ok bool) {
 	if !strings.HasPrefix(t.s, "include") {
 		return 0, text{}, false
 	}
 	n := len("include")
-	if n < len(t.s) && strings.IndexByte("rmwba", t.s[n]) >= 0 {
-		kind = includeKind(t.s[n])
-		n++
+	if n < len(t.s) {
+		if checks, ok = includeLetter(t.s[n]); ok {
+			n++
+		}
 	}
 	if n >= len(t.s) || !isBlank(t.s[n]) {
 		return 0, text{}, false
 	}
-	return kind, t.slice(n, len(t.s)).trim(), true
+	return checks, t.slice(n, len(t.s)).trim(), true
 }
 
 // include reads the files of a pattern, which may hold csh braces and glob characters and is relative to the
 // directory of the file that it stands in.
-func (r *reader) include(kind includeKind, t text) {
+func (r *reader) include(checks includeChecks, t text) {
 	t, ok := r.expand(t, nil)
 	if !ok {
 		return
 	}
+	checks |= r.checks
 	if strings.Count(t.s, `"`)%2 != 0 {
 		d := r.diags.errorf(t.pos(0), t.s, "include %s has a quote that is not closed", t.s)
-		if exit := kind.exit('m'); exit != ExitOK { // as there is no such file either
+		if exit := checks.exit(checkMatch); exit != ExitOK { // as there is no such file either
 			d.exit(exit)
 		}
 		d.suggest(strings.ReplaceAll(t.s, `"`, ""))
 		return
 	}
 	if strings.HasPrefix(t.s, `"`) {
-		r.diags.errorf(t.pos(0), t.s, "include takes a bare name, without quotes").exit(kind.exit('m')).suggest(strings.Trim(t.s, `"`))
+		r.diags.errorf(t.pos(0), t.s, "include takes a bare name, without quotes").exit(checks.exit(checkMatch)).suggest(strings.Trim(t.s, `"`))
 		return
 	}
 	const maxAlternatives = 1024
@@ -75,29 +135,41 @@ func (r *reader) include(kind includeKind, t text) {
 	}
 	found, missing := 0, []string(nil)
 	for _, pattern := range alternatives {
-		n := r.includePattern(kind, t, pattern)
-		if n == 0 && (len(alternatives) > 1 || !hasMeta(pattern)) {
+		name := r.resolve(pattern)
+		names := r.glob(name)
+		for _, name := range names {
+			r.includeFile(checks, t, name, hasMeta(pattern))
+		}
+		found += len(names)
+		if len(names) == 0 && r.absent(name) {
 			missing = append(missing, pattern)
 		}
-		found += n
+	}
+	failure := checkMatch
+	if open, _, _ := bracePair(t.s); open >= 0 {
+		failure = checkBrace
 	}
 	switch {
 	case len(missing) > 0 && found > 0:
-		if kind.strict('b') {
+		if checks&checkBrace != 0 {
 			r.diags.errorf(t.pos(0), t.s, "include %s: no file %s", t.s, strings.Join(missing, ", ")).exit(ExitInsecure)
 		}
 	case len(missing) > 0:
-		d := r.diags.errorf(t.pos(0), t.s, "include %s: no such file", t.s).exit(kind.exit('m'))
-		if !kind.strict('r') {
+		what := "no such file"
+		if hasMeta(t.s) {
+			what += " or directory"
+		}
+		d := r.diags.errorf(t.pos(0), t.s, "include %s: %s", t.s, what).exit(checks.exit(failure))
+		if checks == 0 {
 			d.warning()
 		}
-	case found == 0 && kind.exit('m') != ExitOK:
+	case found == 0 && checks&checkWildcard != 0:
 		r.diags.errorf(t.pos(0), t.s, "include %s: no file matches", t.s).exit(ExitInsecure)
 	}
 }
 
-// includePattern reads the files that one alternative names and returns how many there are, readable or not.
-func (r *reader) includePattern(kind includeKind, t text, pattern string) int {
+// resolve returns a pattern as an fs name, from the directory of the file that is being read.
+func (r *reader) resolve(pattern string) string {
 	name := pattern
 	if strings.HasPrefix(name, "/") {
 		name = strings.TrimLeft(path.Clean(name), "/")
@@ -110,20 +182,33 @@ func (r *reader) includePattern(kind includeKind, t text, pattern string) int {
 	if name == "" || name == ".." {
 		name = "."
 	}
-	names := []string{name}
-	if hasMeta(name) {
-		names = r.glob(name)
-	} else if _, err := fs.Stat(r.fsys, name); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-		return 0
-	}
-	for _, name := range names {
-		r.includeFile(kind, t, name, hasMeta(pattern))
-	}
-	return len(names)
+	return name
 }
 
-// glob returns the names that match, sorted; like glob(3), it lets no wildcard match a leading dot.
+// absent reports whether a pattern without a match lacks a file or directory that it names, as glob(3) finds out: of
+// dir/*.conf that is dir, and of */x.conf the x.conf of each directory.
+func (r *reader) absent(pattern string) bool {
+	if !hasMeta(pattern) {
+		return true
+	}
+	dir, base := path.Split(pattern)
+	dir = path.Clean(dir)
+	if !hasMeta(dir) {
+		info, err := fs.Stat(r.fsys, dir)
+		return err != nil || !info.IsDir()
+	}
+	return !hasMeta(base) && len(r.glob(dir)) > 0 || r.absent(dir)
+}
+
+// glob returns the names that match, sorted; like glob(3), it lets no wildcard match a leading dot. A name without
+// wildcards matches itself if there is something of that name, readable or not.
 func (r *reader) glob(pattern string) []string {
+	if !hasMeta(pattern) {
+		if _, err := fs.Stat(r.fsys, pattern); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+			return nil
+		}
+		return []string{pattern}
+	}
 	names, err := fs.Glob(r.fsys, strings.ReplaceAll(pattern, "[!", "[^"))
 	if err != nil {
 		return nil
@@ -142,13 +227,14 @@ func (r *reader) glob(pattern string) []string {
 }
 
 // includeFile reads one file in the place of the include.
-func (r *reader) includeFile(kind includeKind, t text, name string, matched bool) {
+func (r *reader) includeFile(checks includeChecks, t text, name string, matched bool) {
 	if slices.Contains(r.open, name) {
 		chain := append(slices.Clone(r.open[slices.Index(r.open, name):]), name)
 		for i := range chain {
 			chain[i] = r.display(chain[i])
 		}
-		r.diags.errorf(t.pos(0), t.s, "include makes a cycle: %s", strings.Join(chain, " → "))
+		// keepalived goes round until it may open no more files, and counts that as one that it cannot read.
+		r.diags.errorf(t.pos(0), t.s, "include makes a cycle: %s", strings.Join(chain, " → ")).exit(checks.exit(checkRead))
 		return
 	}
 	if !r.spend(t.pos(0)) {
@@ -160,13 +246,15 @@ func (r *reader) includeFile(kind includeKind, t text, name string, matched bool
 	}
 	data, err := r.load(name)
 	if err != nil {
-		d := r.diags.errorf(t.pos(0), t.s, "include: %v", err).exit(kind.exit('r'))
-		if matched && !kind.strict('r') {
+		d := r.diags.errorf(t.pos(0), t.s, "include: %v", err).exit(checks.exit(checkRead))
+		if matched && checks == 0 {
 			d.warning()
 		}
 		return
 	}
+	before := r.checks
 	r.file(name, data)
+	r.checks = before
 }
 
 // hasMeta reports whether a name holds glob characters.

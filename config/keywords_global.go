@@ -53,7 +53,7 @@ var globalKeywords = join([]keyword{
 	{name: "reload_time_file", tier: 'C', use: inert, args: str(), lax: true, exact: true, why: "have a timer of systemd or cron run `uvs reload`"},
 	{name: "reload_repeat", tier: 'C', use: inert, args: rest(), why: "have a timer of systemd or cron run `uvs reload`"},
 	{name: "reload_file", tier: 'C', use: inert, args: one(opt(arg{})), why: "a SIGHUP or `uvs reload` is enough"},
-	{name: "include_check", tier: 'C', use: moot, args: some(), lax: true, why: "a file that is named and cannot be included is always an error"},
+	{name: "include_check", tier: 'C', use: moot, args: rest(), why: "it decides how `uvs keepalived -t` leaves; a file that is named and missing is always told of"},
 	{name: "data_use_instance", tier: 'C', use: inert, args: onOff(), why: "files stand under the run directory (--run-dir)"},
 	{name: "state_dump_file", tier: 'C', use: inert, args: str(), why: "ask `uvs status -o json`"},
 	{name: "stats_dump_file", tier: 'C', use: inert, args: str(), why: "ask `uvs status -o json`"},

@@ -112,6 +112,12 @@ func (r *reader) list(t, params, body text) {
 			r.diags.errorf(t.pos(0), params.s, "~LST(%s) has more values (%d) than variables (%d)", params.s, len(values), len(names))
 			return
 		}
+		for _, value := range values {
+			if strings.ContainsAny(value, blanks) {
+				r.diags.errorf(t.pos(0), value, "~LST value %q is more than one word; the line is ignored", value)
+				return
+			}
+		}
 	}
 	for _, values := range groups[1:] {
 		if !r.spend(t.pos(0)) {

@@ -14,7 +14,7 @@ func Parse(fsys fs.FS, name string, opts Options) (*File, Diagnostics) {
 	p := &parser{file: &File{Name: name}, diags: &diags, script: scriptKeywords()}
 	r := newReader(fsys, opts, &diags, nil)
 	r.emit = p.line
-	p.include, p.spend = r.include, r.spend
+	p.include, p.includeCheck, p.spend = r.include, r.includeCheck, r.spend
 
 	data, err := r.load(name)
 	if err != nil {
@@ -36,8 +36,10 @@ type parser struct {
 	file    *File
 	diags   *findings
 	script  map[string]bool // keywords whose words are quoted as in a shell
-	include func(includeKind, text)
-	spend   func(Pos) bool // counts one more line
+	include func(includeChecks, text)
+	// includeCheck is told the words of an include_check, which holds from there on.
+	includeCheck func([]Word)
+	spend        func(Pos) bool // counts one more line
 
 	open []*Statement // the statements whose blocks are open, outermost first
 	last *Statement   // the statement that a "{" belongs to, nil if there is none
@@ -53,8 +55,8 @@ func (p *parser) line(t text) {
 		if t.s == "" || !first && !p.spend(t.pos(0)) {
 			return
 		}
-		if kind, pattern, ok := includeLine(t); ok && !first {
-			p.include(kind, pattern)
+		if checks, pattern, ok := includeLine(t); ok && !first {
+			p.include(checks, pattern)
 			return
 		}
 		switch t.s[0] {
@@ -85,6 +87,9 @@ func (p *parser) statement(t text) {
 	}
 	if len(ws) > 0 {
 		s.Keyword, s.Args = ws[0].Text, ws[1:]
+	}
+	if s.Keyword == "include_check" && len(p.open) == 1 && p.open[0].Keyword == "global_defs" {
+		p.includeCheck(s.Args)
 	}
 	p.append(s)
 	p.last = s

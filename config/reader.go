@@ -48,11 +48,13 @@ type reader struct {
 	defs  map[string]definition
 	files []string // as displayed, in order of first use
 	open  []string // fs names of the files being read, outermost first
-	lines int
-	bytes int // of the statements given to emit
-	depth int
-	using []string // definitions of several lines whose lines are being read
-	stop  bool     // the line bound was reached and reported
+	// checks are those of include_check, as it stands in the file being read.
+	checks includeChecks
+	lines  int
+	bytes  int // of the statements given to emit
+	depth  int
+	using  []string // definitions of several lines whose lines are being read
+	stop   bool     // the line bound was reached and reported
 }
 
 func newReader(fsys fs.FS, opts Options, diags *findings, emit func(text)) *reader {
@@ -79,17 +81,22 @@ func (r *reader) file(name string, data []byte) {
 	defer func() { r.open = r.open[:len(r.open)-1] }()
 
 	var multi *definitionLines // a definition whose lines are being collected
-	rest := string(data)
+	rest, skipped := r.unmark(display, string(data))
 	for n := 1; rest != "" && !r.stop; n++ {
 		var raw string
 		raw, rest, _ = strings.Cut(rest, "\n")
 		raw = strings.TrimRight(raw, "\r")
-		t := text{file: display, line: n, s: raw, base: 1}
-		if !r.spend(t.pos(0)) || !r.checkRaw(t) {
+		line := text{file: display, line: n, s: raw, base: 1 + skipped}
+		skipped = 0
+		if !r.spend(line.pos(0)) {
 			continue
 		}
-		more := strings.HasSuffix(strings.TrimRight(raw, blanks), `\`)
-		t = uncomment(t).trim()
+		line = r.untilNUL(line)
+		more := strings.HasSuffix(strings.TrimRight(line.s, blanks), `\`)
+		t := uncomment(line).trim()
+		if !r.fitsBuffer(line, t) {
+			continue
+		}
 		if multi != nil {
 			multi.add(t)
 			if !more {
@@ -110,15 +117,52 @@ func (r *reader) file(name string, data []byte) {
 	}
 }
 
-// checkRaw reports a line that keepalived cannot hold.
-func (r *reader) checkRaw(t text) bool {
-	if i := strings.IndexByte(t.s, 0); i >= 0 {
-		r.diags.errorf(t.pos(i), "", "the line holds a NUL byte and is ignored")
-		return false
+// unmark takes a byte order mark off the beginning of a file, and says how many bytes it had.
+func (r *reader) unmark(display, s string) (rest string, skipped int) {
+	const utf8, utf16le, utf16be = "\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"
+	at := Pos{File: display, Line: 1, Column: 1}
+	switch {
+	case strings.HasPrefix(s, utf8):
+		r.diags.warnf(at, "", "the file begins with a byte order mark (bytes EF BB BF), which keepalived takes for a part of the first word; "+
+			"here it is skipped. Save the file as UTF-8 without BOM, or: sed -i '1s/^\\xEF\\xBB\\xBF//' %s", display)
+		return s[len(utf8):], len(utf8)
+	case strings.HasPrefix(s, utf16le), strings.HasPrefix(s, utf16be):
+		r.diags.errorf(at, "", "the file is in UTF-16 and is ignored: save it as UTF-8, or: iconv -f UTF-16 -t UTF-8 %s", display)
+		return "", 0
 	}
-	if len(t.s) > maxLine {
-		r.diags.errorf(t.pos(maxLine), "", "the line is %d bytes long (at most %d) and is ignored", len(t.s), maxLine)
-		return false
+	return s, 0
+}
+
+// untilNUL cuts a line at a NUL byte, as keepalived's C strings end there.
+func (r *reader) untilNUL(t text) text {
+	i := strings.IndexByte(t.s, 0)
+	if i < 0 {
+		return t
+	}
+	r.diags.errorf(t.pos(i), "", "the line holds a NUL byte; it is ignored with all that follows it on the line").silent()
+	return t.slice(0, i)
+}
+
+// fitsBuffer looks at a line that is longer than keepalived's buffer, so that keepalived reads it piece by piece, each
+// as a line of its own. The statement t in it, without its comment, can be used if it lies within one piece.
+func (r *reader) fitsBuffer(line, t text) bool {
+	if len(line.s) <= maxLine {
+		return true
+	}
+	const piece = maxLine + 1 // without a newline
+	own := -1                 // the piece that t is in
+	if t.s != "" {
+		own = (t.col(0) - line.base) / piece
+		if last := (t.col(len(t.s)-1) - line.base) / piece; last != own {
+			r.diags.errorf(line.pos(maxLine), "", "the line is %d bytes long (at most %d) and is ignored", len(line.s), maxLine)
+			return false
+		}
+	}
+	for i := 0; i < len(line.s); i += piece {
+		if i/piece != own && uncomment(line.slice(i, min(i+piece, len(line.s)))).trim().s != "" {
+			r.diags.warnf(line.pos(i), "", "the line is %d bytes long with its comment: keepalived takes what stands from here on for a line of its own", len(line.s))
+			break
+		}
 	}
 	return true
 }
@@ -160,8 +204,8 @@ func (r *reader) line(t text) {
 		if t.s == "" || r.stop {
 			return
 		}
-		if kind, pattern, ok := includeLine(t); ok {
-			r.include(kind, pattern)
+		if checks, pattern, ok := includeLine(t); ok {
+			r.include(checks, pattern)
 			return
 		}
 		if t.s[0] == '@' {
@@ -188,6 +232,7 @@ func (r *reader) line(t text) {
 			return
 		}
 		used = append(used, ref.name)
+		r.noteNewer(t, 0, ref)
 		if len(ref.lines) != 1 {
 			if t.slice(ref.end, len(t.s)).trim().s == "" {
 				r.multiLine(t, ref)

@@ -122,6 +122,48 @@ func TestKeepalivedVerdicts(t *testing.T) {
 	}
 }
 
+// TestKeepalivedVerdictsOfLines: both have the same exit status for lines that are out of the ordinary.
+func TestKeepalivedVerdictsOfLines(t *testing.T) {
+	h := languageHost(t)
+	uvs := labtest.Binary(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "other.inc"), "$B=1\n")
+	block := func(lines string) string { return "$A=1\nglobal_defs {\n" + lines + "\n}\n" }
+	long := strings.Repeat("x", 1100)
+	for name, text := range map[string]string{
+		"a long comment":                  block("router_id a # " + long),
+		"a long comment of comments":      block("router_id a " + strings.Repeat("#", 1100)),
+		"a long word":                     block("router_id " + long),
+		"blanks ahead":                    block(strings.Repeat(" ", 1100) + "router_id a"),
+		"blanks within":                   block("router_id " + strings.Repeat(" ", 1100) + "a"),
+		"a NUL":                           block("router_id a\x00b"),
+		"a NUL alone":                     block("\x00\nrouter_id a"),
+		"a NUL within a word":             block("rou\x00ter_id a"),
+		"a byte order mark":               "\xef\xbb\xbf" + block("router_id a"),
+		"one before a comment":            "\xef\xbb\xbf# a comment\n" + block("router_id a"),
+		"UTF-16":                          "\xff\xfe$\x00A\x00=\x001\x00\n\x00",
+		"include of itself":               "include x.conf\n",
+		"includer of itself":              "includer x.conf\n",
+		"include of a pattern":            "includem *.gone\n",
+		"include_check":                   block("include_check") + "include gone\n",
+		"include_check of two words":      block("include_check read match") + "include other.inc\n",
+		"include_check before a failure":  block("include_check match all") + "include gone\n",
+		"include_check with signs":        block("include_check match -match +brace_match") + "include gone\ninclude {other.inc,gone}\n",
+		"include_check elsewhere":         "include_check match\ninclude gone\n",
+		"an environment variable":         block("router_id a${_ENV HOME}"),
+		"one in quotes":                   block(`router_id "${_ENV HOME}"`),
+		"~LST of two words":               block("router_id a\n~LST(i,1 2,3) router_id ${i}"),
+		"~LST of two words in two places": block("router_id a\n~LST({i,j},{1 2,3},{4,5}) router_id ${i}${j}"),
+	} {
+		write(t, filepath.Join(dir, "x.conf"), text)
+		args := []string{"-t", "-f", filepath.Join(dir, "x.conf")}
+		want, said := verdict(t, h, "keepalived", args...)
+		if got, out := verdict(t, h, uvs, slices.Concat([]string{"keepalived"}, args)...); got != want {
+			t.Errorf("%s: exit status %d, want %d\nuvs:\n%s\nkeepalived:\n%s", name, got, want, out, said)
+		}
+	}
+}
+
 // head returns the beginning of a file.
 func head(t *testing.T, file string) string {
 	t.Helper()
