@@ -47,7 +47,8 @@ that does not exist, with which keepalived 2.2.7 is content).
 Without -t run the configuration in the foreground, as "uvs run -f FILE" does. Flags
 that tune keepalived's processes, log and files are taken and do nothing; those that
 would have it do something else (one half alone, another namespace) are refused.
-SIGUSR1 and SIGUSR2, by which keepalived writes its data to files, do nothing.`,
+The signals by which keepalived writes its data to files, those of DATA, STATS,
+STATS_CLEAR and JSON, do nothing.`,
 		Example: `  uvs keepalived -t -f /etc/keepalived/keepalived.conf
   uvs keepalived --dont-fork --log-console`,
 		Args:                  cobra.ArbitraryArgs, // keepalived names them and goes on
@@ -73,7 +74,29 @@ SIGUSR1 and SIGUSR2, by which keepalived writes its data to files, do nothing.`,
 		},
 	}
 	o.addFlags(cmd.Flags())
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("keepalived: %w; see `%s --help`", keepalivedWords(err), cmd.CommandPath())
+	})
 	return cmd
+}
+
+// keepalivedWords says of an option what keepalived says, which leaves with status 1 then.
+func keepalivedWords(err error) error {
+	var unknown *pflag.NotExistError
+	var bare *pflag.ValueRequiredError
+	option := func(name, shorthands string) string {
+		if shorthands != "" {
+			return "-" + name
+		}
+		return "--" + name
+	}
+	switch {
+	case errors.As(err, &unknown):
+		return errors.New("Unknown option " + option(unknown.GetSpecifiedName(), unknown.GetSpecifiedShortnames()))
+	case errors.As(err, &bare):
+		return errors.New("Missing parameter for option " + option(bare.GetSpecifiedName(), bare.GetSpecifiedShortnames()))
+	}
+	return err
 }
 
 // addFlags adds keepalived's flags. Those that steer its processes, its log and its files
@@ -88,7 +111,7 @@ func (o *keepalivedOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.vrrpOnly, "vrrp", "P", false, "refused without --check: both halves run in one process")
 	f.BoolVarP(&o.checkOnly, "check", "C", false, "refused without --vrrp: both halves run in one process")
 	f.StringVarP(&o.namespace, "namespace", "s", "", "refused: use `ip netns exec`")
-	f.StringVar(&o.signal, "signum", "", "print the number of a signal: `STOP`, RELOAD, DATA or STATS")
+	f.StringVar(&o.signal, "signum", "", "print the number of a signal: `STOP`, RELOAD, DATA, STATS, STATS_CLEAR or JSON")
 	for _, x := range []struct{ name, short string }{
 		{"no_bfd", "B"}, {"all", ""}, {"log-console", "l"}, {"no-syslog", "G"}, {"release-vips", "X"},
 		{"dont-release-vrrp", "V"}, {"dont-release-ipvs", "I"}, {"dont-respawn", "R"}, {"dont-fork", "n"}, {"dump-conf", "d"},
@@ -106,9 +129,14 @@ func (o *keepalivedOptions) addFlags(f *pflag.FlagSet) {
 
 // printSignal answers --signum, which unit files and scripts find the signal to send by.
 func printSignal(w io.Writer, name string) error {
-	number, ok := map[string]syscall.Signal{"STOP": syscall.SIGTERM, "RELOAD": syscall.SIGHUP, "DATA": syscall.SIGUSR1, "STATS": syscall.SIGUSR2}[name]
+	// As glibc has them, with whose help keepalived counts: it keeps the first two real-time signals to itself.
+	const sigrtmin, sigrtmax = 34, 64
+	number, ok := map[string]syscall.Signal{
+		"STOP": syscall.SIGTERM, "RELOAD": syscall.SIGHUP, "DATA": syscall.SIGUSR1, "STATS": syscall.SIGUSR2,
+		"STATS_CLEAR": sigrtmax - 1, "JSON": sigrtmin + 2,
+	}[name]
 	if !ok {
-		return fmt.Errorf("keepalived: Unknown sigfunc %s (have: DATA, RELOAD, STATS, STOP)", name)
+		return fmt.Errorf("keepalived: Unknown sigfunc %s (have: DATA, JSON, RELOAD, STATS, STATS_CLEAR, STOP)", name)
 	}
 	_, err := fmt.Fprintln(w, int(number))
 	return err
