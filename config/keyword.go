@@ -29,7 +29,7 @@ type keyword struct {
 	block string // context of the block that must follow; "" if none may
 	// as is the canonical word of a synonym or deprecated word.
 	as string
-	// why completes the note of a word that is not served.
+	// why completes the note of a word that is not served, and tells the list of words what is worth knowing of others.
 	why string
 	// shell words are quoted as in a shell.
 	shell bool

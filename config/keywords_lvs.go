@@ -77,7 +77,8 @@ var realServerKeywords = []keyword{
 	{name: "SMTP_CHECK", tier: 'B', use: served, block: "SMTP_CHECK"},
 	{name: "DNS_CHECK", tier: 'B', use: served, block: "DNS_CHECK"},
 	{name: "MISC_CHECK", tier: 'A', use: served, block: "MISC_CHECK"},
-	{name: "UDP_CHECK", tier: 'C', use: served, block: "UDP_CHECK"},
+	{name: "UDP_CHECK", tier: 'C', use: served, block: "UDP_CHECK", why: "as in keepalived silence is success without `require_reply`, so that a dead server seems alive " +
+		"now and then when several services check it: its kernel limits ICMP errors (Linux: one a second to an address)"},
 	{name: "PING_CHECK", tier: 'C', use: served, block: "PING_CHECK"},
 	{name: "BFD_CHECK", tier: 'C', use: served, block: "BFD_CHECK"},
 	{name: "FILE_CHECK", tier: 'C', use: served, block: "FILE_CHECK"},

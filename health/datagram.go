@@ -55,7 +55,8 @@ func exchangeDatagrams(conn net.Conn, c *Check, send []byte, late Outcome, read 
 }
 
 // probeUDP sends the payload, and takes an ICMP error for failure. Without a Reply silence is
-// success; with one it must come. keepalived 2.2.7, check/check_udp.c and layer4.c.
+// success, also that of a host which sends no error as it has sent enough (net.ipv4.icmp_ratelimit);
+// with one it must come. keepalived 2.2.7, check/check_udp.c and layer4.c.
 func probeUDP(ctx context.Context, c *Check) Outcome {
 	if c.Reply == nil {
 		return askOnce(ctx, c, c.Payload, Outcome{Verdict: Success}, func([]byte) (Outcome, bool) {
