@@ -14,8 +14,9 @@ import (
 //
 // It is a table of nftables, or, on kernels without, a chain of iptables-legacy, and nothing as
 // long as nothing is closed or may be at any moment: to make the table takes the kernel some 10
-// ms, which a takeover need not wait for, to put an address into it 0.3 ms. Like steering it outlives the process, and Cleanup removes it. A
-// Gate acts on the network namespace of the calling thread and belongs to one goroutine.
+// ms, which a takeover need not wait for, to put an address into it 0.3 ms. Like steering it
+// outlives the process, and Cleanup removes it. A Gate acts on the network namespace of the
+// calling thread and belongs to one goroutine.
 type Gate struct {
 	by    gatekeeper // nil: not looked for yet
 	now   Closed     // in force
