@@ -344,3 +344,15 @@ func TestUnknownWord(t *testing.T) {
 		}
 	}
 }
+
+// TestOffloadChanges: a change of a feature is named with its device, and what did not change is not.
+func TestOffloadChanges(t *testing.T) {
+	before := map[string]string{"client eth0": "rx-checksumming: on, tcp-segmentation-offload: on", "server eth0": "tcp-segmentation-offload: on"}
+	after := map[string]string{"client eth0": "rx-checksumming: on, tcp-segmentation-offload: off", "server eth0": "tcp-segmentation-offload: on"}
+	if got := offloadChanges(before, after); !slices.Equal(got, segmentsAtTheEnds()[:1]) {
+		t.Errorf("changes are %q, want %q", got, segmentsAtTheEnds()[:1])
+	}
+	if got := offloadChanges(before, before); got != nil {
+		t.Errorf("without a change: %q", got)
+	}
+}
